@@ -1,0 +1,59 @@
+/**
+ * Communication Services as the gateway sees it: six calls, each made once, each with a deadline.
+ *
+ * Whoever calls may rely on this: a call is never repeated behind the caller's back (a repeated create makes a second
+ * identity), and it ends within the configured time or by the deadline given. A create takes no deadline, because one cut
+ * short leaves an identity that nobody knows. A call fails with a `GatewayError`: DEADLINE_EXCEEDED when no answer came in time,
+ * UPSTREAM_UNAVAILABLE when the service refused, was down or paced us. After either, a create or delete may still have
+ * happened. The two answers that callers branch on have a class of their own.
+ */
+import type { TokenScope } from "../config/config.js";
+
+export interface ServiceToken {
+  /** A bearer secret; opaque. */
+  readonly token: string;
+  /** ms since 1970 */
+  readonly expiresOn: number;
+}
+
+export interface TokenRequest {
+  readonly scopes: readonly TokenScope[];
+  /** 60 to 1440 */
+  readonly lifetimeMinutes: number;
+}
+
+export interface TeamsTokenRequest {
+  /** The Entra ID access token of a Teams user; a secret. */
+  readonly teamsUserAadToken: string;
+  readonly clientId: string;
+  readonly userObjectId: string;
+}
+
+export interface CommunicationService {
+  createIdentity(): Promise<{ communicationUserId: string }>;
+  /** Identity and first token in one call. */
+  createIdentityWithToken(request: TokenRequest): Promise<{ communicationUserId: string; token: ServiceToken }>;
+  /** @throws {IdentityNotOwned} */
+  issueToken(communicationUserId: string, request: TokenRequest, deadline: AbortSignal): Promise<ServiceToken>;
+  /** Revokes every token issued so far. @throws {IdentityNotOwned} */
+  revokeTokens(communicationUserId: string, deadline: AbortSignal): Promise<void>;
+  /** Revokes, blocks and erases. @throws {IdentityNotOwned} also for an identity that is already gone */
+  deleteIdentity(communicationUserId: string, deadline?: AbortSignal): Promise<void>;
+  /** @throws {TeamsTokenRejected} */
+  exchangeTeamsToken(request: TeamsTokenRequest, deadline: AbortSignal): Promise<ServiceToken>;
+  /** Resolves when the service answers at all; proves neither the key nor its permissions. */
+  check(deadline: AbortSignal): Promise<void>;
+}
+
+/** How long after a confirmed revocation the service may still accept a revoked token, by its documentation. */
+export const REVOCATION_SPREAD_MS = 15 * 60_000;
+
+/** The service does not know the identity as one of this resource: it belongs to another resource or was deleted there. */
+export class IdentityNotOwned extends Error {
+  override readonly name = "IdentityNotOwned";
+}
+
+/** The service refused the Teams user's token or what it was said to belong to. */
+export class TeamsTokenRejected extends Error {
+  override readonly name = "TeamsTokenRejected";
+}

@@ -1,0 +1,216 @@
+import type { z } from "zod";
+import type { AcsAccess, Config, IssuerConfig } from "./config.js";
+import { ConfigError, type Fault } from "./fault.js";
+import { formatPath, type RawConfig } from "./read.js";
+import { Secret } from "./secret.js";
+import { configShape, type ShapedConfig } from "./shape.js";
+
+/** `development`: what only the `dev` command may turn on is accepted. */
+export type Mode = "production" | "development";
+
+/** The typed configuration. Throws a `ConfigError` that has every fault, not just the first. */
+export function checkConfig(raw: RawConfig, file: string, mode: Mode): Config {
+  if (raw.value === undefined) throw new ConfigError(file, raw.faults);
+  const faults = [...raw.faults];
+  const add = (fault: Fault) => {
+    if (!raw.faults.some(({ path }) => path === fault.path)) faults.push(fault);
+  };
+  const parsed = configShape.safeParse(raw.value);
+  if (!parsed.success) {
+    parsed.error.issues.flatMap((issue) => shapeFaults(issue, raw)).forEach(add);
+    throw new ConfigError(file, faults);
+  }
+  const config = checkMeaning(parsed.data, mode, (path, message) => {
+    add({ path: formatPath(path), line: raw.lineOf(path), message });
+  });
+  if (faults.length > 0) throw new ConfigError(file, faults);
+  return config;
+}
+
+type Report = (path: readonly PropertyKey[], message: string) => void;
+
+function checkMeaning(shaped: ShapedConfig, mode: Mode, report: Report): Config {
+  checkPublicUrl(shaped.server.publicUrl, report);
+  checkRules(shaped, report);
+  if (mode === "production") refuseDevelopmentSettings(shaped, report);
+  if (shaped.redis.url !== null) {
+    report(["redis", "url"], "is not supported by this version; unset REDIS_URL and run one instance");
+  }
+  return {
+    server: shaped.server,
+    acs: { ...checkAcs(shaped.acs, report), timeoutSeconds: shaped.acs.timeoutSeconds },
+    issuers: checkIssuers(shaped.issuers, report),
+    policy: shaped.policy,
+    limits: shaped.limits,
+    store: checkStore(shaped.store.url, report),
+    graphql: shaped.graphql,
+    log: shaped.log,
+  };
+}
+
+const PLAIN_HTTP = "must be https; plain http is accepted on loopback only";
+
+/** An absolute https address, or an http one on loopback; undefined and a reported fault otherwise. */
+function checkUrl(text: string, path: readonly PropertyKey[], report: Report): URL | undefined {
+  const url = URL.parse(text);
+  if (url === null || !["https:", "http:"].includes(url.protocol)) {
+    report(path, "must be an address such as https://example.com");
+    return undefined;
+  }
+  if (url.username !== "" || url.password !== "") {
+    report(path, "must not hold a user name or password");
+    return undefined;
+  }
+  if (!isHttpsOrLoopback(url)) {
+    report(path, PLAIN_HTTP);
+    return undefined;
+  }
+  return url;
+}
+
+/** Whether an address may carry secrets: https anywhere, http only where nothing leaves the machine. */
+export function isHttpsOrLoopback(url: URL): boolean {
+  if (url.protocol === "https:") return true;
+  return url.protocol === "http:" && /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(url.hostname);
+}
+
+function checkPublicUrl(publicUrl: string | null, report: Report): void {
+  if (publicUrl !== null) checkUrl(publicUrl, ["server", "publicUrl"], report);
+}
+
+const NO_ACCESS: AcsAccess = { kind: "entra", endpoint: "" };
+
+function checkAcs({ connectionString, endpoint }: ShapedConfig["acs"], report: Report): AcsAccess {
+  if (connectionString !== null && endpoint !== null) {
+    report(["acs"], "has both a connectionString and an endpoint; keep one (ACS_CONNECTION_STRING or ACS_ENDPOINT)");
+    return NO_ACCESS;
+  }
+  if (connectionString !== null) return checkConnectionString(connectionString, report);
+  if (endpoint === null) {
+    report(["acs"], "needs the resource: set ACS_CONNECTION_STRING, or ACS_ENDPOINT for Microsoft Entra ID");
+    return NO_ACCESS;
+  }
+  const url = checkUrl(endpoint, ["acs", "endpoint"], report);
+  if (url && url.protocol !== "https:") {
+    report(
+      ["acs", "endpoint"],
+      "must be https: Microsoft Entra ID tokens are not sent in the clear; use a connectionString",
+    );
+  }
+  return { kind: "entra", endpoint };
+}
+
+/** `endpoint=https://…/;accesskey=<base64>`. Never repeats the text: it holds the key. */
+function checkConnectionString(text: string, report: Report): AcsAccess {
+  const path = ["acs", "connectionString"];
+  const parts = new Map(
+    text.split(";").flatMap((part): [string, string][] => {
+      const cut = part.indexOf("=");
+      return cut < 0 ? [] : [[part.slice(0, cut).trim().toLowerCase(), part.slice(cut + 1).trim()]];
+    }),
+  );
+  const endpoint = parts.get("endpoint");
+  const accessKey = parts.get("accesskey");
+  if (!endpoint || !accessKey) {
+    report(path, "must read endpoint=https://<resource>.communication.azure.com/;accesskey=<base64 key>");
+    return NO_ACCESS;
+  }
+  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(accessKey) || accessKey.length % 4 !== 0) {
+    report(path, "has an accesskey that is not base64; copy it again from the resource's Keys page");
+  }
+  checkUrl(endpoint, path, (at, message) => report(at, `has an endpoint that ${message}`));
+  return { kind: "key", endpoint, accessKey: new Secret(accessKey) };
+}
+
+function checkIssuers(issuers: ShapedConfig["issuers"], report: Report): IssuerConfig[] {
+  const seen = new Set<string>();
+  return issuers.map((issuer, index) => {
+    const at = (key: string) => ["issuers", index, key];
+    checkUrl(issuer.issuer, at("issuer"), report);
+    if (issuer.jwksUri !== null) checkUrl(issuer.jwksUri, at("jwksUri"), report);
+    if (seen.has(issuer.issuer)) report(at("issuer"), "is listed twice; give it one entry with a list of audiences");
+    seen.add(issuer.issuer);
+    return { ...issuer, audience: [issuer.audience].flat() };
+  });
+}
+
+function checkRules({ policy, issuers }: ShapedConfig, report: Report): void {
+  policy.rules.forEach(({ when }, index) => {
+    const at = ["policy", "rules", index, "when"];
+    const tests = [when.includes, when.equals].filter((test) => test !== undefined).length;
+    if (when.claim === undefined && tests > 0) report(at, "compares with includes or equals but names no claim");
+    if (when.claim !== undefined && tests !== 1) report(at, "names a claim and needs one of includes and equals");
+    if (when.issuer !== undefined && !issuers.some(({ issuer }) => issuer === when.issuer)) {
+      report([...at, "issuer"], "is none of the issuers in this file, so the rule could never match");
+    }
+  });
+}
+
+const NO_STORE = { kind: "sqlite", file: "" } as const;
+
+function checkStore(url: string, report: Report): Config["store"] {
+  const path = ["store", "url"];
+  if (/^postgres(ql)?:/.test(url)) {
+    report(path, "names Postgres, which this version does not support yet; use sqlite:FILE and one instance");
+    return NO_STORE;
+  }
+  const file = /^sqlite:(.+)$/.exec(url)?.[1];
+  if (file === undefined) {
+    report(path, "must be sqlite:FILE, such as sqlite:./data/gateway.db");
+    return NO_STORE;
+  }
+  if (file === ":memory:")
+    report(path, "must name a file: identities kept in memory are lost for good at the next start");
+  return { kind: "sqlite", file };
+}
+
+function refuseDevelopmentSettings({ graphql }: ShapedConfig, report: Report): void {
+  for (const key of ["introspection", "explorer"] as const) {
+    if (graphql[key])
+      report(["graphql", key], "is a development setting, which `serve` refuses; set it to false, or run `dev`");
+  }
+}
+
+/** Zod's issue as our sentence. Says what is accepted and never what was given. */
+function shapeFaults(issue: z.core.$ZodIssue, raw: RawConfig): Fault[] {
+  const at = (path: readonly PropertyKey[], message: string): Fault => ({
+    path: formatPath(path),
+    line: raw.lineOf(path),
+    message,
+  });
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => at([...issue.path, key], "is not a setting; gateway.yaml lists them all"));
+  }
+  return [at(issue.path, expectation(issue, valueAt(raw.value, issue.path) ?? null))];
+}
+
+function expectation(issue: z.core.$ZodIssue, value: unknown): string {
+  if (value === null) return "is required";
+  switch (issue.code) {
+    case "invalid_type":
+      return `must be ${TYPE_NAMES[issue.expected] ?? issue.expected}`;
+    case "invalid_value":
+      return `must be one of ${issue.values.join(", ")}`;
+    case "too_small":
+      return issue.origin === "number" ? `must be at least ${issue.minimum}` : "must not be empty";
+    case "too_big":
+      return `must be at most ${issue.maximum}`;
+    case "invalid_union":
+      return "must be a text or a list of texts";
+    default:
+      return "is not valid";
+  }
+}
+
+const TYPE_NAMES: Readonly<Record<string, string>> = {
+  string: "a text",
+  number: "a whole number",
+  int: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  object: "a section with settings of its own",
+};
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((found, key) => (found as Record<PropertyKey, unknown> | null | undefined)?.[key], value);
+}

@@ -1,0 +1,46 @@
+/**
+ * The configuration: what the operator decides, read once at the start.
+ *
+ * `readConfig` turns YAML text and the environment into plain values, `checkConfig` turns those into this typed
+ * `Config` or a sentence per fault. Both are pure. Behind them nothing sees raw text: an address is known to be sound, a
+ * secret is a `Secret`.
+ */
+import type { Secret } from "./secret.js";
+import type { ShapedConfig } from "./shape.js";
+
+type Shaped<Section extends keyof ShapedConfig> = ShapedConfig[Section];
+
+/** How to reach the Communication Services resource, and as whom. */
+export type AcsAccess =
+  | { readonly kind: "key"; readonly endpoint: string; readonly accessKey: Secret }
+  | { readonly kind: "entra"; readonly endpoint: string };
+
+export type IssuerProfile = Shaped<"issuers">[number]["profile"];
+
+export interface IssuerConfig {
+  readonly issuer: string;
+  readonly audience: readonly string[];
+  readonly profile: IssuerProfile;
+  readonly algorithms: readonly string[];
+  readonly subjectClaim: string;
+  readonly jwksUri: string | null;
+  readonly clockToleranceSeconds: number;
+}
+
+/** What a token lets its bearer do. */
+export type TokenScope = Shaped<"policy">["rules"][number]["scopes"][number];
+/** What a caller may do at the gateway. */
+export type Permission = Shaped<"policy">["rules"][number]["permissions"][number];
+export type RuleConfig = Shaped<"policy">["rules"][number];
+export type LimitsConfig = Readonly<Shaped<"limits">>;
+
+export interface Config {
+  readonly server: Readonly<Shaped<"server">>;
+  readonly acs: AcsAccess & { readonly timeoutSeconds: number };
+  readonly issuers: readonly IssuerConfig[];
+  readonly policy: { readonly rules: readonly RuleConfig[] };
+  readonly limits: LimitsConfig;
+  readonly store: { readonly kind: "sqlite"; readonly file: string };
+  readonly graphql: Readonly<Shaped<"graphql">>;
+  readonly log: Readonly<Shaped<"log">>;
+}

@@ -1,0 +1,27 @@
+import { inspect } from "node:util";
+
+/** A value that does not print itself: not in a template string, JSON, a log line or the inspector. */
+export class Secret {
+  readonly #value: string;
+
+  constructor(value: string) {
+    this.#value = value;
+  }
+
+  /** The value itself. Call it only where it is handed to whoever needs it, never to keep it. */
+  reveal(): string {
+    return this.#value;
+  }
+
+  toString(): string {
+    return "[hidden]";
+  }
+
+  toJSON(): string {
+    return "[hidden]";
+  }
+
+  [inspect.custom](): string {
+    return "[hidden]";
+  }
+}

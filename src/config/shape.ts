@@ -1,0 +1,94 @@
+/**
+ * The shape of the configuration file: names, types, ranges and defaults. What the values mean together is `check.ts`'s
+ * business. The JSON Schema for editors is made from this, too.
+ */
+import { z } from "zod";
+
+/** Environment values are text, so digits are taken for a number. */
+const whole = (min: number, max: number) =>
+  z.preprocess(
+    (value) => (typeof value === "string" && /^\d+$/.test(value) ? Number(value) : value),
+    z.int().min(min).max(max),
+  );
+
+const flag = z.preprocess((value) => (value === "true" ? true : value === "false" ? false : value), z.boolean());
+
+const text = z.string().min(1);
+const optionalText = text.nullable().default(null);
+const port = whole(0, 65_535);
+
+const SIGNATURE_ALGORITHMS = [
+  "RS256",
+  "RS384",
+  "RS512",
+  "PS256",
+  "PS384",
+  "PS512",
+  "ES256",
+  "ES384",
+  "ES512",
+  "EdDSA",
+] as const;
+const SCOPES = ["CHAT", "CHAT_JOIN", "CHAT_JOIN_LIMITED", "VOIP", "VOIP_JOIN"] as const;
+const PERMISSIONS = ["TOKEN_ISSUE", "TOKEN_ISSUE_ANY", "IDENTITY_READ", "IDENTITY_MANAGE", "AUDIT_READ"] as const;
+const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
+
+const server = z.strictObject({
+  host: text.default("127.0.0.1"),
+  port: port.default(4000),
+  publicUrl: optionalText,
+  requestTimeoutSeconds: whole(1, 300).default(10),
+  admin: z.strictObject({ host: text.default("127.0.0.1"), port: port.default(9464) }).prefault({}),
+});
+
+const acs = z.strictObject({
+  connectionString: optionalText,
+  endpoint: optionalText,
+  timeoutSeconds: whole(1, 120).default(5),
+});
+
+const issuer = z.strictObject({
+  issuer: text,
+  audience: z.union([text, z.array(text).min(1)]),
+  profile: z.enum(["rfc9068", "entra", "generic"]).default("generic"),
+  algorithms: z.array(z.enum(SIGNATURE_ALGORITHMS)).min(1).default(["RS256", "PS256", "ES256", "EdDSA"]),
+  subjectClaim: text.default("sub"),
+  jwksUri: optionalText,
+  clockToleranceSeconds: whole(0, 300).default(5),
+});
+
+const rule = z.strictObject({
+  name: text,
+  when: z.strictObject({
+    issuer: text.optional().describe("the caller's token is of this issuer"),
+    claim: text.optional().describe("name of a claim, to be compared by includes or equals"),
+    includes: text.optional().describe("the claim is a list that has this text"),
+    equals: text.optional().describe("the claim is this text"),
+  }),
+  permissions: z.array(z.enum(PERMISSIONS)).default([]),
+  scopes: z.array(z.enum(SCOPES)).default([]),
+  maxLifetimeMinutes: whole(60, 1440).default(1440),
+});
+
+const limit = whole(1, 1_000_000_000);
+
+export const configShape = z.strictObject({
+  server: server.prefault({}),
+  acs: acs.prefault({}),
+  issuers: z.array(issuer).min(1),
+  policy: z.strictObject({ rules: z.array(rule) }),
+  limits: z
+    .strictObject({
+      mintsPerSubject: limit.default(30),
+      mintsPerIssuer: limit.default(1500),
+      requestsPerSubject: limit.default(600),
+      failedAuthPerAddress: limit.default(120),
+    })
+    .prefault({}),
+  store: z.strictObject({ url: text.default("sqlite:./data/gateway.db") }).prefault({}),
+  redis: z.strictObject({ url: optionalText }).prefault({}),
+  graphql: z.strictObject({ introspection: flag.default(false), explorer: flag.default(false) }).prefault({}),
+  log: z.strictObject({ level: z.enum(LOG_LEVELS).default("info") }).prefault({}),
+});
+
+export type ShapedConfig = z.output<typeof configShape>;

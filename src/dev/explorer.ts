@@ -1,0 +1,108 @@
+/**
+ * The API explorer of `dev`: GraphiQL from its npm package, with nothing from elsewhere, and a caller token filled in. It
+ * hands out that token to whoever can open it, so it answers to loopback names only (a page elsewhere that gets its own
+ * name to point here is refused).
+ */
+import { readFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { type Answer, json } from "../http/answer.js";
+import type { Handler, Routes } from "../http/server.js";
+
+const ASSETS: readonly (readonly [path: string, packageName: string, file: string])[] = [
+  ["/explorer/react.js", "react", "umd/react.production.min.js"],
+  ["/explorer/react-dom.js", "react-dom", "umd/react-dom.production.min.js"],
+  ["/explorer/graphiql.js", "graphiql", "graphiql.min.js"],
+  ["/explorer/graphiql.css", "graphiql", "graphiql.min.css"],
+];
+
+const FIRST_QUERY = `# A token for the user that the "authorization" header below names. Press the play button, or Ctrl-Enter.
+mutation IssueAccessToken {
+  issueAccessToken(input: { scopes: [CHAT, VOIP] }) {
+    accessToken {
+      token
+      expiresOn
+      refreshAfter
+      scopes
+      identity { id communicationUserId status }
+    }
+    userErrors { code message path retryAfterSeconds }
+  }
+}
+`;
+
+/** The page at `/` and its files. `token` makes the caller token for each opening of the page. */
+export function explorerRoutes(token: () => Promise<string>): Routes {
+  const routes = new Map<string, Handler>([["/", onLoopback(async () => page(await token()))]]);
+  for (const [path, packageName, file] of ASSETS) routes.set(path, onLoopback(asset(packageName, file)));
+  return routes;
+}
+
+/** Refuses a request whose `Host` is not a loopback name, as after DNS rebinding. */
+function onLoopback(answer: () => Promise<Answer>): Handler {
+  return async (request: IncomingMessage) => {
+    const host = (request.headers.host ?? "").replace(/:\d+$/, "");
+    if (["localhost", "127.0.0.1", "[::1]"].includes(host)) return await answer();
+    return json(403, { error: "The explorer answers on http://127.0.0.1 and http://localhost only." });
+  };
+}
+
+function asset(packageName: string, file: string): () => Promise<Answer> {
+  return async () => {
+    const contentType = file.endsWith(".css") ? "text/css; charset=utf-8" : "text/javascript; charset=utf-8";
+    return {
+      status: 200,
+      headers: { "content-type": contentType },
+      body: readFileSync(join(packageFolder(packageName), file)),
+    };
+  };
+}
+
+function packageFolder(packageName: string): string {
+  return dirname(createRequire(import.meta.url).resolve(`${packageName}/package.json`));
+}
+
+function page(token: string): Answer {
+  const nonce = crypto.randomUUID();
+  return {
+    status: 200,
+    headers: {
+      "content-type": "text/html; charset=utf-8",
+      "content-security-policy": `default-src 'self'; script-src 'self' 'nonce-${nonce}'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; frame-ancestors 'none'`,
+      "referrer-policy": "no-referrer",
+    },
+    body: html(nonce, { query: FIRST_QUERY, headers: JSON.stringify({ authorization: `Bearer ${token}` }, null, 2) }),
+  };
+}
+
+function html(nonce: string, initial: { query: string; headers: string }): string {
+  const settings = JSON.stringify(initial).replaceAll("<", "\\u003c");
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>ACS Token Gateway</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/explorer/graphiql.css">
+<style>body { margin: 0 } #explorer { height: 100vh }</style>
+</head>
+<body>
+<div id="explorer">Loading the explorer …</div>
+<script src="/explorer/react.js"></script>
+<script src="/explorer/react-dom.js"></script>
+<script src="/explorer/graphiql.js"></script>
+<script nonce="${nonce}">
+const { query, headers } = ${settings};
+const fetcher = GraphiQL.createFetcher({ url: "/graphql" });
+ReactDOM.createRoot(document.getElementById("explorer")).render(
+  React.createElement(GraphiQL, {
+    fetcher, headers, defaultHeaders: headers, defaultQuery: query,
+    defaultEditorToolsVisibility: "headers", shouldPersistHeaders: false,
+  }),
+);
+</script>
+</body>
+</html>
+`;
+}

@@ -1,0 +1,97 @@
+/** Pages by the Relay connection specification: arguments in, a page and its cursors out. */
+import { GraphQLError } from "graphql";
+import { ArgsType, Field, Int } from "type-graphql";
+
+const MAX_PAGE = 100;
+
+@ArgsType()
+export class ConnectionArgs {
+  @Field(() => Int, { nullable: true, description: "How many from the beginning, or after `after`: 1 to 100." })
+  readonly first?: number | null;
+
+  @Field(() => String, { nullable: true, description: "A cursor: only what comes after it." })
+  readonly after?: string | null;
+
+  @Field(() => Int, { nullable: true, description: "How many from the end, or before `before`: 1 to 100." })
+  readonly last?: number | null;
+
+  @Field(() => String, { nullable: true, description: "A cursor: only what comes before it." })
+  readonly before?: string | null;
+}
+
+/** What a cursor says: which list it belongs to, and the place in it. */
+export interface Cursor<Position> {
+  readonly list: string;
+  readonly position: Position;
+}
+
+export interface PageRequest<Position> {
+  readonly size: number;
+  readonly backward: boolean;
+  readonly after: Position | undefined;
+  readonly before: Position | undefined;
+}
+
+export interface PagePosition {
+  readonly value: number;
+  readonly id: string;
+}
+
+/** Throws BAD_USER_INPUT that names the argument. `list` is the order that the cursors must belong to. */
+export function readPageRequest(args: ConnectionArgs, list: string): PageRequest<PagePosition> {
+  const { first, last } = args;
+  if ((first ?? null) === null && (last ?? null) === null) throw badArgument("first", "or last is required, 1 to 100");
+  if (typeof first === "number" && typeof last === "number")
+    throw badArgument("last", "cannot be given together with first");
+  const backward = typeof last === "number";
+  const size = first ?? last ?? 0;
+  if (size < 1 || size > MAX_PAGE) throw badArgument(backward ? "last" : "first", `must be 1 to ${MAX_PAGE}`);
+  return {
+    size,
+    backward,
+    after: readCursor("after", args.after ?? null, list),
+    before: readCursor("before", args.before ?? null, list),
+  };
+}
+
+export function writeCursor(list: string, { value, id }: PagePosition): string {
+  return Buffer.from(JSON.stringify([list, value, id])).toString("base64url");
+}
+
+function readCursor(argument: string, cursor: string | null, list: string): PagePosition | undefined {
+  if (cursor === null) return undefined;
+  const [ownList, value, id] = parseCursor(cursor);
+  const sound = typeof value === "number" && Number.isSafeInteger(value) && typeof id === "string";
+  if (ownList !== list || !sound) throw badArgument(argument, "is not a cursor of this list in this order");
+  return { value, id };
+}
+
+function parseCursor(cursor: string): readonly unknown[] {
+  try {
+    const parsed: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString("utf8"));
+    return Array.isArray(parsed) ? parsed : [];
+  } catch {
+    return [];
+  }
+}
+
+export function badArgument(argument: string, message: string): GraphQLError {
+  return new GraphQLError(`Argument "${argument}" ${message}.`, { extensions: { code: "BAD_USER_INPUT", argument } });
+}
+
+/** A page from rows of which one more than asked for was fetched, to know whether there is more. */
+export function toPage<Item>(request: PageRequest<unknown>, rows: readonly Item[], cursorOf: (item: Item) => string) {
+  const more = rows.length > request.size;
+  const nodes = request.backward ? rows.slice(more ? 1 : 0) : rows.slice(0, request.size);
+  const edges = nodes.map((node) => ({ cursor: cursorOf(node), node }));
+  return {
+    edges,
+    nodes,
+    pageInfo: {
+      hasNextPage: request.backward ? request.before !== undefined : more,
+      hasPreviousPage: request.backward ? more : request.after !== undefined,
+      startCursor: edges[0]?.cursor ?? null,
+      endCursor: edges.at(-1)?.cursor ?? null,
+    },
+  };
+}

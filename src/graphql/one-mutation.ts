@@ -1,0 +1,42 @@
+import {
+  type ASTVisitor,
+  type FragmentDefinitionNode,
+  GraphQLError,
+  Kind,
+  type SelectionSetNode,
+  type ValidationContext,
+} from "graphql";
+
+/** A validation rule: a mutation has one root field, so that what failed and what was done are never mixed in one answer. */
+export function oneMutationField(context: ValidationContext): ASTVisitor {
+  return {
+    OperationDefinition(operation) {
+      if (operation.operation !== "mutation") return;
+      if (countFields(operation.selectionSet, context, new Set()) <= 1) return;
+      context.reportError(
+        new GraphQLError("A mutation may have one root field; send the others as requests of their own.", {
+          nodes: operation,
+        }),
+      );
+    },
+  };
+}
+
+function countFields(
+  { selections }: SelectionSetNode,
+  context: ValidationContext,
+  seen: Set<FragmentDefinitionNode>,
+): number {
+  let count = 0;
+  for (const selection of selections) {
+    if (selection.kind === Kind.FIELD) count += 1;
+    else if (selection.kind === Kind.INLINE_FRAGMENT) count += countFields(selection.selectionSet, context, seen);
+    else {
+      const fragment = context.getFragment(selection.name.value);
+      if (!fragment || seen.has(fragment)) continue;
+      seen.add(fragment);
+      count += countFields(fragment.selectionSet, context, seen);
+    }
+  }
+  return count;
+}

@@ -1,0 +1,114 @@
+import { Arg, Args, Ctx, FieldResolver, ID, Int, Query, Resolver, Root } from "type-graphql";
+import {
+  type IdentityFilter as Filter,
+  type Identity,
+  type IdentityOrder as Order,
+  positionOf,
+} from "../../identities/identity.js";
+import { badArgument, ConnectionArgs, readPageRequest, toPage, writeCursor } from "../connection.js";
+import type { RequestContext } from "../context.js";
+import { CommunicationUserId } from "../scalars.js";
+import {
+  ApplicationUserInput,
+  CommunicationIdentity,
+  CommunicationIdentityConnection,
+  IdentityFilter,
+  IdentityOrder,
+} from "../types/identity.js";
+import { Node } from "../types/node.js";
+
+const MAX_NODES = 100;
+const MAX_PREFIX_LENGTH = 255;
+const NEWEST_FIRST: Order = { field: "CREATED_AT", direction: "DESC" };
+
+@Resolver(() => CommunicationIdentityConnection)
+export class IdentitiesResolver {
+  @Query(() => Node, {
+    nullable: true,
+    description: "The object with this id. Null when there is none or the caller may not see it.",
+  })
+  async node(
+    @Arg("id", () => ID, { description: "From any object's `id`." }) id: string,
+    @Ctx() { identities }: RequestContext,
+  ): Promise<Identity | null> {
+    return await identities.byId(id);
+  }
+
+  @Query(() => [Node], {
+    nullable: "items",
+    description: "The objects with these ids, in the same order; null for each that `node` would answer null for.",
+  })
+  async nodes(
+    @Arg("ids", () => [ID], { description: `At most ${MAX_NODES}.` }) ids: string[],
+    @Ctx() { identities }: RequestContext,
+  ): Promise<(Identity | null)[]> {
+    if (ids.length > MAX_NODES) throw badArgument("ids", `must have at most ${MAX_NODES} entries`);
+    return await Promise.all(ids.map((id) => identities.byId(id)));
+  }
+
+  @Query(() => CommunicationIdentity, {
+    nullable: true,
+    description: "The identity of a user; another's than the caller needs IDENTITY_READ.",
+  })
+  async identityByUser(
+    @Arg("user", () => ApplicationUserInput, { description: "Whose identity." }) user: ApplicationUserInput,
+    @Ctx() { identities }: RequestContext,
+  ): Promise<Identity | null> {
+    return await identities.byUser(user);
+  }
+
+  @Query(() => CommunicationIdentity, {
+    nullable: true,
+    description: "The identity behind a communication user id; another's than the caller needs IDENTITY_READ.",
+  })
+  async identityByCommunicationUserId(
+    @Arg("communicationUserId", () => CommunicationUserId, { description: "As seen in chats and calls." })
+    communicationUserId: string,
+    @Ctx() { identities }: RequestContext,
+  ): Promise<Identity | null> {
+    return await identities.byCommunicationUserId(communicationUserId);
+  }
+
+  @Query(() => CommunicationIdentityConnection, {
+    description:
+      "Newest first unless ordered otherwise. first or last is required, 1 to 100. Needs IDENTITY_READ. A page costs one database query, and one more when `totalCount` is asked for.",
+  })
+  async identities(
+    @Args(() => ConnectionArgs) args: ConnectionArgs,
+    @Arg("filter", () => IdentityFilter, { nullable: true, description: "Left out: all identities." })
+    filter: IdentityFilter | null,
+    @Arg("orderBy", () => IdentityOrder, { nullable: true, description: "Left out: CREATED_AT, DESC." })
+    orderBy: IdentityOrder | null,
+    @Ctx() { identities }: RequestContext,
+  ): Promise<Omit<CommunicationIdentityConnection, "totalCount">> {
+    const order = orderBy ?? NEWEST_FIRST;
+    const list = `${order.field} ${order.direction}`;
+    const request = readPageRequest(args, list);
+    const query = { ...request, limit: request.size + 1, filter: readFilter(filter), order };
+    const rows = await identities.page(query);
+    const page = toPage(request, rows, (identity) => writeCursor(list, positionOf(identity, order.field)));
+    return { ...page, filter: query.filter };
+  }
+
+  @FieldResolver(() => Int, { description: "How many identities the filter lets through, on all pages together." })
+  async totalCount(
+    @Root() { filter }: CommunicationIdentityConnection,
+    @Ctx() { identities }: RequestContext,
+  ): Promise<number> {
+    return await identities.count(filter);
+  }
+}
+
+function readFilter(filter: IdentityFilter | null): Filter {
+  const prefix = filter?.subjectPrefix ?? undefined;
+  if (prefix !== undefined && (prefix === "" || prefix.length > MAX_PREFIX_LENGTH)) {
+    throw badArgument("filter.subjectPrefix", `must have 1 to ${MAX_PREFIX_LENGTH} characters`);
+  }
+  return {
+    status: filter?.status ?? undefined,
+    issuer: filter?.issuer ?? undefined,
+    subjectPrefix: prefix,
+    createdSince: filter?.createdSince ?? undefined,
+    createdUntil: filter?.createdUntil ?? undefined,
+  };
+}

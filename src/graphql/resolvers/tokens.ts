@@ -1,0 +1,66 @@
+import { Arg, Ctx, Mutation, Resolver } from "type-graphql";
+import type { Revocation } from "../../identities/revocation.js";
+import type { TeamsExchange } from "../../tokens/exchange.js";
+import type { TokenIssuance } from "../../tokens/issue.js";
+import type { RequestContext } from "../context.js";
+import { payload, readReason } from "../payload.js";
+import {
+  ExchangeTeamsUserTokenPayload,
+  IssueAccessTokenPayload,
+  RevokeAccessTokensInput,
+  RevokeAccessTokensPayload,
+} from "../types/payloads.js";
+import { ExchangeTeamsUserTokenInput, IssueAccessTokenInput } from "../types/token.js";
+
+@Resolver()
+export class TokensResolver {
+  constructor(
+    private readonly issuance: TokenIssuance,
+    private readonly teams: TeamsExchange,
+    private readonly revocation: Revocation,
+  ) {}
+
+  @Mutation(() => IssueAccessTokenPayload, {
+    description:
+      "Gets or creates the caller's identity and returns a token for it. Calling it again is how a client refreshes, and does no harm: earlier tokens stay good.",
+  })
+  async issueAccessToken(
+    @Arg("input", () => IssueAccessTokenInput, { description: "What token, and for whom." })
+    input: IssueAccessTokenInput,
+    @Ctx() { call }: RequestContext,
+  ): Promise<IssueAccessTokenPayload> {
+    return await payload({ accessToken: null }, async () => ({
+      accessToken: await this.issuance.issue(call, {
+        scopes: input.scopes,
+        lifetimeMinutes: input.lifetimeMinutes ?? null,
+        identityId: input.identityId ?? null,
+      }),
+    }));
+  }
+
+  @Mutation(() => ExchangeTeamsUserTokenPayload, {
+    description:
+      "Exchanges a Teams user's Entra ID token for a communication token. Makes no identity, and can be repeated freely.",
+  })
+  async exchangeTeamsUserToken(
+    @Arg("input", () => ExchangeTeamsUserTokenInput, { description: "The Entra ID token, and whose it is." })
+    input: ExchangeTeamsUserTokenInput,
+    @Ctx() { call }: RequestContext,
+  ): Promise<ExchangeTeamsUserTokenPayload> {
+    return await payload({ accessToken: null }, async () => ({
+      accessToken: await this.teams.exchange(call, input),
+    }));
+  }
+
+  @Mutation(() => RevokeAccessTokensPayload, {
+    description: "Revokes every token issued so far; new ones can be asked for at once. Can be repeated freely.",
+  })
+  async revokeAccessTokens(
+    @Arg("input", () => RevokeAccessTokensInput, { description: "Whose tokens." }) input: RevokeAccessTokensInput,
+    @Ctx() { call }: RequestContext,
+  ): Promise<RevokeAccessTokensPayload> {
+    return await payload({ identity: null, effectiveBy: null }, async () =>
+      this.revocation.revoke(call, { identityId: input.identityId ?? null, reason: readReason(input) }),
+    );
+  }
+}

@@ -1,0 +1,36 @@
+import "reflect-metadata";
+import type { GraphQLSchema } from "graphql";
+import { buildSchema } from "type-graphql";
+import type { IdentityLifecycle } from "../identities/lifecycle.js";
+import type { Revocation } from "../identities/revocation.js";
+import type { TeamsExchange } from "../tokens/exchange.js";
+import type { TokenIssuance } from "../tokens/issue.js";
+import { IdentitiesResolver } from "./resolvers/identities.js";
+import { LifecycleResolver } from "./resolvers/lifecycle.js";
+import { TokensResolver } from "./resolvers/tokens.js";
+import { ViewerResolver } from "./resolvers/viewer.js";
+
+/** What the resolvers call. */
+export interface Services {
+  readonly issuance: TokenIssuance;
+  readonly teams: TeamsExchange;
+  readonly revocation: Revocation;
+  readonly lifecycle: IdentityLifecycle;
+}
+
+/** The executable schema. Without services it can be printed but not run. */
+export async function createSchema(services?: Services): Promise<GraphQLSchema> {
+  const { issuance, teams, revocation, lifecycle } = services ?? ({} as Services);
+  const resolvers = new Map<unknown, object>([
+    [ViewerResolver, new ViewerResolver()],
+    [IdentitiesResolver, new IdentitiesResolver()],
+    [TokensResolver, new TokensResolver(issuance, teams, revocation)],
+    [LifecycleResolver, new LifecycleResolver(lifecycle)],
+  ]);
+  return await buildSchema({
+    resolvers: [ViewerResolver, IdentitiesResolver, TokensResolver, LifecycleResolver],
+    container: { get: (resolverClass) => resolvers.get(resolverClass) },
+    // Input is checked by GraphQL's types and by the services; no second validator.
+    validate: false,
+  });
+}

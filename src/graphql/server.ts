@@ -1,0 +1,105 @@
+/**
+ * GraphQL by Apollo Server, without its web server: `http/` hands over a parsed request and a context, and writes what
+ * comes back. One plugin sets the HTTP status and headers from the answer's errors.
+ */
+import { ApolloServer, type ApolloServerPlugin } from "@apollo/server";
+import { unwrapResolverError } from "@apollo/server/errors";
+import {
+  ApolloServerPluginCacheControlDisabled,
+  ApolloServerPluginInlineTraceDisabled,
+  ApolloServerPluginLandingPageDisabled,
+  ApolloServerPluginSchemaReportingDisabled,
+  ApolloServerPluginUsageReportingDisabled,
+} from "@apollo/server/plugin/disabled";
+import type { GraphQLFormattedError, GraphQLSchema } from "graphql";
+import type { Config } from "../config/config.js";
+import { errorKind, GatewayError } from "../errors.js";
+import type { Events } from "../observe/events.js";
+import type { RequestContext } from "./context.js";
+import { codeOf, translateError } from "./errors.js";
+import { oneMutationField } from "./one-mutation.js";
+
+interface GraphqlServerParts {
+  readonly schema: GraphQLSchema;
+  readonly settings: Config["graphql"];
+  readonly events: Events;
+}
+
+/** Started, and to be stopped by `stop()`. */
+export async function createGraphqlServer({
+  schema,
+  settings,
+  events,
+}: GraphqlServerParts): Promise<ApolloServer<RequestContext>> {
+  const server = new ApolloServer<RequestContext>({
+    schema,
+    introspection: settings.introspection,
+    hideSchemaDetailsFromClientErrors: !settings.introspection,
+    includeStacktraceInErrorResponses: false,
+    allowBatchedHttpRequests: false,
+    persistedQueries: false,
+    stopOnTerminationSignals: false,
+    validationRules: [oneMutationField],
+    formatError: translateError,
+    logger: silent,
+    plugins: [
+      answerByErrors(events),
+      ApolloServerPluginCacheControlDisabled(),
+      ApolloServerPluginInlineTraceDisabled(),
+      ApolloServerPluginLandingPageDisabled(),
+      ApolloServerPluginSchemaReportingDisabled(),
+      ApolloServerPluginUsageReportingDisabled(),
+    ],
+  });
+  await server.start();
+  return server;
+}
+
+/** What Apollo would log reaches the log by `events`, once. */
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+function answerByErrors(events: Events): ApolloServerPlugin<RequestContext> {
+  return {
+    requestDidStart: async () => ({
+      didEncounterErrors: async ({ errors, contextValue }) => {
+        for (const error of errors) {
+          const original = unwrapResolverError(error);
+          if (isWorthALine(original)) events.requestFailed(contextValue.requestId, original);
+        }
+      },
+      willSendResponse: async ({ response, contextValue }) => {
+        if (response.body.kind !== "single") return;
+        const { errors, data } = response.body.singleResult;
+        const [first] = errors ?? [];
+        if (errors === undefined || first === undefined) return;
+        const code = codeOf(first);
+        contextValue.outcome.code = code;
+        response.body.singleResult.errors = errors.map((error) => withRequestId(error, contextValue.requestId));
+        const retryAfter = first.extensions?.retryAfterSeconds;
+        if (typeof retryAfter === "number") response.http.headers.set("retry-after", String(retryAfter));
+        response.http.status = isEmpty(data) ? (errorKind(code)?.status ?? 500) : 200;
+      },
+    }),
+  };
+}
+
+/** A dependency's failure has a cause to log; a refusal by policy or limits is in the request's own line; the rest are bugs. */
+function isWorthALine(error: unknown): boolean {
+  if (error instanceof GatewayError) return error.cause !== undefined;
+  return codeOf(translateError({ message: "", extensions: extensionsIn(error) }, error)) === "INTERNAL_SERVER_ERROR";
+}
+
+function extensionsIn(error: unknown): Record<string, unknown> {
+  return (error as { extensions?: Record<string, unknown> }).extensions ?? {};
+}
+
+/** Masked errors carry the id under which the log has the cause. */
+function withRequestId(error: GraphQLFormattedError, requestId: string): GraphQLFormattedError {
+  if (codeOf(error) !== "INTERNAL_SERVER_ERROR") return error;
+  return { ...error, extensions: { ...error.extensions, requestId } };
+}
+
+/** No data at all, or every root field null: the request as a whole has failed. */
+function isEmpty(data: Record<string, unknown> | null | undefined): boolean {
+  return data === null || data === undefined || Object.values(data).every((value) => value === null);
+}

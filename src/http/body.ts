@@ -1,0 +1,33 @@
+import type { IncomingMessage } from "node:http";
+import { GatewayError } from "../errors.js";
+
+export const MAX_BODY_BYTES = 64 * 1024;
+
+/** Thrown for a body over the limit, which is answered 413 and not read to its end. */
+export class BodyTooLarge extends GatewayError {
+  constructor() {
+    super("BAD_REQUEST", `The body must have at most ${MAX_BODY_BYTES} bytes.`);
+  }
+}
+
+/** The request's JSON. Throws BAD_REQUEST for anything that is not JSON in UTF-8. */
+export async function readJson(request: IncomingMessage): Promise<unknown> {
+  const bytes = await readBytes(request);
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
+  } catch {
+    throw new GatewayError("BAD_REQUEST", "The body is not JSON in UTF-8.");
+  }
+}
+
+async function readBytes(request: IncomingMessage): Promise<Buffer> {
+  if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) throw new BodyTooLarge();
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > MAX_BODY_BYTES) throw new BodyTooLarge();
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, length);
+}

@@ -1,0 +1,159 @@
+/**
+ * `POST /graphql`: method → media type → authenticate → limit → read → execute → answer. Whatever goes wrong before GraphQL
+ * is answered in GraphQL's own shape.
+ */
+import type { IncomingMessage } from "node:http";
+import { type ApolloServer, HeaderMap, type HTTPGraphQLRequest } from "@apollo/server";
+import { type Caller, readAuthorization, Unauthenticated } from "../auth/caller.js";
+import type { Verifier } from "../auth/verifier.js";
+import type { RuleConfig } from "../config/config.js";
+import { type ErrorCode, errorKind, GatewayError } from "../errors.js";
+import type { RequestContext } from "../graphql/context.js";
+import { errorBody } from "../graphql/errors.js";
+import { IdentityReader } from "../identities/reader.js";
+import type { Limits } from "../limits/limits.js";
+import type { Events } from "../observe/events.js";
+import { resolveEntitlements } from "../policy/policy.js";
+import type { IdentityStore } from "../store/identity-store.js";
+import type { Answer } from "./answer.js";
+import { BodyTooLarge, readJson } from "./body.js";
+
+export interface GraphqlEndpointParts {
+  readonly server: ApolloServer<RequestContext>;
+  readonly verifier: Verifier;
+  readonly rules: readonly RuleConfig[];
+  readonly limits: Limits;
+  readonly identities: IdentityStore;
+  readonly events: Events;
+  readonly requestTimeoutMs: number;
+}
+
+type Outcome = { code: ErrorCode | "OK" };
+
+export class GraphqlEndpoint {
+  readonly #parts: GraphqlEndpointParts;
+
+  constructor(parts: GraphqlEndpointParts) {
+    this.#parts = parts;
+  }
+
+  async handle(request: IncomingMessage, requestId: string): Promise<Answer> {
+    const started = performance.now();
+    const outcome: Outcome = { code: "OK" };
+    const answer = await this.#answer(request, requestId, outcome);
+    this.#parts.events.requestEnded({
+      requestId,
+      status: answer.status,
+      code: outcome.code,
+      milliseconds: performance.now() - started,
+      clientName: headerText(request, "apollographql-client-name"),
+    });
+    return answer;
+  }
+
+  async #answer(request: IncomingMessage, requestId: string, outcome: Outcome): Promise<Answer> {
+    try {
+      const refused = refuseForm(request);
+      if (refused !== undefined) {
+        outcome.code = "BAD_REQUEST";
+        return refused;
+      }
+      const caller = await this.#authenticate(request, requestId);
+      await this.#parts.limits.takeRequest(caller);
+      return await this.#execute(request, await readJson(request), this.#contextFor(caller, requestId, outcome));
+    } catch (error) {
+      return this.#failed(error, requestId, outcome);
+    }
+  }
+
+  async #authenticate(request: IncomingMessage, requestId: string): Promise<Caller> {
+    const { limits, verifier, events } = this.#parts;
+    const address = request.socket.remoteAddress ?? "unknown";
+    await limits.checkFailedAuth(address);
+    try {
+      return await verifier.verify(readAuthorization(request.headers.authorization));
+    } catch (error) {
+      if (error instanceof Unauthenticated) {
+        events.authenticationFailed(requestId, error.reason);
+        await limits.countFailedAuth(address);
+      }
+      throw error;
+    }
+  }
+
+  #contextFor(caller: Caller, requestId: string, outcome: Outcome): RequestContext {
+    const { rules, identities, requestTimeoutMs } = this.#parts;
+    const deadline = AbortSignal.timeout(requestTimeoutMs);
+    const call = { caller, entitlements: resolveEntitlements(rules, caller), deadline };
+    return { requestId, call, identities: new IdentityReader(identities, call), outcome };
+  }
+
+  async #execute(request: IncomingMessage, body: unknown, context: RequestContext): Promise<Answer> {
+    const response = await this.#parts.server.executeHTTPGraphQLRequest({
+      httpGraphQLRequest: {
+        method: "POST",
+        headers: headerMap(request),
+        search: "",
+        body,
+      } satisfies HTTPGraphQLRequest,
+      context: async () => context,
+    });
+    if (response.body.kind !== "complete") throw new Error("incremental delivery is not part of this schema");
+    const status = response.status ?? 200;
+    if (status !== 200 && context.outcome.code === "OK")
+      context.outcome.code = status < 500 ? "BAD_REQUEST" : "INTERNAL_SERVER_ERROR";
+    return { status, headers: Object.fromEntries(response.headers), body: response.body.string };
+  }
+
+  #failed(error: unknown, requestId: string, outcome: Outcome): Answer {
+    const known =
+      error instanceof GatewayError
+        ? error
+        : new GatewayError(
+            "INTERNAL_SERVER_ERROR",
+            `Something went wrong on our side; the log has it as ${requestId}.`,
+            { cause: error },
+          );
+    outcome.code = known.code;
+    if (known.cause !== undefined && known.code !== "UNAUTHENTICATED")
+      this.#parts.events.requestFailed(requestId, known);
+    return {
+      status: known instanceof BodyTooLarge ? 413 : (errorKind(known.code)?.status ?? 500),
+      headers: {
+        "content-type": "application/json; charset=utf-8",
+        ...(known instanceof Unauthenticated && { "www-authenticate": known.challenge }),
+        ...(known.retryAfterSeconds !== undefined && { "retry-after": String(known.retryAfterSeconds) }),
+        ...(known instanceof BodyTooLarge && { connection: "close" }),
+      },
+      body: errorBody(known),
+    };
+  }
+}
+
+/** GraphQL over HTTP: POST and JSON only, so that no form or link of another site can send one. */
+function refuseForm(request: IncomingMessage): Answer | undefined {
+  if (request.method !== "POST") return refusal(405, "GraphQL is served by POST only.", { allow: "POST" });
+  const mediaType = request.headers["content-type"]?.split(";", 1)[0]?.trim().toLowerCase();
+  if (mediaType !== "application/json")
+    return refusal(415, "Send the request with content-type: application/json.", { "accept-post": "application/json" });
+  return undefined;
+}
+
+function refusal(status: number, message: string, headers: Record<string, string>): Answer {
+  const body = errorBody(new GatewayError("BAD_REQUEST", message));
+  return { status, headers: { "content-type": "application/json; charset=utf-8", ...headers }, body };
+}
+
+const MAX_CLIENT_NAME_LENGTH = 100;
+
+function headerText(request: IncomingMessage, name: string): string | null {
+  const value = request.headers[name];
+  return typeof value === "string" ? value.slice(0, MAX_CLIENT_NAME_LENGTH) : null;
+}
+
+/** What Apollo reads: the media types. Nothing else of the request is its business. */
+function headerMap(request: IncomingMessage): HeaderMap {
+  const headers = new HeaderMap([["content-type", "application/json"]]);
+  if (request.headers.accept !== undefined) headers.set("accept", request.headers.accept);
+  return headers;
+}

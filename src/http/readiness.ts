@@ -1,0 +1,64 @@
+/** Whether the gateway can do its job now, and if not, what is missing. */
+import { type Answer, json } from "./answer.js";
+
+export interface Dependency {
+  readonly name: string;
+  /** Resolves when the dependency is there; the error's message says what is wrong. */
+  readonly check: (deadline: AbortSignal) => Promise<void>;
+}
+
+interface Report {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly problem?: string;
+}
+
+const CHECK_TIMEOUT_MS = 2000;
+/** Anyone may ask, so the dependencies are asked at most this often. */
+const REMEMBERED_MS = 1000;
+
+export class Readiness {
+  readonly #dependencies: readonly Dependency[];
+  readonly #now: () => number;
+  #last: { readonly at: number; readonly reports: Promise<readonly Report[]> } | undefined;
+  #draining = false;
+
+  constructor(dependencies: readonly Dependency[], now: () => number) {
+    this.#dependencies = dependencies;
+    this.#now = now;
+  }
+
+  /** From here on the answer is 503, so that a load balancer sends nothing new. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  async answer(): Promise<Answer> {
+    const dependencies = await this.#reports();
+    const ready = !this.#draining && dependencies.every(({ ok }) => ok);
+    const status = this.#draining ? "draining" : ready ? "ready" : "unavailable";
+    return json(ready ? 200 : 503, { status, dependencies });
+  }
+
+  #reports(): Promise<readonly Report[]> {
+    if (this.#last === undefined || this.#now() - this.#last.at >= REMEMBERED_MS) {
+      this.#last = { at: this.#now(), reports: Promise.all(this.#dependencies.map(report)) };
+    }
+    return this.#last.reports;
+  }
+}
+
+async function report({ name, check }: Dependency): Promise<Report> {
+  const deadline = AbortSignal.timeout(CHECK_TIMEOUT_MS);
+  const expired = new Promise<never>((_, reject) => {
+    deadline.addEventListener("abort", () => reject(new Error(`no answer within ${CHECK_TIMEOUT_MS} ms`)), {
+      once: true,
+    });
+  });
+  try {
+    await Promise.race([check(deadline), expired]);
+    return { name, ok: true };
+  } catch (error) {
+    return { name, ok: false, problem: error instanceof Error ? error.message : "unknown" };
+  }
+}

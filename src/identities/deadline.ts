@@ -1,0 +1,14 @@
+import { GatewayError } from "../errors.js";
+
+/** The result, or DEADLINE_EXCEEDED when the time is up first; the work itself goes on. */
+export async function waitFor<Result>(work: Promise<Result>, deadline: AbortSignal): Promise<Result> {
+  const { promise: expired, reject } = Promise.withResolvers<never>();
+  const expire = () => reject(new GatewayError("DEADLINE_EXCEEDED", "The request's time is up."));
+  if (deadline.aborted) expire();
+  deadline.addEventListener("abort", expire, { once: true });
+  try {
+    return await Promise.race([work, expired]);
+  } finally {
+    deadline.removeEventListener("abort", expire);
+  }
+}

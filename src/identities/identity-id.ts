@@ -1,0 +1,10 @@
+import { randomBytes } from "node:crypto";
+
+/** `idn_` and 128 random bits in base64url: the prefix tells the type, so that `node(id:)` needs no table of its own. */
+export function newIdentityId(): string {
+  return `idn_${randomBytes(16).toString("base64url")}`;
+}
+
+export function isIdentityId(id: string): boolean {
+  return /^idn_[A-Za-z0-9_-]{22}$/.test(id);
+}

@@ -1,0 +1,76 @@
+import DataLoader from "dataloader";
+import type { Call } from "../policy/call.js";
+import { requirePermission } from "../policy/policy.js";
+import type { IdentityPageQuery, IdentityStore } from "../store/identity-store.js";
+import { type ApplicationUser, type Identity, type IdentityFilter, sameUser } from "./identity.js";
+
+/**
+ * One request's reads of identities: batched and remembered for that request, and each one checked against what the caller
+ * may see. Their own identity anybody may; everybody's takes IDENTITY_READ.
+ */
+export class IdentityReader {
+  readonly #identities: IdentityStore;
+  readonly #call: Call;
+  readonly #byId: DataLoader<string, Identity | undefined>;
+  readonly #byUser: DataLoader<ApplicationUser, Identity | undefined, string>;
+
+  constructor(identities: IdentityStore, call: Call) {
+    this.#identities = identities;
+    this.#call = call;
+    this.#byId = new DataLoader(async (ids) => {
+      const found = new Map((await identities.findByIds(ids)).map((identity) => [identity.id, identity]));
+      return ids.map((id) => found.get(id));
+    });
+    this.#byUser = new DataLoader(
+      async (users) => {
+        const found = await identities.findByUsers(users);
+        return users.map((user) => found.find((identity) => sameUser(identity.user, user)));
+      },
+      { cacheKeyFn: ({ issuer, subject }) => JSON.stringify([issuer, subject]) },
+    );
+  }
+
+  /** Null for one that does not exist and for one that the caller may not see, which are not told apart. */
+  async byId(id: string): Promise<Identity | null> {
+    const found = await this.#byId.load(id);
+    return found !== undefined && this.#maySee(found) ? found : null;
+  }
+
+  /** The caller's own. Null while there is none that the service has made. */
+  async own(): Promise<Identity | null> {
+    const found = await this.#byUser.load(this.#call.caller);
+    return found === undefined || found.communicationUserId === null ? null : found;
+  }
+
+  /** Throws FORBIDDEN, before anything is looked up, for a user that the caller may not see. */
+  async byUser(user: ApplicationUser): Promise<Identity | null> {
+    if (!sameUser(user, this.#call.caller)) this.#requireRead();
+    return (await this.#byUser.load(user)) ?? null;
+  }
+
+  /** Throws FORBIDDEN for an id that is not the caller's own, whether it exists or not, unless the caller may see all. */
+  async byCommunicationUserId(communicationUserId: string): Promise<Identity | null> {
+    const own = await this.#byUser.load(this.#call.caller);
+    if (own?.communicationUserId === communicationUserId) return own;
+    this.#requireRead();
+    return (await this.#identities.findByCommunicationUserId(communicationUserId)) ?? null;
+  }
+
+  async page(query: IdentityPageQuery): Promise<Identity[]> {
+    this.#requireRead();
+    return await this.#identities.page(query);
+  }
+
+  async count(filter: IdentityFilter): Promise<number> {
+    this.#requireRead();
+    return await this.#identities.count(filter);
+  }
+
+  #maySee({ user }: Identity): boolean {
+    return this.#call.entitlements.permissions.has("IDENTITY_READ") || sameUser(user, this.#call.caller);
+  }
+
+  #requireRead(): void {
+    requirePermission(this.#call.entitlements, "IDENTITY_READ");
+  }
+}

@@ -1,0 +1,164 @@
+#!/usr/bin/env node
+/**
+ * The command line, and the only file that touches the process. Exit codes: 0 done, 1 a check failed, 2 wrong usage or
+ * configuration.
+ */
+import { parseArgs } from "node:util";
+import { ConfigError } from "./config/fault.js";
+import { loadConfig } from "./config/load.js";
+import { StartError } from "./errors.js";
+import { createLogger } from "./observe/logger.js";
+
+const USAGE = `Usage: acs-token-gateway [command] [options]
+
+Commands
+  serve          start the gateway (what happens without a command)
+  dev            start it with an embedded service emulator, OpenID issuer and database, to try it and to develop
+  emulator       start the Communication Services identity emulator alone
+  config check   check the configuration and print what is in force, secrets hidden
+
+Options
+  --config FILE  read this file instead of gateway.yaml (also: GATEWAY_CONFIG)
+  --help         this text
+
+Options of emulator
+  --host HOST          address to listen on (127.0.0.1)
+  --port PORT          port to listen on; 0 takes any (4002)
+  --file FILE          keep identities and keys in this file; otherwise they last as long as the process
+  --access-key BASE64  use this access key instead of a random one
+  --resource-id GUID   be this resource instead of a random one
+  --latency realistic  take as long as the service does
+  --rate-limits        refuse what goes over the service's published limits
+`;
+
+/** How long requests under way may take to finish after SIGTERM. */
+const DRAIN_MS = 10_000;
+
+class UsageError extends Error {}
+
+interface Running {
+  close(): Promise<void>;
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const [command = "serve", ...rest] = args[0]?.startsWith("-") === false ? args : ["serve", ...args];
+  if (args.includes("--help") || command === "help") return print(USAGE);
+  switch (command) {
+    case "serve":
+      return closeOnSignal(await serve(readOptions(rest)));
+    case "dev":
+      return closeOnSignal(await dev(readOptions(rest)));
+    case "emulator":
+      return closeOnSignal(await emulator(rest));
+    case "config":
+      if (rest[0] !== "check") throw new UsageError("config needs the word check");
+      return await configCheck(readOptions(rest.slice(1)));
+    default:
+      throw new UsageError(`there is no command ${command}`);
+  }
+}
+
+interface CommonOptions {
+  readonly config?: string | undefined;
+}
+
+function readOptions(args: readonly string[]): CommonOptions {
+  return parse(args, { config: { type: "string" } } as const).values;
+}
+
+function parse<Options extends NonNullable<Parameters<typeof parseArgs>[0]>["options"]>(
+  args: readonly string[],
+  options: Options,
+) {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: false, strict: true });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : "wrong options");
+  }
+}
+
+async function serve(options: CommonOptions): Promise<Running> {
+  const config = loadConfig(options.config, process.env, "production");
+  const { startGateway } = await import("./gateway.js");
+  const logger = createLogger(config.log.level);
+  const gateway = await startGateway(config, { logger });
+  logger.info({ url: gateway.url, publicUrl: config.server.publicUrl, adminUrl: gateway.adminUrl }, "listening");
+  return gateway;
+}
+
+async function dev(options: CommonOptions): Promise<Running> {
+  const { startDev } = await import("./dev/dev.js");
+  const running = await startDev({
+    configFile: options.config,
+    env: process.env,
+    createLogger: (config) => createLogger(config.log.level),
+  });
+  print(running.welcome);
+  return running;
+}
+
+async function emulator(args: readonly string[]): Promise<Running> {
+  const { values } = parse(args, {
+    host: { type: "string", default: "127.0.0.1" },
+    port: { type: "string", default: "4002" },
+    file: { type: "string" },
+    "access-key": { type: "string" },
+    "resource-id": { type: "string" },
+    latency: { type: "string", default: "none" },
+    "rate-limits": { type: "boolean", default: false },
+  } as const);
+  const { host, file, latency } = values;
+  if (latency !== "none" && latency !== "realistic") throw new UsageError("--latency is none or realistic");
+  if (!/^\d{1,5}$/.test(values.port)) throw new UsageError("--port is a number");
+  const { startEmulator } = await import("./emulator/emulator.js");
+  const started = await startEmulator({
+    host,
+    port: Number(values.port),
+    file,
+    accessKey: values["access-key"],
+    resourceId: values["resource-id"],
+    latency,
+    rateLimits: values["rate-limits"],
+  }).catch((error: NodeJS.ErrnoException) => {
+    throw new StartError(`The emulator cannot start (${error.message}): choose another --port, --host or --file.`);
+  });
+  print(
+    `Communication Services identity emulator at ${started.endpoint}, controls at ${started.endpoint}_emulator\n\nACS_CONNECTION_STRING="${started.connectionString}"\n`,
+  );
+  return started;
+}
+
+async function configCheck(options: CommonOptions): Promise<void> {
+  const config = loadConfig(options.config, process.env, "production");
+  const { stringify } = await import("yaml");
+  print(stringify(JSON.parse(JSON.stringify(config))));
+}
+
+/** SIGTERM and SIGINT end what is under way in peace, a second one at once. */
+function closeOnSignal(running: Running): void {
+  let closing = false;
+  const close = async () => {
+    if (closing) process.exit(1);
+    closing = true;
+    setTimeout(() => process.exit(1), DRAIN_MS).unref();
+    await running.close();
+    process.exit(0);
+  };
+  process.on("SIGTERM", close);
+  process.on("SIGINT", close);
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text.trimEnd()}\n`);
+}
+
+function complain(error: unknown): void {
+  if (error instanceof UsageError) process.stderr.write(`acs-token-gateway: ${error.message}\n\n${USAGE}`);
+  else if (error instanceof ConfigError || error instanceof StartError) process.stderr.write(`${error.message}\n`);
+  else process.stderr.write(`acs-token-gateway: ${error instanceof Error ? error.stack : String(error)}\n`);
+}
+
+main(process.argv.slice(2)).catch((error: unknown) => {
+  complain(error);
+  process.exit(2);
+});

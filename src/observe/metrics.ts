@@ -1,0 +1,44 @@
+import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+
+/** Every metric of the gateway, in a registry of its own, so that several gateways can live in one process. */
+export class Metrics {
+  readonly #registry = new Registry();
+
+  readonly requests = new Counter({
+    name: "gateway_requests_total",
+    help: "GraphQL requests answered, by error code (OK when there was none).",
+    labelNames: ["code"],
+    registers: [this.#registry],
+  });
+
+  readonly requestSeconds = new Histogram({
+    name: "gateway_request_duration_seconds",
+    help: "Time from the head of a GraphQL request to its answer.",
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers: [this.#registry],
+  });
+
+  readonly tokensIssued = new Counter({
+    name: "gateway_tokens_issued_total",
+    help: "Communication tokens handed out.",
+    registers: [this.#registry],
+  });
+
+  readonly serviceCalls = new Counter({
+    name: "gateway_service_calls_total",
+    help: "Calls to Communication Services, by operation and outcome.",
+    labelNames: ["operation", "outcome"],
+    registers: [this.#registry],
+  });
+
+  constructor() {
+    collectDefaultMetrics({ register: this.#registry });
+  }
+
+  readonly contentType = this.#registry.contentType;
+
+  /** Prometheus text exposition. */
+  async render(): Promise<string> {
+    return await this.#registry.metrics();
+  }
+}

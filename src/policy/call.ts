@@ -1,0 +1,10 @@
+import type { Caller } from "../auth/caller.js";
+import type { Entitlements } from "./policy.js";
+
+/** What a service needs to know of the request it works for. */
+export interface Call {
+  readonly caller: Caller;
+  readonly entitlements: Entitlements;
+  /** Aborted when the request's time is up. */
+  readonly deadline: AbortSignal;
+}

@@ -1,0 +1,42 @@
+/**
+ * What a caller may have. Deny by default: the rules that match the caller are united, and nothing else is granted. Pure:
+ * the answer depends on the rules and the caller alone.
+ */
+import type { Caller } from "../auth/caller.js";
+import type { Permission, RuleConfig, TokenScope } from "../config/config.js";
+import { GatewayError } from "../errors.js";
+
+/** The union of all rules that match one caller. */
+export interface Entitlements {
+  readonly permissions: ReadonlySet<Permission>;
+  readonly scopes: ReadonlySet<TokenScope>;
+  /** 60 to 1440; 0 when no matching rule grants a scope. */
+  readonly maxLifetimeMinutes: number;
+}
+
+export function resolveEntitlements(rules: readonly RuleConfig[], caller: Caller): Entitlements {
+  const matching = rules.filter((rule) => matches(rule.when, caller));
+  const withScopes = matching.filter((rule) => rule.scopes.length > 0);
+  return {
+    permissions: new Set(matching.flatMap((rule) => rule.permissions)),
+    scopes: new Set(withScopes.flatMap((rule) => rule.scopes)),
+    maxLifetimeMinutes: Math.max(0, ...withScopes.map((rule) => rule.maxLifetimeMinutes)),
+  };
+}
+
+/** Throws FORBIDDEN unless one of the permissions is granted. */
+export function requirePermission({ permissions }: Entitlements, ...anyOf: readonly Permission[]): void {
+  if (anyOf.some((permission) => permissions.has(permission))) return;
+  throw new GatewayError(
+    "FORBIDDEN",
+    `This needs the permission ${anyOf.join(" or ")}, which no policy rule grants you.`,
+  );
+}
+
+function matches(when: RuleConfig["when"], { issuer, claims }: Caller): boolean {
+  if (when.issuer !== undefined && when.issuer !== issuer) return false;
+  if (when.claim === undefined) return true;
+  const value = Object.hasOwn(claims, when.claim) ? claims[when.claim] : undefined;
+  if (when.includes !== undefined) return Array.isArray(value) && value.includes(when.includes);
+  return when.equals !== undefined && value === when.equals;
+}

@@ -1,0 +1,79 @@
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { type Dialect, SqliteDialect } from "kysely";
+import { GatewayError, StartError } from "../errors.js";
+
+/** How long another process may hold the database before a statement gives up. Blocks the process meanwhile. */
+const BUSY_TIMEOUT_MS = 1000;
+
+const MAX_PREPARED_STATEMENTS = 200;
+
+/** Node's own SQLite behind Kysely. An answered write is on disk: WAL with a sync at every commit. */
+export function openSqlite(file: string): Dialect {
+  const database = open(file);
+  const prepared = new Map<string, SqliteStatement>();
+  const prepare = (sql: string): SqliteStatement => {
+    let statement = prepared.get(sql);
+    if (statement === undefined) {
+      statement = new SqliteStatement(database.prepare(sql));
+      if (prepared.size >= MAX_PREPARED_STATEMENTS) prepared.clear();
+      prepared.set(sql, statement);
+    }
+    return statement;
+  };
+  return new SqliteDialect({
+    database: { prepare: (sql) => orUnavailable(() => prepare(sql)), close: () => database.close() },
+  });
+}
+
+function open(file: string): DatabaseSync {
+  try {
+    mkdirSync(dirname(file), { recursive: true });
+    const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
+    return database;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : "unknown error";
+    throw new StartError(
+      `The database ${file} cannot be opened (${why}): check that the folder can be written to and that the file is a SQLite database, or name another with DATABASE_URL=sqlite:FILE.`,
+      { cause: error },
+    );
+  }
+}
+
+/** The part of better-sqlite3's statement that Kysely calls. */
+class SqliteStatement {
+  readonly reader: boolean;
+
+  constructor(private readonly statement: StatementSync) {
+    this.reader = statement.columns().length > 0;
+  }
+
+  all(parameters: readonly unknown[]): unknown[] {
+    return orUnavailable(() => this.statement.all(...(parameters as SQLInputValue[])));
+  }
+
+  run(parameters: readonly unknown[]): { changes: number | bigint; lastInsertRowid: number | bigint } {
+    return orUnavailable(() => this.statement.run(...(parameters as SQLInputValue[])));
+  }
+
+  iterate(parameters: readonly unknown[]): IterableIterator<unknown> {
+    return this.statement.iterate(...(parameters as SQLInputValue[]));
+  }
+}
+
+/** SQLite's result codes for a database that cannot do its work now: busy, locked, no memory, I/O, corrupt, full and so on. */
+const UNAVAILABLE_CODES = new Set([5, 6, 7, 8, 10, 11, 13, 14, 15, 26]);
+
+/** A database in trouble is STORE_UNAVAILABLE; a statement that is wrong is a bug and stays what it is. */
+function orUnavailable<Result>(work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    const { errcode } = error as { errcode?: number };
+    // The low byte is the primary code; the rest tells variants of it apart.
+    if (errcode === undefined || !UNAVAILABLE_CODES.has(errcode & 0xff)) throw error;
+    throw new GatewayError("STORE_UNAVAILABLE", "The gateway's database does not answer.", { cause: error });
+  }
+}

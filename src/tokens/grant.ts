@@ -1,0 +1,37 @@
+import type { TokenRequest } from "../acs/service.js";
+import { Refusal } from "../errors.js";
+import type { Entitlements } from "../policy/policy.js";
+import type { IssueInput } from "./issue.js";
+
+/** The service's own bounds, in minutes. */
+const MIN_LIFETIME_MINUTES = 60;
+const MAX_LIFETIME_MINUTES = 1440;
+
+/** What is asked for, as far as the policy allows it: less is never given silently, it is refused. */
+export function grantToken(entitlements: Entitlements, { scopes, lifetimeMinutes }: IssueInput): TokenRequest {
+  return {
+    scopes: grantScopes(entitlements, scopes),
+    lifetimeMinutes: grantLifetime(entitlements, lifetimeMinutes),
+  };
+}
+
+function grantScopes({ scopes: allowed }: Entitlements, asked: IssueInput["scopes"]): TokenRequest["scopes"] {
+  const path = ["input", "scopes"];
+  if (asked.length === 0) throw new Refusal("INVALID_INPUT", "Ask for at least one scope.", path);
+  const refused = asked.filter((scope) => !allowed.has(scope));
+  if (refused.length > 0) {
+    const may = allowed.size === 0 ? "none" : [...allowed].join(", ");
+    throw new Refusal("SCOPE_NOT_ALLOWED", `Not allowed: ${[...new Set(refused)].join(", ")}. Allowed: ${may}.`, path);
+  }
+  return [...new Set(asked)];
+}
+
+function grantLifetime({ maxLifetimeMinutes }: Entitlements, asked: number | null): number {
+  const most = Math.min(maxLifetimeMinutes, MAX_LIFETIME_MINUTES);
+  if (asked === null) return most;
+  if (asked < MIN_LIFETIME_MINUTES || asked > most) {
+    const message = `The lifetime must be ${MIN_LIFETIME_MINUTES} to ${most} minutes.`;
+    throw new Refusal("LIFETIME_NOT_ALLOWED", message, ["input", "lifetimeMinutes"]);
+  }
+  return asked;
+}

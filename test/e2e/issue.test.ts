@@ -1,0 +1,232 @@
+import { createRemoteJWKSet, decodeJwt, jwtVerify } from "jose";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { Rig } from "../fixtures/rig.js";
+import {
+  IdentityByUserDocument,
+  IssueAccessTokenDocument,
+  type IssueAccessTokenMutationVariables,
+  IssueAccessTokenOnBehalfDocument,
+  ProvisionIdentityDocument,
+  ViewerDocument,
+} from "../generated/graphql.js";
+
+let rig: Rig;
+
+beforeAll(async () => {
+  rig = await Rig.start();
+});
+beforeEach(async () => {
+  await rig.takeCalls();
+});
+afterAll(async () => {
+  await rig.close();
+});
+
+describe("issueAccessToken for a first-time user", () => {
+  it("makes identity and token in one service call", async () => {
+    const alice = await rig.member("first-timer");
+    const { issueAccessToken } = await alice.ask(IssueAccessTokenDocument, { scopes: ["CHAT", "VOIP"] });
+    expect(issueAccessToken.userErrors).toEqual([]);
+    expect(await rig.takeCalls()).toEqual({ createIdentity: 1 });
+    const { token, identity } = issueAccessToken.accessToken ?? expect.fail("no token");
+    expect(decodeJwt(token)).toMatchObject({
+      skypeid: identity.communicationUserId?.replace(/^8:/, ""),
+      acsScope: "chat,voip",
+    });
+    expect(await rig.isActive(token)).toBe(true);
+  });
+
+  it("returns a token that the service's published key verifies", async () => {
+    const client = await rig.member("verifies");
+    const { issueAccessToken } = await client.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });
+    const keys = createRemoteJWKSet(new URL("_emulator/jwks", rig.emulator.endpoint));
+    await expect(jwtVerify(issueAccessToken.accessToken?.token ?? "", keys)).resolves.toBeDefined();
+  });
+
+  it("shows the viewer no identity before and the same one after", async () => {
+    const client = await rig.member("viewer");
+    expect((await client.ask(ViewerDocument)).viewer).toMatchObject({
+      user: { issuer: rig.issuer.url, subject: "viewer" },
+      permissions: ["TOKEN_ISSUE"],
+      allowedScopes: ["CHAT", "CHAT_JOIN", "VOIP", "VOIP_JOIN"],
+      maxTokenLifetimeMinutes: 1440,
+      identity: null,
+    });
+    const { issueAccessToken } = await client.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });
+    const { viewer } = await client.ask(ViewerDocument);
+    expect(viewer.identity).toMatchObject({
+      id: issueAccessToken.accessToken?.identity.id,
+      status: "ACTIVE",
+      lastTokenIssuedAt: expect.stringMatching(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/),
+    });
+  });
+
+  it("makes one identity for twenty concurrent calls, each with a token of its own", async () => {
+    const client = await rig.member("stampede");
+    const replies = await Promise.all(
+      Array.from({ length: 20 }, () => client.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] })),
+    );
+    const tokens = replies.map(({ issueAccessToken }) => issueAccessToken.accessToken);
+    expect(new Set(tokens.map((token) => token?.identity.communicationUserId)).size).toBe(1);
+    expect(new Set(tokens.map((token) => token?.token)).size).toBe(20);
+    expect(await rig.takeCalls()).toEqual({ createIdentity: 1, issueAccessToken: 19 });
+  });
+});
+
+describe("issueAccessToken for a known user", () => {
+  it("makes one issue call and keeps the identity, across a restart of the gateway", async () => {
+    const client = await rig.member("returning");
+    const first = await client.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });
+    await rig.restartGateway();
+    await rig.takeCalls();
+    const second = await client.ask(IssueAccessTokenDocument, { scopes: ["VOIP"] });
+    expect(await rig.takeCalls()).toEqual({ issueAccessToken: 1 });
+    expect(second.issueAccessToken.accessToken?.identity).toEqual(first.issueAccessToken.accessToken?.identity);
+  });
+
+  it("gives the lifetime that was asked for and a refreshAfter that leaves at least 15 minutes", async () => {
+    const client = await rig.member("lifetime");
+    const now = Date.now();
+    const reply = await client.ask(IssueAccessTokenDocument, { scopes: ["CHAT"], lifetimeMinutes: 60 });
+    const { expiresOn, refreshAfter } = reply.issueAccessToken.accessToken ?? expect.fail("no token");
+    expect((Date.parse(expiresOn) - now) / 60_000).toBeCloseTo(60, 0);
+    expect(Date.parse(expiresOn) - Date.parse(refreshAfter)).toBeGreaterThanOrEqual(15 * 60_000);
+    expect(Date.parse(refreshAfter)).toBeGreaterThan(now);
+  });
+
+  it("gives each scope once", async () => {
+    const client = await rig.member("twice");
+    const reply = await client.ask(IssueAccessTokenDocument, { scopes: ["CHAT", "CHAT"] });
+    expect(reply.issueAccessToken.accessToken?.scopes).toEqual(["CHAT"]);
+  });
+
+  it("keeps users of the same subject at different case apart", async () => {
+    const lower = await (await rig.member("case")).ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });
+    const upper = await (await rig.member("CASE")).ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });
+    expect(lower.issueAccessToken.accessToken?.identity.id).not.toBe(upper.issueAccessToken.accessToken?.identity.id);
+  });
+});
+
+describe("issueAccessToken refuses with a user error", () => {
+  it.each<[string, IssueAccessTokenMutationVariables, string, string[]]>([
+    [
+      "a scope that the policy does not allow",
+      { scopes: ["CHAT_JOIN_LIMITED"] },
+      "SCOPE_NOT_ALLOWED",
+      ["input", "scopes"],
+    ],
+    ["no scopes", { scopes: [] }, "INVALID_INPUT", ["input", "scopes"]],
+    [
+      "a lifetime of 59",
+      { scopes: ["CHAT"], lifetimeMinutes: 59 },
+      "LIFETIME_NOT_ALLOWED",
+      ["input", "lifetimeMinutes"],
+    ],
+    [
+      "a lifetime of 1441",
+      { scopes: ["CHAT"], lifetimeMinutes: 1441 },
+      "LIFETIME_NOT_ALLOWED",
+      ["input", "lifetimeMinutes"],
+    ],
+  ])("%s", async (_, variables, code, path) => {
+    const client = await rig.member("refused");
+    const reply = await client.execute(IssueAccessTokenDocument, variables);
+    expect(reply.status).toBe(200);
+    expect(reply.data?.issueAccessToken).toMatchObject({ accessToken: null, userErrors: [{ code, path }] });
+    expect(await rig.takeCalls()).toEqual({});
+  });
+
+  it("a lifetime above the policy's", async () => {
+    const strict = await Rig.start({
+      configure: (config) => ({
+        ...config,
+        policy: { rules: config.policy.rules.map((rule) => ({ ...rule, maxLifetimeMinutes: 120 })) },
+      }),
+    });
+    try {
+      const client = await strict.member();
+      const refused = await client.ask(IssueAccessTokenDocument, { scopes: ["CHAT"], lifetimeMinutes: 121 });
+      expect(refused.issueAccessToken.userErrors).toMatchObject([{ code: "LIFETIME_NOT_ALLOWED" }]);
+      const most = await client.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });
+      const { expiresOn } = most.issueAccessToken.accessToken ?? expect.fail("no token");
+      expect((Date.parse(expiresOn) - Date.now()) / 60_000).toBeCloseTo(120, 0);
+    } finally {
+      await strict.close();
+    }
+  });
+});
+
+describe("issueAccessToken on behalf of another", () => {
+  it("needs TOKEN_ISSUE_ANY, whether the identity exists or not", async () => {
+    const admin = await rig.admin();
+    const { provisionIdentity } = await admin.ask(ProvisionIdentityDocument, {
+      user: { issuer: rig.issuer.url, subject: "bot" },
+    });
+    const existing = provisionIdentity.identity?.id ?? "";
+    const member = await rig.member("nosy");
+    await rig.takeCalls();
+    const replies = [];
+    for (const identityId of [existing, "idn_0000000000000000000000"]) {
+      const { status, errors, data } = await member.execute(IssueAccessTokenOnBehalfDocument, {
+        identityId,
+        scopes: ["CHAT"],
+      });
+      replies.push({ status, errors, data });
+    }
+    expect(replies[0]).toMatchObject({ status: 403, errors: [{ extensions: { code: "FORBIDDEN" } }], data: null });
+    expect(replies[1]).toEqual(replies[0]);
+    expect(await rig.takeCalls()).toEqual({});
+  });
+
+  it("issues for a provisioned identity that never had a token", async () => {
+    const admin = await rig.admin();
+    const user = { issuer: rig.issuer.url, subject: "bot-2" };
+    const { provisionIdentity } = await admin.ask(ProvisionIdentityDocument, { user });
+    expect(provisionIdentity.identity).toMatchObject({ status: "ACTIVE", user, lastTokenIssuedAt: null });
+    expect(await rig.takeCalls()).toEqual({ createIdentity: 1 });
+    const reply = await admin.ask(IssueAccessTokenOnBehalfDocument, {
+      identityId: provisionIdentity.identity?.id ?? "",
+      scopes: ["CHAT"],
+    });
+    expect(reply.issueAccessToken.accessToken?.identity.user).toEqual(user);
+    expect(await rig.takeCalls()).toEqual({ issueAccessToken: 1 });
+  });
+
+  it("answers IDENTITY_NOT_FOUND for an unknown id", async () => {
+    const admin = await rig.admin();
+    const reply = await admin.ask(IssueAccessTokenOnBehalfDocument, { identityId: "nonsense", scopes: ["CHAT"] });
+    expect(reply.issueAccessToken).toMatchObject({
+      accessToken: null,
+      userErrors: [{ code: "IDENTITY_NOT_FOUND", path: ["input", "identityId"] }],
+    });
+  });
+
+  it("lets a member name their own identity", async () => {
+    const client = await rig.member("own-id");
+    const first = await client.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });
+    const identityId = first.issueAccessToken.accessToken?.identity.id ?? "";
+    const second = await client.ask(IssueAccessTokenOnBehalfDocument, { identityId, scopes: ["CHAT"] });
+    expect(second.issueAccessToken.accessToken?.identity.id).toBe(identityId);
+  });
+});
+
+describe("a caller without TOKEN_ISSUE", () => {
+  it("is refused with 403 and no service call", async () => {
+    const closed = await Rig.start({ configure: (config) => ({ ...config, policy: { rules: [] } }) });
+    try {
+      const reply = await (await closed.member()).execute(IssueAccessTokenDocument, { scopes: ["CHAT"] });
+      expect(reply).toMatchObject({
+        status: 403,
+        data: null,
+        errors: [{ extensions: { code: "FORBIDDEN", retryable: false } }],
+      });
+      expect(await closed.takeCalls()).toEqual({});
+      const admin = await (await closed.admin()).execute(IdentityByUserDocument, {
+        user: { issuer: "x", subject: "y" },
+      });
+      expect(admin).toMatchObject({ status: 403, data: { identityByUser: null } });
+    } finally {
+      await closed.close();
+    }
+  });
+});

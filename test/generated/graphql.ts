@@ -1,0 +1,670 @@
+/* eslint-disable */
+/** Internal type. DO NOT USE DIRECTLY. */
+type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
+/** Internal type. DO NOT USE DIRECTLY. */
+export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
+import type { DocumentTypeDecoration } from '@graphql-typed-document-node/core';
+/** A user as the identity provider knows them: issuer and subject, both compared exactly. */
+export type ApplicationUserInput = {
+  /** The `iss` of the user's tokens. */
+  issuer: string;
+  /** The value of the configured subject claim, 1 to 255 characters. */
+  subject: string;
+};
+
+/** Conditions that must all hold; one that is left out or null holds always. */
+export type IdentityFilter = {
+  /** Asked for at this instant or later. */
+  createdSince?: string | null | undefined;
+  /** Asked for before this instant. */
+  createdUntil?: string | null | undefined;
+  /** The user's issuer is exactly this. */
+  issuer?: string | null | undefined;
+  /** The status is one of these. */
+  status?: Array<IdentityStatus> | null | undefined;
+  /** The user's subject begins with this, case and all. 1 to 255 characters. */
+  subjectPrefix?: string | null | undefined;
+};
+
+/** An order of identities. Equal ones are ordered by id, so that pages never overlap. */
+export type IdentityOrder = {
+  /** Which end comes first. */
+  direction: OrderDirection;
+  /** What to order by. */
+  field: IdentityOrderField;
+};
+
+/** What identities can be ordered by. */
+export type IdentityOrderField =
+  /** When the identity was asked for. */
+  | 'CREATED_AT'
+  /** When it last got a token; identities that never did count as oldest. */
+  | 'LAST_TOKEN_ISSUED_AT';
+
+/** Where an identity stands in its life. */
+export type IdentityStatus =
+  /** Gets tokens. */
+  | 'ACTIVE'
+  /** Erased. What remains has neither user nor communication user id. */
+  | 'DELETED'
+  /** Being erased at the service; gets no tokens. */
+  | 'DELETING'
+  /** Asked for; the service has not made it yet. Asking for a token finishes it. */
+  | 'PROVISIONING'
+  /** Gets no tokens until it is reinstated; those it had are revoked. */
+  | 'SUSPENDED';
+
+/** Which end of an order comes first. */
+export type OrderDirection =
+  /** Lowest, or oldest, first. */
+  | 'ASC'
+  /** Highest, or newest, first. */
+  | 'DESC';
+
+/** What the gateway's policy lets a caller do. */
+export type Permission =
+  /** Read the audit trail. */
+  | 'AUDIT_READ'
+  /** Provision, suspend, reinstate, revoke and delete any identity. */
+  | 'IDENTITY_MANAGE'
+  /** Read identities and their token records. */
+  | 'IDENTITY_READ'
+  /** Issue, refresh and revoke one's own tokens; delete one's own identity. */
+  | 'TOKEN_ISSUE'
+  /** Issue tokens for any identity, on behalf of its user. */
+  | 'TOKEN_ISSUE_ANY';
+
+/** What an access token lets its bearer do. Maps to the service's chat, chat.join, chat.join.limited, voip, voip.join. */
+export type TokenScope =
+  /** Full chat: create threads, add and remove participants, send and receive. */
+  | 'CHAT'
+  /** Take part in chat threads to which the identity was added; no threads of its own. */
+  | 'CHAT_JOIN'
+  /** As CHAT_JOIN, without adding or removing participants. */
+  | 'CHAT_JOIN_LIMITED'
+  /** Full calling: start and join calls. */
+  | 'VOIP'
+  /** Join calls that exist; start none. */
+  | 'VOIP_JOIN';
+
+/** Why a mutation was refused. */
+export type UserErrorCode =
+  /** The identity is being deleted; try again when that is done. */
+  | 'IDENTITY_DELETING'
+  /** There is no such identity. */
+  | 'IDENTITY_NOT_FOUND'
+  /** The identity is suspended; an administrator can reinstate it. */
+  | 'IDENTITY_SUSPENDED'
+  /** A value is not one that could ever be accepted; the message says what is. */
+  | 'INVALID_INPUT'
+  /** The lifetime is under 60 minutes, or over what the policy allows. */
+  | 'LIFETIME_NOT_ALLOWED'
+  /** A revocation is under way and would take a new token with it; try again after `retryAfterSeconds`. */
+  | 'REVOCATION_PENDING'
+  /** The policy does not allow a scope that was asked for. `viewer.allowedScopes` lists what it does. */
+  | 'SCOPE_NOT_ALLOWED'
+  /** The service did not accept the Teams user's token for this client and user. */
+  | 'TEAMS_TOKEN_REJECTED';
+
+export type IdentitiesQueryVariables = Exact<{
+  first?: number | null | undefined;
+  after?: string | null | undefined;
+  last?: number | null | undefined;
+  before?: string | null | undefined;
+  filter?: IdentityFilter | null | undefined;
+  orderBy?: IdentityOrder | null | undefined;
+}>;
+
+
+export type IdentitiesQuery = { identities: { totalCount: number, edges: Array<{ cursor: string, node: { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null } }>, pageInfo: { hasNextPage: boolean, hasPreviousPage: boolean, startCursor: string | null, endCursor: string | null } } };
+
+export type IdentityQueryVariables = Exact<{
+  id: string | number;
+}>;
+
+
+export type IdentityQuery = { node: { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null } | null };
+
+export type IdentitiesByIdQueryVariables = Exact<{
+  ids: Array<string | number> | string | number;
+}>;
+
+
+export type IdentitiesByIdQuery = { nodes: Array<{ id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null } | null> };
+
+export type IdentityByUserQueryVariables = Exact<{
+  user: ApplicationUserInput;
+}>;
+
+
+export type IdentityByUserQuery = { identityByUser: { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null } | null };
+
+export type IdentityByCommunicationUserIdQueryVariables = Exact<{
+  communicationUserId: string;
+}>;
+
+
+export type IdentityByCommunicationUserIdQuery = { identityByCommunicationUserId: { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null } | null };
+
+export type ProvisionIdentityMutationVariables = Exact<{
+  user: ApplicationUserInput;
+}>;
+
+
+export type ProvisionIdentityMutation = { provisionIdentity: { identity: { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null } | null, userErrors: Array<{ code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null }> } };
+
+export type IssueAccessTokenOnBehalfMutationVariables = Exact<{
+  identityId: string | number;
+  scopes: Array<TokenScope> | TokenScope;
+  lifetimeMinutes?: number | null | undefined;
+}>;
+
+
+export type IssueAccessTokenOnBehalfMutation = { issueAccessToken: { accessToken: { token: string, expiresOn: string, refreshAfter: string, scopes: Array<TokenScope>, identity: { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null } } | null, userErrors: Array<{ code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null }> } };
+
+export type RevokeAccessTokensMutationVariables = Exact<{
+  identityId: string | number;
+  reason?: string | null | undefined;
+}>;
+
+
+export type RevokeAccessTokensMutation = { revokeAccessTokens: { effectiveBy: string | null, identity: { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null } | null, userErrors: Array<{ code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null }> } };
+
+export type SuspendIdentityMutationVariables = Exact<{
+  identityId: string | number;
+  reason?: string | null | undefined;
+}>;
+
+
+export type SuspendIdentityMutation = { suspendIdentity: { identity: { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null } | null, userErrors: Array<{ code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null }> } };
+
+export type ReinstateIdentityMutationVariables = Exact<{
+  identityId: string | number;
+  reason?: string | null | undefined;
+}>;
+
+
+export type ReinstateIdentityMutation = { reinstateIdentity: { identity: { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null } | null, userErrors: Array<{ code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null }> } };
+
+export type DeleteIdentityMutationVariables = Exact<{
+  identityId: string | number;
+  reason?: string | null | undefined;
+}>;
+
+
+export type DeleteIdentityMutation = { deleteIdentity: { deletedIdentityId: string | null, userErrors: Array<{ code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null }> } };
+
+export type IdentityFieldsFragment = { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null };
+
+export type UserErrorFieldsFragment = { code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null };
+
+export type IssueAccessTokenMutationVariables = Exact<{
+  scopes: Array<TokenScope> | TokenScope;
+  lifetimeMinutes?: number | null | undefined;
+}>;
+
+
+export type IssueAccessTokenMutation = { issueAccessToken: { accessToken: { token: string, expiresOn: string, refreshAfter: string, scopes: Array<TokenScope>, identity: { id: string, communicationUserId: string | null } } | null, userErrors: Array<{ code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null }> } };
+
+export type ExchangeTeamsUserTokenMutationVariables = Exact<{
+  teamsUserAadToken: string;
+  clientId: string;
+  userObjectId: string;
+}>;
+
+
+export type ExchangeTeamsUserTokenMutation = { exchangeTeamsUserToken: { accessToken: { token: string, expiresOn: string, refreshAfter: string } | null, userErrors: Array<{ code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null }> } };
+
+export type RevokeMyAccessTokensMutationVariables = Exact<{
+  reason?: string | null | undefined;
+}>;
+
+
+export type RevokeMyAccessTokensMutation = { revokeAccessTokens: { effectiveBy: string | null, userErrors: Array<{ code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null }> } };
+
+export type DeleteMyIdentityMutationVariables = Exact<{
+  reason?: string | null | undefined;
+}>;
+
+
+export type DeleteMyIdentityMutation = { deleteIdentity: { deletedIdentityId: string | null, userErrors: Array<{ code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null }> } };
+
+export type ViewerQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type ViewerQuery = { viewer: { permissions: Array<Permission>, allowedScopes: Array<TokenScope>, maxTokenLifetimeMinutes: number, user: { issuer: string, subject: string }, identity: { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null } | null } };
+
+export class TypedDocumentString<TResult, TVariables>
+  extends String
+  implements DocumentTypeDecoration<TResult, TVariables>
+{
+  __apiType?: NonNullable<DocumentTypeDecoration<TResult, TVariables>['__apiType']>;
+  private value: string;
+  public __meta__?: Record<string, any> | undefined;
+
+  constructor(value: string, __meta__?: Record<string, any> | undefined) {
+    super(value);
+    this.value = value;
+    this.__meta__ = __meta__;
+  }
+
+  override toString(): string & DocumentTypeDecoration<TResult, TVariables> {
+    return this.value;
+  }
+}
+export const IdentityFieldsFragmentDoc = new TypedDocumentString(`
+    fragment IdentityFields on CommunicationIdentity {
+  id
+  communicationUserId
+  user {
+    issuer
+    subject
+  }
+  status
+  createdAt
+  lastTokenIssuedAt
+  tokensValidAfter
+  revocationPending
+}
+    `, {"fragmentName":"IdentityFields"}) as unknown as TypedDocumentString<IdentityFieldsFragment, unknown>;
+export const UserErrorFieldsFragmentDoc = new TypedDocumentString(`
+    fragment UserErrorFields on UserError {
+  code
+  message
+  path
+  retryAfterSeconds
+}
+    `, {"fragmentName":"UserErrorFields"}) as unknown as TypedDocumentString<UserErrorFieldsFragment, unknown>;
+export const IdentitiesDocument = new TypedDocumentString(`
+    query Identities($first: Int, $after: String, $last: Int, $before: String, $filter: IdentityFilter, $orderBy: IdentityOrder) {
+  identities(
+    first: $first
+    after: $after
+    last: $last
+    before: $before
+    filter: $filter
+    orderBy: $orderBy
+  ) {
+    totalCount
+    edges {
+      cursor
+      node {
+        ...IdentityFields
+      }
+    }
+    pageInfo {
+      hasNextPage
+      hasPreviousPage
+      startCursor
+      endCursor
+    }
+  }
+}
+    fragment IdentityFields on CommunicationIdentity {
+  id
+  communicationUserId
+  user {
+    issuer
+    subject
+  }
+  status
+  createdAt
+  lastTokenIssuedAt
+  tokensValidAfter
+  revocationPending
+}`) as unknown as TypedDocumentString<IdentitiesQuery, IdentitiesQueryVariables>;
+export const IdentityDocument = new TypedDocumentString(`
+    query Identity($id: ID!) {
+  node(id: $id) {
+    id
+    ...IdentityFields
+  }
+}
+    fragment IdentityFields on CommunicationIdentity {
+  id
+  communicationUserId
+  user {
+    issuer
+    subject
+  }
+  status
+  createdAt
+  lastTokenIssuedAt
+  tokensValidAfter
+  revocationPending
+}`) as unknown as TypedDocumentString<IdentityQuery, IdentityQueryVariables>;
+export const IdentitiesByIdDocument = new TypedDocumentString(`
+    query IdentitiesById($ids: [ID!]!) {
+  nodes(ids: $ids) {
+    id
+    ...IdentityFields
+  }
+}
+    fragment IdentityFields on CommunicationIdentity {
+  id
+  communicationUserId
+  user {
+    issuer
+    subject
+  }
+  status
+  createdAt
+  lastTokenIssuedAt
+  tokensValidAfter
+  revocationPending
+}`) as unknown as TypedDocumentString<IdentitiesByIdQuery, IdentitiesByIdQueryVariables>;
+export const IdentityByUserDocument = new TypedDocumentString(`
+    query IdentityByUser($user: ApplicationUserInput!) {
+  identityByUser(user: $user) {
+    ...IdentityFields
+  }
+}
+    fragment IdentityFields on CommunicationIdentity {
+  id
+  communicationUserId
+  user {
+    issuer
+    subject
+  }
+  status
+  createdAt
+  lastTokenIssuedAt
+  tokensValidAfter
+  revocationPending
+}`) as unknown as TypedDocumentString<IdentityByUserQuery, IdentityByUserQueryVariables>;
+export const IdentityByCommunicationUserIdDocument = new TypedDocumentString(`
+    query IdentityByCommunicationUserId($communicationUserId: CommunicationUserId!) {
+  identityByCommunicationUserId(communicationUserId: $communicationUserId) {
+    ...IdentityFields
+  }
+}
+    fragment IdentityFields on CommunicationIdentity {
+  id
+  communicationUserId
+  user {
+    issuer
+    subject
+  }
+  status
+  createdAt
+  lastTokenIssuedAt
+  tokensValidAfter
+  revocationPending
+}`) as unknown as TypedDocumentString<IdentityByCommunicationUserIdQuery, IdentityByCommunicationUserIdQueryVariables>;
+export const ProvisionIdentityDocument = new TypedDocumentString(`
+    mutation ProvisionIdentity($user: ApplicationUserInput!) {
+  provisionIdentity(input: {user: $user}) {
+    identity {
+      ...IdentityFields
+    }
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment IdentityFields on CommunicationIdentity {
+  id
+  communicationUserId
+  user {
+    issuer
+    subject
+  }
+  status
+  createdAt
+  lastTokenIssuedAt
+  tokensValidAfter
+  revocationPending
+}
+fragment UserErrorFields on UserError {
+  code
+  message
+  path
+  retryAfterSeconds
+}`) as unknown as TypedDocumentString<ProvisionIdentityMutation, ProvisionIdentityMutationVariables>;
+export const IssueAccessTokenOnBehalfDocument = new TypedDocumentString(`
+    mutation IssueAccessTokenOnBehalf($identityId: ID!, $scopes: [TokenScope!]!, $lifetimeMinutes: Int) {
+  issueAccessToken(
+    input: {identityId: $identityId, scopes: $scopes, lifetimeMinutes: $lifetimeMinutes}
+  ) {
+    accessToken {
+      token
+      expiresOn
+      refreshAfter
+      scopes
+      identity {
+        ...IdentityFields
+      }
+    }
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment IdentityFields on CommunicationIdentity {
+  id
+  communicationUserId
+  user {
+    issuer
+    subject
+  }
+  status
+  createdAt
+  lastTokenIssuedAt
+  tokensValidAfter
+  revocationPending
+}
+fragment UserErrorFields on UserError {
+  code
+  message
+  path
+  retryAfterSeconds
+}`) as unknown as TypedDocumentString<IssueAccessTokenOnBehalfMutation, IssueAccessTokenOnBehalfMutationVariables>;
+export const RevokeAccessTokensDocument = new TypedDocumentString(`
+    mutation RevokeAccessTokens($identityId: ID!, $reason: String) {
+  revokeAccessTokens(input: {identityId: $identityId, reason: $reason}) {
+    effectiveBy
+    identity {
+      ...IdentityFields
+    }
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment IdentityFields on CommunicationIdentity {
+  id
+  communicationUserId
+  user {
+    issuer
+    subject
+  }
+  status
+  createdAt
+  lastTokenIssuedAt
+  tokensValidAfter
+  revocationPending
+}
+fragment UserErrorFields on UserError {
+  code
+  message
+  path
+  retryAfterSeconds
+}`) as unknown as TypedDocumentString<RevokeAccessTokensMutation, RevokeAccessTokensMutationVariables>;
+export const SuspendIdentityDocument = new TypedDocumentString(`
+    mutation SuspendIdentity($identityId: ID!, $reason: String) {
+  suspendIdentity(input: {identityId: $identityId, reason: $reason}) {
+    identity {
+      ...IdentityFields
+    }
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment IdentityFields on CommunicationIdentity {
+  id
+  communicationUserId
+  user {
+    issuer
+    subject
+  }
+  status
+  createdAt
+  lastTokenIssuedAt
+  tokensValidAfter
+  revocationPending
+}
+fragment UserErrorFields on UserError {
+  code
+  message
+  path
+  retryAfterSeconds
+}`) as unknown as TypedDocumentString<SuspendIdentityMutation, SuspendIdentityMutationVariables>;
+export const ReinstateIdentityDocument = new TypedDocumentString(`
+    mutation ReinstateIdentity($identityId: ID!, $reason: String) {
+  reinstateIdentity(input: {identityId: $identityId, reason: $reason}) {
+    identity {
+      ...IdentityFields
+    }
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment IdentityFields on CommunicationIdentity {
+  id
+  communicationUserId
+  user {
+    issuer
+    subject
+  }
+  status
+  createdAt
+  lastTokenIssuedAt
+  tokensValidAfter
+  revocationPending
+}
+fragment UserErrorFields on UserError {
+  code
+  message
+  path
+  retryAfterSeconds
+}`) as unknown as TypedDocumentString<ReinstateIdentityMutation, ReinstateIdentityMutationVariables>;
+export const DeleteIdentityDocument = new TypedDocumentString(`
+    mutation DeleteIdentity($identityId: ID!, $reason: String) {
+  deleteIdentity(input: {identityId: $identityId, reason: $reason}) {
+    deletedIdentityId
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment UserErrorFields on UserError {
+  code
+  message
+  path
+  retryAfterSeconds
+}`) as unknown as TypedDocumentString<DeleteIdentityMutation, DeleteIdentityMutationVariables>;
+export const IssueAccessTokenDocument = new TypedDocumentString(`
+    mutation IssueAccessToken($scopes: [TokenScope!]!, $lifetimeMinutes: Int) {
+  issueAccessToken(input: {scopes: $scopes, lifetimeMinutes: $lifetimeMinutes}) {
+    accessToken {
+      token
+      expiresOn
+      refreshAfter
+      scopes
+      identity {
+        id
+        communicationUserId
+      }
+    }
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment UserErrorFields on UserError {
+  code
+  message
+  path
+  retryAfterSeconds
+}`) as unknown as TypedDocumentString<IssueAccessTokenMutation, IssueAccessTokenMutationVariables>;
+export const ExchangeTeamsUserTokenDocument = new TypedDocumentString(`
+    mutation ExchangeTeamsUserToken($teamsUserAadToken: String!, $clientId: String!, $userObjectId: String!) {
+  exchangeTeamsUserToken(
+    input: {teamsUserAadToken: $teamsUserAadToken, clientId: $clientId, userObjectId: $userObjectId}
+  ) {
+    accessToken {
+      token
+      expiresOn
+      refreshAfter
+    }
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment UserErrorFields on UserError {
+  code
+  message
+  path
+  retryAfterSeconds
+}`) as unknown as TypedDocumentString<ExchangeTeamsUserTokenMutation, ExchangeTeamsUserTokenMutationVariables>;
+export const RevokeMyAccessTokensDocument = new TypedDocumentString(`
+    mutation RevokeMyAccessTokens($reason: String) {
+  revokeAccessTokens(input: {reason: $reason}) {
+    effectiveBy
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment UserErrorFields on UserError {
+  code
+  message
+  path
+  retryAfterSeconds
+}`) as unknown as TypedDocumentString<RevokeMyAccessTokensMutation, RevokeMyAccessTokensMutationVariables>;
+export const DeleteMyIdentityDocument = new TypedDocumentString(`
+    mutation DeleteMyIdentity($reason: String) {
+  deleteIdentity(input: {reason: $reason}) {
+    deletedIdentityId
+    userErrors {
+      ...UserErrorFields
+    }
+  }
+}
+    fragment UserErrorFields on UserError {
+  code
+  message
+  path
+  retryAfterSeconds
+}`) as unknown as TypedDocumentString<DeleteMyIdentityMutation, DeleteMyIdentityMutationVariables>;
+export const ViewerDocument = new TypedDocumentString(`
+    query Viewer {
+  viewer {
+    user {
+      issuer
+      subject
+    }
+    permissions
+    allowedScopes
+    maxTokenLifetimeMinutes
+    identity {
+      ...IdentityFields
+    }
+  }
+}
+    fragment IdentityFields on CommunicationIdentity {
+  id
+  communicationUserId
+  user {
+    issuer
+    subject
+  }
+  status
+  createdAt
+  lastTokenIssuedAt
+  tokensValidAfter
+  revocationPending
+}`) as unknown as TypedDocumentString<ViewerQuery, ViewerQueryVariables>;
