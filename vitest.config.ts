@@ -8,5 +8,10 @@ export default defineConfig({
       { find: /^graphql$/, replacement: fileURLToPath(new URL("node_modules/graphql/index.js", import.meta.url)) },
     ],
   },
-  test: { include: ["test/**/*.test.ts"], testTimeout: 20_000, hookTimeout: 20_000 },
+  test: {
+    include: ["test/**/*.test.ts"],
+    globalSetup: "test/fixtures/build.ts",
+    testTimeout: 20_000,
+    hookTimeout: 20_000,
+  },
 });

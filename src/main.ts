@@ -5,7 +5,7 @@
  */
 import { parseArgs } from "node:util";
 import { ConfigError } from "./config/fault.js";
-import { loadConfig } from "./config/load.js";
+import { loadConfig, printConfig } from "./config/load.js";
 import { StartError } from "./errors.js";
 import { createLogger } from "./observe/logger.js";
 
@@ -45,14 +45,14 @@ async function main(args: readonly string[]): Promise<void> {
   if (args.includes("--help") || command === "help") return print(USAGE);
   switch (command) {
     case "serve":
-      return closeOnSignal(await serve(readOptions(rest)));
+      return await run(() => serve(readOptions(rest)));
     case "dev":
-      return closeOnSignal(await dev(readOptions(rest)));
+      return await run(() => dev(readOptions(rest)));
     case "emulator":
-      return closeOnSignal(await emulator(rest));
+      return await run(() => emulator(rest));
     case "config":
       if (rest[0] !== "check") throw new UsageError("config needs the word check");
-      return await configCheck(readOptions(rest.slice(1)));
+      return print(printConfig(loadConfig(readOptions(rest.slice(1)).config, process.env, "production")));
     default:
       throw new UsageError(`there is no command ${command}`);
   }
@@ -128,24 +128,20 @@ async function emulator(args: readonly string[]): Promise<Running> {
   return started;
 }
 
-async function configCheck(options: CommonOptions): Promise<void> {
-  const config = loadConfig(options.config, process.env, "production");
-  const { stringify } = await import("yaml");
-  print(stringify(JSON.parse(JSON.stringify(config))));
-}
-
-/** SIGTERM and SIGINT end what is under way in peace, a second one at once. */
-function closeOnSignal(running: Running): void {
+/** SIGTERM and SIGINT end what is under way in peace, a start that is not finished too; a second one ends at once. */
+async function run(start: () => Promise<Running>): Promise<void> {
   let closing = false;
   const close = async () => {
     if (closing) process.exit(1);
     closing = true;
     setTimeout(() => process.exit(1), DRAIN_MS).unref();
-    await running.close();
+    await (await starting).close();
     process.exit(0);
   };
   process.on("SIGTERM", close);
   process.on("SIGINT", close);
+  const starting = start();
+  await starting;
 }
 
 function print(text: string): void {

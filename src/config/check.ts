@@ -11,6 +11,8 @@ export type Mode = "production" | "development";
 /** The typed configuration. Throws a `ConfigError` that has every fault, not just the first. */
 export function checkConfig(raw: RawConfig, file: string, mode: Mode): Config {
   if (raw.value === undefined) throw new ConfigError(file, raw.faults);
+  if (raw.value === null)
+    throw new ConfigError(file, [{ path: "", message: "is empty; start from the shipped gateway.yaml" }]);
   const faults = [...raw.faults];
   const add = (fault: Fault) => {
     if (!raw.faults.some(({ path }) => path === fault.path)) faults.push(fault);

@@ -16,7 +16,8 @@ export class ConfigError extends Error {
     readonly file: string,
     readonly faults: readonly Fault[],
   ) {
-    super(faults.map((fault) => describe(file, fault)).join("\n"));
+    const inOrder = [...faults].sort((one, other) => (one.line ?? Infinity) - (other.line ?? Infinity));
+    super(inOrder.map((fault) => describe(file, fault)).join("\n"));
   }
 }
 

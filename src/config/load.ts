@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { stringify } from "yaml";
 import { checkConfig, type Mode } from "./check.js";
 import type { Config } from "./config.js";
 import { ConfigError } from "./fault.js";
@@ -12,6 +13,11 @@ const SHIPPED = fileURLToPath(new URL("../../gateway.yaml", import.meta.url));
 export function loadConfig(file: string | undefined, env: Environment, mode: Mode): Config {
   const path = file ?? (env.GATEWAY_CONFIG || SHIPPED);
   return checkConfig(readConfig(readText(path), env), path === SHIPPED ? "gateway.yaml" : path, mode);
+}
+
+/** The configuration in force as YAML; a secret prints as hidden. */
+export function printConfig(config: Config): string {
+  return stringify(JSON.parse(JSON.stringify(config)));
 }
 
 function readText(path: string): string {

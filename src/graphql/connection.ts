@@ -19,12 +19,6 @@ export class ConnectionArgs {
   readonly before?: string | null;
 }
 
-/** What a cursor says: which list it belongs to, and the place in it. */
-export interface Cursor<Position> {
-  readonly list: string;
-  readonly position: Position;
-}
-
 export interface PageRequest<Position> {
   readonly size: number;
   readonly backward: boolean;

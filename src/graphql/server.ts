@@ -2,7 +2,7 @@
  * GraphQL by Apollo Server, without its web server: `http/` hands over a parsed request and a context, and writes what
  * comes back. One plugin sets the HTTP status and headers from the answer's errors.
  */
-import { ApolloServer, type ApolloServerPlugin } from "@apollo/server";
+import { ApolloServer, type ApolloServerPlugin, HeaderMap } from "@apollo/server";
 import { unwrapResolverError } from "@apollo/server/errors";
 import {
   ApolloServerPluginCacheControlDisabled,
@@ -25,12 +25,20 @@ interface GraphqlServerParts {
   readonly events: Events;
 }
 
-/** Started, and to be stopped by `stop()`. */
-export async function createGraphqlServer({
-  schema,
-  settings,
-  events,
-}: GraphqlServerParts): Promise<ApolloServer<RequestContext>> {
+/** An answer as it goes out. */
+interface GraphqlAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+export interface GraphqlServer {
+  /** Runs the operation in the parsed body of a POST; `accept` is the header that chooses the answer's media type. */
+  execute(body: unknown, accept: string | undefined, context: RequestContext): Promise<GraphqlAnswer>;
+  stop(): Promise<void>;
+}
+
+export async function createGraphqlServer({ schema, settings, events }: GraphqlServerParts): Promise<GraphqlServer> {
   const server = new ApolloServer<RequestContext>({
     schema,
     introspection: settings.introspection,
@@ -52,7 +60,27 @@ export async function createGraphqlServer({
     ],
   });
   await server.start();
-  return server;
+  return { execute: (...request) => execute(server, ...request), stop: () => server.stop() };
+}
+
+async function execute(
+  server: ApolloServer<RequestContext>,
+  body: unknown,
+  accept: string | undefined,
+  context: RequestContext,
+): Promise<GraphqlAnswer> {
+  // Apollo reads the media types only; nothing else of the request is its business.
+  const headers = new HeaderMap([["content-type", "application/json"]]);
+  if (accept !== undefined) headers.set("accept", accept);
+  const response = await server.executeHTTPGraphQLRequest({
+    httpGraphQLRequest: { method: "POST", headers, search: "", body },
+    context: async () => context,
+  });
+  if (response.body.kind !== "complete") throw new Error("incremental delivery is not part of this schema");
+  const status = response.status ?? 200;
+  // Apollo refuses a request that is not well-formed before the plugin below sees it.
+  if (status >= 400 && context.outcome.code === "OK") context.outcome.code = "BAD_REQUEST";
+  return { status, headers: Object.fromEntries(response.headers), body: response.body.string };
 }
 
 /** What Apollo would log reaches the log by `events`, once. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { GatewayError } from "../errors.js";
 
-export const MAX_BODY_BYTES = 64 * 1024;
+const MAX_BODY_BYTES = 64 * 1024;
 
 /** Thrown for a body over the limit, which is answered 413 and not read to its end. */
 export class BodyTooLarge extends GatewayError {

@@ -3,13 +3,13 @@
  * is answered in GraphQL's own shape.
  */
 import type { IncomingMessage } from "node:http";
-import { type ApolloServer, HeaderMap, type HTTPGraphQLRequest } from "@apollo/server";
 import { type Caller, readAuthorization, Unauthenticated } from "../auth/caller.js";
 import type { Verifier } from "../auth/verifier.js";
 import type { RuleConfig } from "../config/config.js";
 import { type ErrorCode, errorKind, GatewayError } from "../errors.js";
 import type { RequestContext } from "../graphql/context.js";
 import { errorBody } from "../graphql/errors.js";
+import type { GraphqlServer } from "../graphql/server.js";
 import { IdentityReader } from "../identities/reader.js";
 import type { Limits } from "../limits/limits.js";
 import type { Events } from "../observe/events.js";
@@ -19,7 +19,7 @@ import type { Answer } from "./answer.js";
 import { BodyTooLarge, readJson } from "./body.js";
 
 export interface GraphqlEndpointParts {
-  readonly server: ApolloServer<RequestContext>;
+  readonly server: GraphqlServer;
   readonly verifier: Verifier;
   readonly rules: readonly RuleConfig[];
   readonly limits: Limits;
@@ -60,7 +60,8 @@ export class GraphqlEndpoint {
       }
       const caller = await this.#authenticate(request, requestId);
       await this.#parts.limits.takeRequest(caller);
-      return await this.#execute(request, await readJson(request), this.#contextFor(caller, requestId, outcome));
+      const context = this.#contextFor(caller, requestId, outcome);
+      return await this.#parts.server.execute(await readJson(request), request.headers.accept, context);
     } catch (error) {
       return this.#failed(error, requestId, outcome);
     }
@@ -68,14 +69,12 @@ export class GraphqlEndpoint {
 
   async #authenticate(request: IncomingMessage, requestId: string): Promise<Caller> {
     const { limits, verifier, events } = this.#parts;
-    const address = request.socket.remoteAddress ?? "unknown";
-    await limits.checkFailedAuth(address);
     try {
       return await verifier.verify(readAuthorization(request.headers.authorization));
     } catch (error) {
       if (error instanceof Unauthenticated) {
         events.authenticationFailed(requestId, error.reason);
-        await limits.countFailedAuth(address);
+        await limits.takeFailedAuth(request.socket.remoteAddress ?? "unknown");
       }
       throw error;
     }
@@ -86,23 +85,6 @@ export class GraphqlEndpoint {
     const deadline = AbortSignal.timeout(requestTimeoutMs);
     const call = { caller, entitlements: resolveEntitlements(rules, caller), deadline };
     return { requestId, call, identities: new IdentityReader(identities, call), outcome };
-  }
-
-  async #execute(request: IncomingMessage, body: unknown, context: RequestContext): Promise<Answer> {
-    const response = await this.#parts.server.executeHTTPGraphQLRequest({
-      httpGraphQLRequest: {
-        method: "POST",
-        headers: headerMap(request),
-        search: "",
-        body,
-      } satisfies HTTPGraphQLRequest,
-      context: async () => context,
-    });
-    if (response.body.kind !== "complete") throw new Error("incremental delivery is not part of this schema");
-    const status = response.status ?? 200;
-    if (status !== 200 && context.outcome.code === "OK")
-      context.outcome.code = status < 500 ? "BAD_REQUEST" : "INTERNAL_SERVER_ERROR";
-    return { status, headers: Object.fromEntries(response.headers), body: response.body.string };
   }
 
   #failed(error: unknown, requestId: string, outcome: Outcome): Answer {
@@ -149,11 +131,4 @@ const MAX_CLIENT_NAME_LENGTH = 100;
 function headerText(request: IncomingMessage, name: string): string | null {
   const value = request.headers[name];
   return typeof value === "string" ? value.slice(0, MAX_CLIENT_NAME_LENGTH) : null;
-}
-
-/** What Apollo reads: the media types. Nothing else of the request is its business. */
-function headerMap(request: IncomingMessage): HeaderMap {
-  const headers = new HeaderMap([["content-type", "application/json"]]);
-  if (request.headers.accept !== undefined) headers.set("accept", request.headers.accept);
-  return headers;
 }

@@ -4,7 +4,3 @@ import { randomBytes } from "node:crypto";
 export function newIdentityId(): string {
   return `idn_${randomBytes(16).toString("base64url")}`;
 }
-
-export function isIdentityId(id: string): boolean {
-  return /^idn_[A-Za-z0-9_-]{22}$/.test(id);
-}

@@ -38,14 +38,12 @@ export class Limits {
     await take(this.#mintsByIssuer, user.issuer, "Too many tokens for the users of this issuer; try again later.");
   }
 
-  /** Throws RATE_LIMITED when this address has failed to authenticate too often. */
-  async checkFailedAuth(address: string): Promise<void> {
-    const state = await this.#failedAuth.get(address);
-    if (state !== null && state.remainingPoints <= 0) throw spent(state, "Too many failed attempts from this address.");
-  }
-
-  async countFailedAuth(address: string): Promise<void> {
-    await this.#failedAuth.penalty(address);
+  /**
+   * Counts one token that did not verify. Throws RATE_LIMITED when the address's budget is spent. A good token is never held
+   * up by this: many users can share an address.
+   */
+  async takeFailedAuth(address: string): Promise<void> {
+    await take(this.#failedAuth, address, "Too many failed attempts from this address.");
   }
 }
 

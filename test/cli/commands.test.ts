@@ -1,0 +1,168 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CommunicationIdentityClient } from "@azure/communication-identity";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { Cli } from "../fixtures/cli.js";
+import { AUDIENCE, TestIssuer } from "../fixtures/issuer.js";
+
+const ACCESS_KEY = Buffer.from("a-very-secret-access-key").toString("base64");
+
+let folder: string;
+let issuer: TestIssuer;
+let env: Record<string, string>;
+let running: Cli[] = [];
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "gateway-cli-"));
+  issuer = await TestIssuer.start();
+  env = {
+    PORT: "0",
+    ADMIN_PORT: "0",
+    ACS_CONNECTION_STRING: `endpoint=http://127.0.0.1:9/;accesskey=${ACCESS_KEY}`,
+    OIDC_ISSUER: issuer.url,
+    OIDC_AUDIENCE: AUDIENCE,
+    DATABASE_URL: `sqlite:${join(folder, "gateway.db")}`,
+  };
+});
+afterEach(async () => {
+  for (const cli of running) cli.kill("SIGKILL");
+  await Promise.all(running.map((cli) => cli.ended()));
+  running = [];
+});
+afterAll(async () => {
+  await issuer.close();
+  rmSync(folder, { recursive: true });
+});
+
+function start(args: readonly string[], changes: Record<string, string> = {}): Cli {
+  const cli = Cli.start(args, { cwd: folder, env: { ...env, ...changes } });
+  running.push(cli);
+  return cli;
+}
+
+async function run(args: readonly string[], changes: Record<string, string> = {}) {
+  return await Cli.run(args, { cwd: folder, env: { ...env, ...changes } });
+}
+
+async function taken(): Promise<{ server: Server; port: string }> {
+  const server = createServer((_, response) => response.end());
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return { server, port: String((server.address() as AddressInfo).port) };
+}
+
+describe("usage", () => {
+  it("is printed with exit code 0 when asked for", async () => {
+    expect(await run(["--help"])).toMatchObject({
+      code: 0,
+      stderr: "",
+      stdout: expect.stringContaining("config check"),
+    });
+  });
+
+  it.each([
+    [["servee"]],
+    [["serve", "--prot", "1"]],
+    [["config"]],
+    [["emulator", "--port", "x"]],
+    [["emulator", "--latency", "slow"]],
+  ])("is printed with exit code 2 for %j", async (args) => {
+    const { code, stdout, stderr } = await run(args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toMatch(/^acs-token-gateway: .+\n\nUsage:/);
+  });
+});
+
+describe("serve", () => {
+  it("starts though the service is down, and logs where it listens without any secret", async () => {
+    const cli = start([]);
+    const [, url] = await cli.printed(/"url":"([^"]+)"/);
+    expect((await fetch(`${url}/health/live`)).status).toBe(200);
+    expect(cli.stdout).not.toContain(ACCESS_KEY);
+  });
+
+  it.each(["SIGTERM", "SIGINT"] as const)("ends with exit code 0 on %s", async (signal) => {
+    const cli = start(["serve"]);
+    await cli.printed(/"url"/);
+    cli.kill(signal);
+    expect(await cli.ended()).toBe(0);
+  });
+
+  it("refuses a broken configuration with exit code 2, a sentence per fault and no secret", async () => {
+    const { code, stdout, stderr } = await run(["serve"], { PORT: "x", LOG_LEVEL: "loud", OIDC_ISSUER: "" });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr.trimEnd().split("\n")).toHaveLength(3);
+    expect(stderr).not.toContain(ACCESS_KEY);
+  });
+
+  it("refuses development settings", async () => {
+    const file = join(folder, "dev.yaml");
+    writeFileSync(
+      file,
+      'issuers: [{ issuer: "${OIDC_ISSUER}", audience: a }]\nacs: { connectionString: "${ACS_CONNECTION_STRING}" }\npolicy: { rules: [] }\ngraphql: { explorer: true }\n',
+    );
+    for (const how of [() => run(["serve", "--config", file]), () => run([], { GATEWAY_CONFIG: file })]) {
+      expect(await how()).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining("graphql.explorer is a development setting"),
+      });
+    }
+  });
+
+  it.each(["PORT", "ADMIN_PORT"])("says in one line that %s is in use, and the cure", async (name) => {
+    const { server, port } = await taken();
+    const { code, stderr } = await run(["serve"], { [name]: port });
+    server.close();
+    expect(code).toBe(2);
+    expect(stderr).toBe(
+      `Port ${port} of 127.0.0.1 is in use: end the program that has it, or choose another with ${name}=….\n`,
+    );
+  });
+
+  it("says in one line that the database cannot be opened, and the cure", async () => {
+    const text = join(folder, "not-a-database");
+    writeFileSync(text, "this is no database, however long one makes it ".repeat(100));
+    for (const file of [folder, text, "/dev/null/gateway.db"]) {
+      const { code, stderr } = await run(["serve"], { DATABASE_URL: `sqlite:${file}` });
+      expect(code).toBe(2);
+      expect(stderr).toMatch(/^The database \S+ cannot be opened \(.+\): check .*DATABASE_URL=sqlite:FILE\.\n$/);
+    }
+  });
+});
+
+describe("config check", () => {
+  it("prints what is in force, secrets hidden", async () => {
+    const { code, stdout } = await run(["config", "check"], { PORT: "4321" });
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/port: 4321/);
+    expect(stdout).toMatch(/accessKey: "?\[hidden\]"?/);
+    expect(stdout).not.toContain(ACCESS_KEY);
+  });
+
+  it("exits with 2 for one that is broken", async () => {
+    expect(await run(["config", "check"], { PORT: "x" })).toMatchObject({ code: 2, stdout: "" });
+  });
+});
+
+describe("emulator", () => {
+  it("prints a connection string that Microsoft's client works with", async () => {
+    const cli = start(["emulator", "--port", "0"]);
+    const [, connectionString] = await cli.printed(/^ACS_CONNECTION_STRING="(.+)"$/m);
+    const client = new CommunicationIdentityClient(connectionString ?? "", { allowInsecureConnection: true });
+    const { user, token } = await client.createUserAndToken(["chat"]);
+    expect(user.communicationUserId).toMatch(/^8:acs:/);
+    expect(token).toMatch(/^eyJ/);
+    cli.kill("SIGTERM");
+    expect(await cli.ended()).toBe(0);
+  });
+
+  it("says in one line that its port is in use", async () => {
+    const { server, port } = await taken();
+    const { code, stderr } = await run(["emulator", "--port", port]);
+    server.close();
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^The emulator cannot start \(.*EADDRINUSE.*\): choose another --port.*\n$/);
+  });
+});

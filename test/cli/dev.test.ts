@@ -1,0 +1,151 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Cli } from "../fixtures/cli.js";
+
+const hasCurl = spawnSync("curl", ["--version"]).status === 0;
+
+interface Issued {
+  readonly data: {
+    readonly issueAccessToken: {
+      readonly accessToken: { readonly token: string; readonly identity: { readonly communicationUserId: string } };
+    };
+  };
+}
+
+let folder: string;
+let dev: Cli;
+
+async function startDev(): Promise<Cli> {
+  const started = Cli.start(["dev"], { cwd: folder, env: { PORT: "0", ADMIN_PORT: "0" } });
+  await started.printed(/^curl .*$/m);
+  return started;
+}
+
+async function url(): Promise<string> {
+  return (await dev.printed(/GraphQL API\s+(\S+)\/graphql/))[1] ?? "";
+}
+
+/** What the printed curl line sends, sent. */
+async function paste(): Promise<Issued> {
+  const [line] = await dev.printed(/^curl .*$/m);
+  const [, address, token, body] = /^curl -s (\S+) .*Bearer ([^']+)' -d '(.*)'$/.exec(line) ?? expect.fail(line);
+  const response = await fetch(address ?? "", {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
+    body: body ?? "",
+  });
+  return (await response.json()) as Issued;
+}
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "gateway-dev-"));
+  dev = await startDev();
+});
+afterAll(async () => {
+  dev.kill("SIGTERM");
+  await dev.ended();
+  rmSync(folder, { recursive: true });
+});
+
+describe("dev", () => {
+  it("prints what runs where and a member's and an admin's token", async () => {
+    for (const name of ["GraphQL API", "Explorer", "OpenID issuer", "Service"])
+      expect(dev.stdout).toMatch(new RegExp(`${name}\\s+http://127.0.0.1:\\d+`));
+    const tokens = [...dev.stdout.matchAll(/^(eyJ\S+)$/gm)].map(([, token]) => token);
+    expect(tokens).toHaveLength(2);
+    const permissions = [];
+    for (const token of tokens) {
+      const response = await fetch(`${await url()}/graphql`, {
+        method: "POST",
+        headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
+        body: '{"query":"{ viewer { permissions } }"}',
+      });
+      permissions.push(
+        ((await response.json()) as { data: { viewer: { permissions: string[] } } }).data.viewer.permissions.length,
+      );
+    }
+    expect(permissions).toEqual([1, 5]);
+  });
+
+  it.runIf(hasCurl)("prints a curl line that returns a communication token when pasted into a shell", async () => {
+    const [line] = await dev.printed(/^curl .*$/m);
+    const reply = JSON.parse(execFileSync("sh", ["-c", line], { encoding: "utf8" })) as Issued;
+    expect(reply.data.issueAccessToken.accessToken.token).toMatch(/^eyJ/);
+  });
+
+  it("keeps each caller's identity when it is killed and started again, and takes the tokens it printed before", async () => {
+    const before = await paste();
+    const oldLine = (await dev.printed(/Bearer ([^']+)/))[1];
+    const issuer = (await dev.printed(/OpenID issuer (\S+)/))[1];
+    dev.kill("SIGKILL");
+    await dev.ended();
+    dev = await startDev();
+    expect((await dev.printed(/OpenID issuer (\S+)/))[1]).toBe(issuer);
+    const after = await paste();
+    expect(after.data.issueAccessToken.accessToken.identity).toEqual(before.data.issueAccessToken.accessToken.identity);
+    const old = await fetch(`${await url()}/graphql`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${oldLine}` },
+      body: '{"query":"{ viewer { identity { communicationUserId } } }"}',
+    });
+    expect(await old.json()).toEqual({
+      data: { viewer: { identity: before.data.issueAccessToken.accessToken.identity } },
+    });
+  });
+
+  it("gives a token for anybody, and says how when asked for nobody", async () => {
+    const issuer = (await dev.printed(/OpenID issuer (\S+)/))[1];
+    const { access_token } = (await (await fetch(`${issuer}/token?subject=bob&roles=Gateway.Auditor`)).json()) as {
+      access_token: string;
+    };
+    const response = await fetch(`${await url()}/graphql`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${access_token}` },
+      body: '{"query":"{ viewer { user { subject } permissions } }"}',
+    });
+    expect(await response.json()).toMatchObject({
+      data: { viewer: { user: { subject: "bob" }, permissions: ["TOKEN_ISSUE", "IDENTITY_READ", "AUDIT_READ"] } },
+    });
+    expect(await (await fetch(`${issuer}/token`)).text()).toContain("/token?subject=alice");
+  });
+
+  it("says in one line that another dev has the data folder's port", async () => {
+    const second = await Cli.run(["dev"], { cwd: folder, env: { PORT: "0", ADMIN_PORT: "0" } });
+    expect(second).toMatchObject({ code: 2, stdout: "" });
+    expect(second.stderr).toMatch(/^Port \d+, which the embedded issuer had before, is in use: .*\n$/);
+  });
+});
+
+describe("the explorer", () => {
+  it("is a page with the caller token filled in that loads nothing from elsewhere", async () => {
+    const response = await fetch(await url());
+    const page = await response.text();
+    expect(response.headers.get("content-type")).toMatch("text/html");
+    expect(response.headers.get("content-security-policy")).toMatch(/^default-src 'self'/);
+    expect(page).toMatch(/Bearer eyJ/);
+    const loaded = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, address]) => address ?? "");
+    expect(loaded.filter((address) => !address.startsWith("/explorer/") && address !== "data:,")).toEqual([]);
+    for (const address of loaded.filter((found) => found.startsWith("/"))) {
+      const asset = await fetch((await url()) + address);
+      expect([address, asset.status]).toEqual([address, 200]);
+      expect(Number(asset.headers.get("content-length"))).toBeGreaterThan(5000);
+    }
+  });
+
+  it("gives no token to a page whose name was made to point here", async () => {
+    const { hostname, port } = new URL(await url());
+    const status = await new Promise<number | undefined>((resolve, reject) => {
+      request({ hostname, port, path: "/", headers: { host: `attacker.example.com:${port}` } }, (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      })
+        .on("error", reject)
+        .end();
+    });
+    expect(status).toBe(403);
+  });
+});

@@ -1,0 +1,320 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { inspect } from "node:util";
+import { afterAll, describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import type { Config } from "../../src/config/config.js";
+import { ConfigError } from "../../src/config/fault.js";
+import { loadConfig, printConfig } from "../../src/config/load.js";
+
+const SECRET = Buffer.from("a-very-secret-access-key").toString("base64");
+const ENV = {
+  ACS_CONNECTION_STRING: `endpoint=https://x.communication.azure.com/;accesskey=${SECRET}`,
+  OIDC_ISSUER: "https://issuer.example.com",
+  OIDC_AUDIENCE: "api://gateway",
+};
+const MINIMAL = `
+acs: { connectionString: "\${ACS_CONNECTION_STRING}" }
+issuers:
+  - { issuer: "\${OIDC_ISSUER}", audience: "\${OIDC_AUDIENCE}" }
+policy: { rules: [] }
+`;
+
+const folder = mkdtempSync(join(tmpdir(), "gateway-config-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function load(text: string, env: Record<string, string> = ENV): Config {
+  const file = join(folder, "gateway.yaml");
+  writeFileSync(file, text);
+  return loadConfig(file, env, "production");
+}
+
+/** The sentences, each without the place that it begins with. */
+function faultsOf(start: () => Config): string[] {
+  try {
+    start();
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    expect((error as Error).message).not.toContain(SECRET);
+    return (error as Error).message.split("\n").map((line) => line.replace(/^\S+?: /, ""));
+  }
+  return expect.fail("the configuration was accepted");
+}
+
+describe("the shipped gateway.yaml", () => {
+  const shipped = (env: Record<string, string> = {}) => loadConfig(undefined, { ...ENV, ...env }, "production");
+
+  it("has the documented defaults", () => {
+    expect(shipped()).toMatchObject({
+      server: { host: "127.0.0.1", port: 4000, publicUrl: null, admin: { host: "127.0.0.1", port: 9464 } },
+      acs: { kind: "key", endpoint: "https://x.communication.azure.com/" },
+      issuers: [{ issuer: ENV.OIDC_ISSUER, audience: [ENV.OIDC_AUDIENCE], profile: "generic", subjectClaim: "sub" }],
+      limits: { mintsPerSubject: 30, mintsPerIssuer: 1500, requestsPerSubject: 600, failedAuthPerAddress: 120 },
+      store: { kind: "sqlite", file: "./data/gateway.db" },
+      log: { level: "info" },
+    });
+  });
+
+  it("has the documented three rules", () => {
+    expect(shipped().policy.rules).toMatchObject([
+      {
+        name: "members",
+        when: {},
+        permissions: ["TOKEN_ISSUE"],
+        scopes: ["CHAT", "CHAT_JOIN", "VOIP", "VOIP_JOIN"],
+        maxLifetimeMinutes: 1440,
+      },
+      { name: "admins", when: { claim: "roles", includes: "Gateway.Admin" } },
+      {
+        name: "auditors",
+        when: { claim: "roles", includes: "Gateway.Auditor" },
+        permissions: ["IDENTITY_READ", "AUDIT_READ"],
+      },
+    ]);
+  });
+
+  it("takes every documented environment variable", () => {
+    const config = shipped({
+      HOST: "0.0.0.0",
+      PORT: "4100",
+      PUBLIC_URL: "https://tokens.example.com",
+      ADMIN_HOST: "::1",
+      ADMIN_PORT: "9500",
+      DATABASE_URL: "sqlite:/data/x.db",
+      LOG_LEVEL: "debug",
+      LIMIT_MINTS_PER_SUBJECT: "1",
+      LIMIT_MINTS_PER_ISSUER: "2",
+      LIMIT_REQUESTS_PER_SUBJECT: "3",
+      LIMIT_FAILED_AUTH_PER_ADDRESS: "4",
+    });
+    expect(config).toMatchObject({
+      server: {
+        host: "0.0.0.0",
+        port: 4100,
+        publicUrl: "https://tokens.example.com",
+        admin: { host: "::1", port: 9500 },
+      },
+      store: { file: "/data/x.db" },
+      log: { level: "debug" },
+      limits: { mintsPerSubject: 1, mintsPerIssuer: 2, requestsPerSubject: 3, failedAuthPerAddress: 4 },
+    });
+    const { ACS_CONNECTION_STRING: _, ...rest } = ENV;
+    const entra = loadConfig(undefined, { ...rest, ACS_ENDPOINT: "https://x.communication.azure.com" }, "production");
+    expect(entra.acs).toMatchObject({ kind: "entra", endpoint: "https://x.communication.azure.com" });
+  });
+
+  it("says all that is missing in an empty environment at once", () => {
+    expect(faultsOf(() => loadConfig(undefined, {}, "production"))).toEqual([
+      "acs needs the resource: set ACS_CONNECTION_STRING, or ACS_ENDPOINT for Microsoft Entra ID.",
+      "issuers[0].issuer needs the environment variable OIDC_ISSUER, which is not set.",
+      "issuers[0].audience needs the environment variable OIDC_AUDIENCE, which is not set.",
+    ]);
+  });
+
+  it("documents every setting: each has a description in the JSON Schema for editors", () => {
+    interface JsonSchema {
+      description?: string;
+      properties?: Record<string, JsonSchema>;
+      items?: JsonSchema;
+    }
+    const bare: string[] = [];
+    const walk = (schema: JsonSchema, path: string) => {
+      for (const [name, property] of Object.entries(schema.properties ?? {})) {
+        if (!property.description) bare.push(`${path}${name}`);
+        walk(property, `${path}${name}.`);
+      }
+      if (schema.items) walk(schema.items, `${path}[].`);
+    };
+    walk(JSON.parse(readFileSync("schema/config.schema.json", "utf8")) as JsonSchema, "");
+    expect(bare).toEqual([]);
+  });
+});
+
+describe("a broken file", () => {
+  const cases: [string, string, Record<string, string>, string[]][] = [
+    ["an unknown key", `${MINIMAL}sever: { port: 1 }`, ENV, ["sever is not a setting; gateway.yaml lists them all."]],
+    [
+      "an unknown key deep down",
+      `${MINIMAL}server: { admin: { prot: 1 } }`,
+      ENV,
+      ["server.admin.prot is not a setting; gateway.yaml lists them all."],
+    ],
+    ["a wrong type", `${MINIMAL}server: { port: many }`, ENV, ["server.port must be a whole number."]],
+    ["a port out of range", `${MINIMAL}server: { port: 70000 }`, ENV, ["server.port must be at most 65535."]],
+    [
+      "a section that is a value",
+      `${MINIMAL}server: 4000`,
+      ENV,
+      ["server must be a section with settings of its own."],
+    ],
+    [
+      "an unset variable",
+      `${MINIMAL}server: { host: "\${NOT_SET}" }`,
+      ENV,
+      ["server.host needs the environment variable NOT_SET, which is not set."],
+    ],
+    [
+      "both ways to the resource",
+      MINIMAL.replace("acs: {", 'acs: { endpoint: "https://y.example.com",'),
+      ENV,
+      ["acs has both a connectionString and an endpoint; keep one (ACS_CONNECTION_STRING or ACS_ENDPOINT)."],
+    ],
+    [
+      "no way to the resource",
+      MINIMAL.replace(/acs:.*\n/, ""),
+      ENV,
+      ["acs needs the resource: set ACS_CONNECTION_STRING, or ACS_ENDPOINT for Microsoft Entra ID."],
+    ],
+    [
+      "a connection string in the clear",
+      MINIMAL,
+      { ...ENV, ACS_CONNECTION_STRING: `endpoint=http://example.com/;accesskey=${SECRET}` },
+      ["acs.connectionString has an endpoint that must be https; plain http is accepted on loopback only."],
+    ],
+    [
+      "a connection string that is none",
+      MINIMAL,
+      { ...ENV, ACS_CONNECTION_STRING: SECRET },
+      ["acs.connectionString must read endpoint=https://<resource>.communication.azure.com/;accesskey=<base64 key>."],
+    ],
+    [
+      "a key that is not base64",
+      MINIMAL,
+      { ...ENV, ACS_CONNECTION_STRING: "endpoint=https://x.example.com/;accesskey=%%%" },
+      ["acs.connectionString has an accesskey that is not base64; copy it again from the resource's Keys page."],
+    ],
+    [
+      "an issuer in the clear",
+      MINIMAL,
+      { ...ENV, OIDC_ISSUER: "http://issuer.example.com" },
+      ["issuers[0].issuer must be https; plain http is accepted on loopback only."],
+    ],
+    [
+      "an issuer that only looks like loopback",
+      MINIMAL,
+      { ...ENV, OIDC_ISSUER: "http://127.0.0.1.example.com" },
+      ["issuers[0].issuer must be https; plain http is accepted on loopback only."],
+    ],
+    [
+      "an issuer twice",
+      MINIMAL.replace("policy:", '  - { issuer: "${OIDC_ISSUER}", audience: b }\npolicy:'),
+      ENV,
+      ["issuers[1].issuer is listed twice; give it one entry with a list of audiences."],
+    ],
+    ["no issuer", MINIMAL.replace(/issuers:\n.*\n/, "issuers: []\n"), ENV, ["issuers must not be empty."]],
+    [
+      "a symmetric algorithm",
+      MINIMAL.replace("audience:", "algorithms: [HS256], audience:"),
+      ENV,
+      ["issuers[0].algorithms[0] must be one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA."],
+    ],
+    [
+      "a rule that compares nothing",
+      MINIMAL.replace("[]", "[{ name: a, when: { claim: roles } }]"),
+      ENV,
+      ["policy.rules[0].when names a claim and needs one of includes and equals."],
+    ],
+    [
+      "a rule without a claim",
+      MINIMAL.replace("[]", "[{ name: a, when: { equals: x } }]"),
+      ENV,
+      ["policy.rules[0].when compares with includes or equals but names no claim."],
+    ],
+    [
+      "a rule for an issuer that is not accepted",
+      MINIMAL.replace("[]", "[{ name: a, when: { issuer: https://b.example.com } }]"),
+      ENV,
+      ["policy.rules[0].when.issuer is none of the issuers in this file, so the rule could never match."],
+    ],
+    [
+      "a lifetime under the service's least",
+      MINIMAL.replace("[]", "[{ name: a, when: {}, maxLifetimeMinutes: 59 }]"),
+      ENV,
+      ["policy.rules[0].maxLifetimeMinutes must be at least 60."],
+    ],
+    [
+      "Postgres",
+      `${MINIMAL}store: { url: "postgres://u:${SECRET}@h/d" }`,
+      ENV,
+      ["store.url names Postgres, which this version does not support yet; use sqlite:FILE and one instance."],
+    ],
+    [
+      "Redis",
+      `${MINIMAL}redis: { url: "redis://:${SECRET}@h" }`,
+      ENV,
+      ["redis.url is not supported by this version; unset REDIS_URL and run one instance."],
+    ],
+    [
+      "a database in memory",
+      `${MINIMAL}store: { url: "sqlite::memory:" }`,
+      ENV,
+      ["store.url must name a file: identities kept in memory are lost for good at the next start."],
+    ],
+    [
+      "development settings",
+      `${MINIMAL}graphql: { introspection: true }`,
+      ENV,
+      ["graphql.introspection is a development setting, which `serve` refuses; set it to false, or run `dev`."],
+    ],
+    [
+      "text that is not YAML",
+      `a: [\n"${SECRET}": }`,
+      ENV,
+      ["the file is not YAML: bad indent.", "the file is not YAML: unexpected token."],
+    ],
+    ["an empty file", "", ENV, ["the file is empty; start from the shipped gateway.yaml."]],
+  ];
+  it.each(cases)("is refused with one sentence: %s", (_, text, env, sentences) => {
+    expect(faultsOf(() => load(text, env))).toEqual(sentences);
+  });
+
+  it("is refused with a sentence for each of several faults, and the line of each", () => {
+    const file = join(folder, "gateway.yaml");
+    const start = () => load(`${MINIMAL}server:\n  port: x\n  host: 7\n`);
+    expect(start).toThrow(`${file}:7: server.port must be a whole number.\n${file}:8: server.host must be a text.`);
+  });
+
+  it("that does not exist is named, with the cure", () => {
+    expect(() => loadConfig("/nowhere.yaml", ENV, "production")).toThrow(
+      /^\/nowhere.yaml: the file cannot be read \(ENOENT\); name another/,
+    );
+  });
+});
+
+describe("references to the environment", () => {
+  it("never add structure", () => {
+    const config = load(MINIMAL, { ...ENV, OIDC_AUDIENCE: "a, b]\nserver: { port: 1 }" });
+    expect(config.issuers[0]?.audience).toEqual(["a, b]\nserver: { port: 1 }"]);
+  });
+
+  it("can be a part of a value, and have a default", () => {
+    const config = load(`${MINIMAL}server: { host: "\${A:-x}.\${B:-y}.z" }`, { ...ENV, A: "one" });
+    expect(config.server.host).toBe("one.y.z");
+  });
+
+  it("count as unset when empty", () => {
+    expect(faultsOf(() => load(MINIMAL, { ...ENV, OIDC_ISSUER: "" }))).toEqual([
+      "issuers[0].issuer needs the environment variable OIDC_ISSUER, which is not set.",
+    ]);
+  });
+});
+
+describe("secrets", () => {
+  it("are hidden in the printed configuration, which is YAML with all else in it", () => {
+    const config = loadConfig(undefined, ENV, "production");
+    const printed = printConfig(config);
+    expect(printed).not.toContain(SECRET);
+    expect(parse(printed)).toMatchObject({
+      acs: { endpoint: "https://x.communication.azure.com/", accessKey: "[hidden]" },
+      server: { port: 4000 },
+    });
+    for (const text of [
+      inspect(config, { depth: 9 }),
+      JSON.stringify(config),
+      `${config.acs.kind === "key" && config.acs.accessKey}`,
+    ]) {
+      expect(text).not.toContain(SECRET);
+    }
+  });
+});

@@ -1,0 +1,86 @@
+import { describe, expect, it } from "vitest";
+import type { RuleConfig } from "../../src/config/config.js";
+import { requirePermission, resolveEntitlements } from "../../src/policy/policy.js";
+
+const rule = (part: Partial<RuleConfig>): RuleConfig => ({
+  name: "rule",
+  when: {},
+  permissions: [],
+  scopes: [],
+  maxLifetimeMinutes: 1440,
+  ...part,
+});
+const caller = (claims: Record<string, unknown> = {}, issuer = "https://a.example.com") => ({
+  issuer,
+  subject: "s",
+  claims,
+});
+const granted = (when: RuleConfig["when"], who = caller()) =>
+  resolveEntitlements([rule({ when, permissions: ["TOKEN_ISSUE"] })], who).permissions.has("TOKEN_ISSUE");
+
+describe("the policy", () => {
+  it("grants nothing without a rule", () => {
+    expect(resolveEntitlements([], caller())).toEqual({
+      permissions: new Set(),
+      scopes: new Set(),
+      maxLifetimeMinutes: 0,
+    });
+  });
+
+  it("unites the rules that match, and only those", () => {
+    const rules = [
+      rule({ permissions: ["TOKEN_ISSUE"], scopes: ["CHAT"], maxLifetimeMinutes: 60 }),
+      rule({
+        when: { claim: "roles", includes: "x" },
+        permissions: ["AUDIT_READ"],
+        scopes: ["VOIP"],
+        maxLifetimeMinutes: 120,
+      }),
+      rule({
+        when: { claim: "roles", includes: "y" },
+        permissions: ["IDENTITY_MANAGE"],
+        scopes: ["VOIP_JOIN"],
+        maxLifetimeMinutes: 1440,
+      }),
+    ];
+    expect(resolveEntitlements(rules, caller({ roles: ["x"] }))).toEqual({
+      permissions: new Set(["TOKEN_ISSUE", "AUDIT_READ"]),
+      scopes: new Set(["CHAT", "VOIP"]),
+      maxLifetimeMinutes: 120,
+    });
+  });
+
+  it("takes no lifetime from a rule that grants no scopes", () => {
+    const rules = [rule({ scopes: ["CHAT"], maxLifetimeMinutes: 60 }), rule({ permissions: ["AUDIT_READ"] })];
+    expect(resolveEntitlements(rules, caller()).maxLifetimeMinutes).toBe(60);
+  });
+
+  it.each<[string, RuleConfig["when"], Record<string, unknown>, boolean]>([
+    ["a list that has the text", { claim: "roles", includes: "x" }, { roles: ["w", "x"] }, true],
+    ["a list that does not", { claim: "roles", includes: "x" }, { roles: ["w"] }, false],
+    ["a text that contains it", { claim: "roles", includes: "x" }, { roles: "xyz" }, false],
+    ["a text that is it, where a list is asked for", { claim: "roles", includes: "x" }, { roles: "x" }, false],
+    ["no such claim", { claim: "roles", includes: "x" }, {}, false],
+    ["a claim by a name that every object has", { claim: "constructor", equals: "x" }, {}, false],
+    ["a text that is equal", { claim: "tier", equals: "gold" }, { tier: "gold" }, true],
+    ["a text that differs in case", { claim: "tier", equals: "gold" }, { tier: "Gold" }, false],
+    ["a list of the equal text", { claim: "tier", equals: "gold" }, { tier: ["gold"] }, false],
+  ])("compares claims exactly: %s", (_, when, claims, expected) => {
+    expect(granted(when, caller(claims))).toBe(expected);
+  });
+
+  it("can tie a rule to an issuer, and to a claim of that issuer only", () => {
+    const when = { issuer: "https://a.example.com", claim: "roles", includes: "x" };
+    expect(granted(when, caller({ roles: ["x"] }))).toBe(true);
+    expect(granted(when, caller({ roles: ["x"] }, "https://b.example.com"))).toBe(false);
+    expect(granted(when, caller({ roles: [] }))).toBe(false);
+  });
+
+  it("names the permission that is missing", () => {
+    const { permissions, ...rest } = resolveEntitlements([], caller());
+    expect(() => requirePermission({ permissions, ...rest }, "AUDIT_READ")).toThrow(/permission AUDIT_READ/);
+    expect(() =>
+      requirePermission({ ...rest, permissions: new Set(["AUDIT_READ"]) }, "IDENTITY_READ", "AUDIT_READ"),
+    ).not.toThrow();
+  });
+});
