@@ -17,7 +17,8 @@ const ASSETS: readonly (readonly [path: string, packageName: string, file: strin
   ["/explorer/graphiql.css", "graphiql", "graphiql.min.css"],
 ];
 
-const FIRST_QUERY = `# A token for the user that the "authorization" header below names. Press the play button, or Ctrl-Enter.
+const FIRST_QUERY = `# A communication token for whoever the header below names.
+# Press the play button, or Ctrl-Enter.
 mutation IssueAccessToken {
   issueAccessToken(input: { scopes: [CHAT, VOIP] }) {
     accessToken {

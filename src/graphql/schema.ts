@@ -1,5 +1,5 @@
 import "reflect-metadata";
-import type { GraphQLSchema } from "graphql";
+import type { GraphQLObjectType, GraphQLSchema } from "graphql";
 import { buildSchema } from "type-graphql";
 import type { IdentityLifecycle } from "../identities/lifecycle.js";
 import type { Revocation } from "../identities/revocation.js";
@@ -27,10 +27,18 @@ export async function createSchema(services?: Services): Promise<GraphQLSchema> 
     [TokensResolver, new TokensResolver(issuance, teams, revocation)],
     [LifecycleResolver, new LifecycleResolver(lifecycle)],
   ]);
-  return await buildSchema({
+  const schema = await buildSchema({
     resolvers: [ViewerResolver, IdentitiesResolver, TokensResolver, LifecycleResolver],
     container: { get: (resolverClass) => resolvers.get(resolverClass) },
     // Input is checked by GraphQL's types and by the services; no second validator.
     validate: false,
   });
+  describeRoot(schema.getQueryType(), "What can be read. Nothing here changes anything.");
+  describeRoot(schema.getMutationType(), "What can be done. One root field a request.");
+  return schema;
+}
+
+/** type-graphql has no place for these descriptions. */
+function describeRoot(type: GraphQLObjectType | null | undefined, description: string): void {
+  if (type) type.description = description;
 }

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { StatementSync } from "node:sqlite";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Client, Rig } from "../fixtures/rig.js";
 import {
   IdentitiesByIdDocument,
@@ -160,6 +161,45 @@ describe("identities", () => {
       status: 400,
       errors: [{ extensions: { code: "BAD_USER_INPUT", argument: "after" } }],
     });
+  });
+});
+
+describe("the cost of a request", () => {
+  /** SQL statements that one request runs. */
+  async function statements(query: string): Promise<number> {
+    const spies = (["all", "run"] as const).map((method) => vi.spyOn(StatementSync.prototype, method));
+    try {
+      const { errors } = await admin.send({ query });
+      expect(errors).toBeUndefined();
+      return spies.reduce((sum, spy) => sum + spy.mock.calls.length, 0);
+    } finally {
+      for (const spy of spies) spy.mockRestore();
+    }
+  }
+  const fields = "id status user { subject } communicationUserId lastTokenIssuedAt revocationPending";
+
+  it("is one query for a page of identities, however long, and one more for the count", async () => {
+    for (const first of [1, 20]) {
+      expect(
+        await statements(
+          `{ identities(first: ${first}) { nodes { ${fields} } edges { cursor node { ${fields} } } pageInfo { hasNextPage } } }`,
+        ),
+      ).toBe(1);
+      expect(await statements(`{ identities(first: ${first}) { nodes { id } totalCount } }`)).toBe(2);
+    }
+  });
+
+  it("is one query for all ids, and one for all users, of a request", async () => {
+    const list = JSON.stringify(ids.slice(0, 20));
+    const nodes = ids.slice(0, 5).map((id, index) => `n${index}: node(id: "${id}") { id }`);
+    expect(await statements(`{ nodes(ids: ${list}) { id } ${nodes.join(" ")} }`)).toBe(1);
+    const users = ids
+      .slice(0, 5)
+      .map(
+        (_, index) =>
+          `u${index}: identityByUser(user: { issuer: "${rig.issuer.url}", subject: "user-0${index}" }) { id }`,
+      );
+    expect(await statements(`{ viewer { identity { id } } ${users.join(" ")} }`)).toBe(1);
   });
 });
 
