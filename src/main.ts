@@ -154,7 +154,20 @@ function complain(error: unknown): void {
   else process.stderr.write(`acs-token-gateway: ${error instanceof Error ? error.stack : String(error)}\n`);
 }
 
-main(process.argv.slice(2)).catch((error: unknown) => {
+/** Node's own SQLite, among others, came with it. */
+const NODE_MAJOR = 24;
+
+async function start(): Promise<void> {
+  const { node } = process.versions;
+  if (Number.parseInt(node, 10) < NODE_MAJOR) {
+    throw new StartError(
+      `This needs Node ${NODE_MAJOR} or later and was started with ${node}: start it by npm (npm start, npm run dev, npx acs-token-gateway), which brings its own.`,
+    );
+  }
+  await main(process.argv.slice(2));
+}
+
+start().catch((error: unknown) => {
   complain(error);
   process.exit(2);
 });
