@@ -1,6 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
+/** Set: what runs on SQLite from end to end runs on this Postgres server too. */
+const server = process.env.TEST_POSTGRES_URL;
+
 export default defineConfig({
   resolve: {
     // graphql ships both module kinds; without this, Vitest and type-graphql each load their own copy.
@@ -9,9 +12,19 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ["test/**/*.test.ts"],
     globalSetup: "test/fixtures/build.ts",
     testTimeout: 20_000,
     hookTimeout: 20_000,
+    projects: [
+      { extends: true, test: { name: "all", include: ["test/**/*.test.ts"] } },
+      ...(server
+        ? [
+            {
+              extends: true as const,
+              test: { name: "postgres", include: ["test/e2e/**/*.test.ts"], env: { TEST_STORE_URL: server } },
+            },
+          ]
+        : []),
+    ],
   },
 });

@@ -10,16 +10,26 @@ import { createGraphqlServer } from "./graphql/server.js";
 import { GraphqlEndpoint } from "./http/graphql-endpoint.js";
 import { Readiness } from "./http/readiness.js";
 import { type Handler, type Listener, listen, type Routes } from "./http/server.js";
+import type { ApplicationUser } from "./identities/identity.js";
 import { IdentityLifecycle } from "./identities/lifecycle.js";
+import { Operations } from "./identities/operations.js";
 import { Provisioning } from "./identities/provisioning.js";
 import { Revocation } from "./identities/revocation.js";
+import { ServiceWorker } from "./identities/service-worker.js";
+import { hashUser as keyedUserHash } from "./identities/user-hash.js";
+import { openKeys } from "./keys.js";
 import { Limits } from "./limits/limits.js";
 import { Events } from "./observe/events.js";
 import type { Logger } from "./observe/logger.js";
 import { Metrics } from "./observe/metrics.js";
+import { memoryByteCache } from "./shared/byte-cache-memory.js";
+import { redisByteCache } from "./shared/byte-cache-redis.js";
+import type { RedisConnection } from "./shared/redis.js";
 import { openStore } from "./store/store.js";
+import { TokenCache } from "./tokens/cache.js";
 import { TeamsExchange } from "./tokens/exchange.js";
 import { TokenIssuance } from "./tokens/issue.js";
+import { createSeal, noSeal } from "./tokens/seal.js";
 
 export interface Gateway {
   /** Public address, such as http://127.0.0.1:4000. */
@@ -40,6 +50,9 @@ export interface GatewayOptions {
   readonly routes?: Routes;
 }
 
+/** How much longer than a call to the service a lease on it lasts. */
+const LEASE_MARGIN_MS = 5000;
+
 /** Resolves when the gateway listens. Throws a `StartError` when it cannot start. */
 export async function startGateway(config: Config, options: GatewayOptions): Promise<Gateway> {
   const { logger, now = Date.now, random = Math.random } = options;
@@ -51,7 +64,18 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     for (const closer of closers.splice(0).reverse()) await closer();
   };
   try {
-    const { identities } = store;
+    const { identities, attempts, work } = store;
+    const leaseMs = config.acs.timeoutSeconds * 1000 + LEASE_MARGIN_MS;
+    const keys = openKeys(config);
+    const hashUser = (user: ApplicationUser) => keyedUserHash(user, keys.auditKey);
+    const redis = await openRedis(config, events);
+    if (redis) closers.push(() => redis.close());
+    const cache = new TokenCache({
+      bytes: redis ? redisByteCache(redis, "tokens") : memoryByteCache({ maxEntries: config.tokens.cacheSize, now }),
+      seal: redis ? createSeal(keys.cacheKeys) : noSeal,
+      now,
+      observe: (outcome, error) => events.tokenCacheAsked(outcome, error),
+    });
     const service = await connectAzureService({
       access: config.acs,
       timeoutMs: config.acs.timeoutSeconds * 1000,
@@ -59,19 +83,42 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     });
     const verifier = new Verifier(config.issuers, now);
     const limits = new Limits(config.limits);
-    const provisioning = new Provisioning({ identities, service, events, now });
-    const revocation = new Revocation({ identities, service, events, now });
+    const worker = new ServiceWorker({ work, service, events, now, random, leaseMs, hashUser });
+    worker.start();
+    closers.push(() => worker.stop());
+    metrics.observe("gateway_provisioning_attempts_in_doubt", "Attempts whose outcome nobody knows.", () =>
+      attempts.countInDoubt(now()),
+    );
+    metrics.observe(
+      "gateway_service_work_pending",
+      "Revocations and deletions that the service has yet to carry out.",
+      () => work.count(),
+    );
+    const provisioning = new Provisioning({ identities, attempts, service, events, now, leaseMs });
+    const revocation = new Revocation({ identities, worker, events, now });
     const schema = await createSchema({
-      issuance: new TokenIssuance({ identities, service, provisioning, revocation, limits, events, now, random }),
-      teams: new TeamsExchange({ service, limits, now, random }),
-      revocation,
-      lifecycle: new IdentityLifecycle({
+      issuance: new TokenIssuance({
         identities,
+        work,
         service,
         provisioning,
-        revocation,
+        cache,
+        limits,
         events,
         now,
+        random,
+        onLostIdentity: config.acs.onLostIdentity,
+      }),
+      teams: new TeamsExchange({ identities, service, limits, now, random }),
+      revocation,
+      operations: new Operations({ attempts, work, now }),
+      lifecycle: new IdentityLifecycle({
+        identities,
+        provisioning,
+        worker,
+        events,
+        now,
+        hashUser,
         issuers: config.issuers.map(({ issuer }) => issuer),
       }),
     });
@@ -90,6 +137,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       [
         { name: "store", check: () => store.check() },
         { name: "communication-services", check: (deadline) => service.check(deadline) },
+        ...(redis ? [{ name: "redis", optional: true, check: () => redis.check() }] : []),
         ...verifier.checks().map(({ issuer, check }) => ({ name: `issuer ${issuer}`, check })),
       ],
       now,
@@ -106,8 +154,12 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       ]),
       admin: new Map<string, Handler>([["/metrics", () => renderMetrics(metrics)], ...health]),
     });
-    closers.push(...listeners.map((listener) => () => listener.close()));
     const [publicListener, adminListener] = listeners;
+    // Health stays reachable, and says that the gateway is draining, until the last request is answered.
+    closers.push(
+      () => adminListener.close(),
+      () => publicListener.close(),
+    );
     return {
       url: publicListener.url,
       adminUrl: adminListener.url,
@@ -120,6 +172,13 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     await close();
     throw error;
   }
+}
+
+/** Loads the client only when there is a Redis. */
+async function openRedis({ redis: { url } }: Config, events: Events): Promise<RedisConnection | undefined> {
+  if (url === null) return undefined;
+  const { connectRedis } = await import("./shared/redis.js");
+  return connectRedis({ url, onLost: (error) => events.redisLost(error), onBack: () => events.redisBack() });
 }
 
 const live: Handler = async () => ({

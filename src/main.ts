@@ -42,7 +42,7 @@ interface Running {
 
 async function main(args: readonly string[]): Promise<void> {
   const [command = "serve", ...rest] = args[0]?.startsWith("-") === false ? args : ["serve", ...args];
-  if (args.includes("--help") || command === "help") return print(USAGE);
+  if (args.includes("--help") || args.includes("-h") || command === "help") return print(USAGE);
   switch (command) {
     case "serve":
       return await run(() => serve(readOptions(rest)));
@@ -120,7 +120,9 @@ async function emulator(args: readonly string[]): Promise<Running> {
     latency,
     rateLimits: values["rate-limits"],
   }).catch((error: NodeJS.ErrnoException) => {
-    throw new StartError(`The emulator cannot start (${error.message}): choose another --port, --host or --file.`);
+    throw new StartError(
+      `The emulator cannot start (${error.message}): check --port, --host, --file, --access-key and --resource-id.`,
+    );
   });
   print(
     `Communication Services identity emulator at ${started.endpoint}, controls at ${started.endpoint}_emulator\n\nACS_CONNECTION_STRING="${started.connectionString}"\n`,

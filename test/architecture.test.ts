@@ -11,9 +11,10 @@ const LAYERS: readonly (readonly string[])[] = [
   ["graphql"],
   ["tokens"],
   ["identities"],
-  ["acs", "auth", "limits", "observe", "policy", "store"],
+  ["acs", "auth", "limits", "observe", "policy", "shared", "store"],
+  ["keys"],
   ["config"],
-  ["errors"],
+  ["errors", "text"],
 ];
 
 /** Who may import which library, at run time or for its types. */
@@ -22,10 +23,12 @@ const VENDORS: readonly (readonly [library: RegExp, rooms: readonly string[]])[]
   [/^@apollo\/|^type-graphql$|^reflect-metadata$|^graphql$/, ["graphql"]],
   [/^jose$/, ["auth", "dev"]],
   [/^kysely|^node:sqlite$/, ["store", "emulator"]],
+  [/^pg$/, ["store"]],
   [/^pino$|^prom-client$/, ["observe"]],
   [/^rate-limiter-flexible$/, ["limits"]],
   [/^zod$|^yaml$/, ["config"]],
   [/^dataloader$/, ["identities"]],
+  [/^ioredis$/, ["shared"]],
 ];
 
 interface Import {

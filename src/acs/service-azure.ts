@@ -61,12 +61,14 @@ async function createClient(access: AcsAccess): Promise<CommunicationIdentityCli
 }
 
 class AzureService implements CommunicationService {
+  readonly resource: string;
   readonly #client: CommunicationIdentityClient;
   readonly #options: AzureServiceOptions;
 
   constructor(client: CommunicationIdentityClient, options: AzureServiceOptions) {
     this.#client = client;
     this.#options = options;
+    this.resource = new URL(options.access.endpoint).host;
   }
 
   async createIdentity() {
@@ -74,21 +76,23 @@ class AzureService implements CommunicationService {
   }
 
   async createIdentityWithToken(request: TokenRequest) {
-    const made = await this.#call("createIdentityWithToken", undefined, (abortSignal) =>
-      this.#client.createUserAndToken(wireScopes(request), { ...wireLifetime(request), abortSignal }),
-    );
-    return { communicationUserId: made.user.communicationUserId, token: serviceToken(made) };
+    return await this.#call("createIdentityWithToken", undefined, async (abortSignal) => {
+      const made = await this.#client.createUserAndToken(wireScopes(request), {
+        ...wireLifetime(request),
+        abortSignal,
+      });
+      return { communicationUserId: made.user.communicationUserId, token: serviceToken(made) };
+    });
   }
 
-  async issueToken(communicationUserId: string, request: TokenRequest, deadline: AbortSignal) {
-    return serviceToken(
-      await this.#call("issueToken", deadline, (abortSignal) =>
-        this.#client.getToken({ communicationUserId }, wireScopes(request), { ...wireLifetime(request), abortSignal }),
-      ),
-    );
+  async issueToken(communicationUserId: string, request: TokenRequest) {
+    return await this.#call("issueToken", undefined, async (abortSignal) => {
+      const options = { ...wireLifetime(request), abortSignal };
+      return serviceToken(await this.#client.getToken({ communicationUserId }, wireScopes(request), options));
+    });
   }
 
-  async revokeTokens(communicationUserId: string, deadline: AbortSignal) {
+  async revokeTokens(communicationUserId: string, deadline?: AbortSignal) {
     await this.#call("revokeTokens", deadline, (abortSignal) =>
       this.#client.revokeTokens({ communicationUserId }, { abortSignal }),
     );
@@ -101,10 +105,8 @@ class AzureService implements CommunicationService {
   }
 
   async exchangeTeamsToken(request: Parameters<CommunicationService["exchangeTeamsToken"]>[0], deadline: AbortSignal) {
-    return serviceToken(
-      await this.#call("exchangeTeamsToken", deadline, (abortSignal) =>
-        this.#client.getTokenForTeamsUser({ ...request, abortSignal }),
-      ),
+    return await this.#call("exchangeTeamsToken", deadline, async (abortSignal) =>
+      serviceToken(await this.#client.getTokenForTeamsUser({ ...request, abortSignal })),
     );
   }
 
@@ -144,6 +146,10 @@ function wireLifetime({ lifetimeMinutes }: TokenRequest): { tokenExpiresInMinute
   return { tokenExpiresInMinutes: lifetimeMinutes };
 }
 
-function serviceToken({ token, expiresOn }: { token: string; expiresOn: Date }): ServiceToken {
-  return { token, expiresOn: expiresOn.getTime() };
+/** Throws for an answer that is not what the client's types promise. */
+function serviceToken({ token, expiresOn }: { token?: unknown; expiresOn?: unknown }): ServiceToken {
+  const ends = expiresOn instanceof Date ? expiresOn.getTime() : Number.NaN;
+  if (typeof token !== "string" || token === "" || Number.isNaN(ends))
+    throw new Error("the service answered without a token");
+  return { token, expiresOn: ends };
 }

@@ -2,12 +2,13 @@
  * Communication Services as the gateway sees it: six calls, each made once, each with a deadline.
  *
  * Whoever calls may rely on this: a call is never repeated behind the caller's back (a repeated create makes a second
- * identity), and it ends within the configured time or by the deadline given. A create takes no deadline, because one cut
- * short leaves an identity that nobody knows. A call fails with a `GatewayError`: DEADLINE_EXCEEDED when no answer came in time,
- * UPSTREAM_UNAVAILABLE when the service refused, was down or paced us. After either, a create or delete may still have
- * happened. The two answers that callers branch on have a class of their own.
+ * identity), and it ends within the configured time, or by the deadline where one can be given. A create takes none, because
+ * one cut short leaves an identity that nobody knows, nor does an issue, which several callers may share. A call fails with
+ * a `ServiceFailure`, which says whether it may have taken effect. The two answers that callers branch on have a class of
+ * their own.
  */
 import type { TokenScope } from "../config/config.js";
+import { GatewayError } from "../errors.js";
 
 export interface ServiceToken {
   /** A bearer secret; opaque. */
@@ -30,13 +31,15 @@ export interface TeamsTokenRequest {
 }
 
 export interface CommunicationService {
+  /** The host of the resource that owns what is made, such as contoso.communication.azure.com. */
+  readonly resource: string;
   createIdentity(): Promise<{ communicationUserId: string }>;
   /** Identity and first token in one call. */
   createIdentityWithToken(request: TokenRequest): Promise<{ communicationUserId: string; token: ServiceToken }>;
   /** @throws {IdentityNotOwned} */
-  issueToken(communicationUserId: string, request: TokenRequest, deadline: AbortSignal): Promise<ServiceToken>;
+  issueToken(communicationUserId: string, request: TokenRequest): Promise<ServiceToken>;
   /** Revokes every token issued so far. @throws {IdentityNotOwned} */
-  revokeTokens(communicationUserId: string, deadline: AbortSignal): Promise<void>;
+  revokeTokens(communicationUserId: string, deadline?: AbortSignal): Promise<void>;
   /** Revokes, blocks and erases. @throws {IdentityNotOwned} also for an identity that is already gone */
   deleteIdentity(communicationUserId: string, deadline?: AbortSignal): Promise<void>;
   /** @throws {TeamsTokenRejected} */
@@ -47,6 +50,28 @@ export interface CommunicationService {
 
 /** How long after a confirmed revocation the service may still accept a revoked token, by its documentation. */
 export const REVOCATION_SPREAD_MS = 15 * 60_000;
+
+/**
+ * DEADLINE_EXCEEDED when no answer came in time, UPSTREAM_UNAVAILABLE when the service refused, was down or paced us.
+ * `effect`: "none" when the call surely changed nothing, "unknown" when it may have.
+ */
+export class ServiceFailure extends GatewayError {
+  readonly effect: "none" | "unknown";
+  /** Seconds that the service itself asked to wait; undefined when it did not. */
+  readonly askedToWaitSeconds: number | undefined;
+
+  constructor(code: "DEADLINE_EXCEEDED" | "UPSTREAM_UNAVAILABLE", message: string, details: FailureDetails) {
+    super(code, message, { cause: details.cause, retryAfterSeconds: details.askedToWaitSeconds });
+    this.effect = details.effect;
+    this.askedToWaitSeconds = details.askedToWaitSeconds;
+  }
+}
+
+interface FailureDetails {
+  readonly effect: "none" | "unknown";
+  readonly askedToWaitSeconds?: number | undefined;
+  readonly cause: unknown;
+}
 
 /** The service does not know the identity as one of this resource: it belongs to another resource or was deleted there. */
 export class IdentityNotOwned extends Error {

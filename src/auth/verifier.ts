@@ -1,5 +1,7 @@
-import { decodeJwt, errors, type JWTVerifyResult, jwtVerify } from "jose";
+import { decodeJwt, type JWTVerifyResult, jwtVerify } from "jose";
 import type { IssuerConfig } from "../config/config.js";
+import { GatewayError } from "../errors.js";
+import { isStorable } from "../text.js";
 import { type Caller, Unauthenticated } from "./caller.js";
 import { IssuerKeys } from "./issuer-keys.js";
 import { profileViolation } from "./profiles.js";
@@ -64,8 +66,9 @@ export class Verifier {
         currentDate: new Date(this.#now()),
       });
     } catch (error) {
-      if (error instanceof errors.JOSEError) throw new Unauthenticated(error.message, true, error);
-      throw error;
+      if (error instanceof GatewayError) throw error;
+      // Besides its own errors, jose throws a TypeError for a key that is too weak to be used.
+      throw new Unauthenticated(error instanceof Error ? error.message : "not verified", true, error);
     }
   }
 }
@@ -75,5 +78,6 @@ function subjectOf(claims: Readonly<Record<string, unknown>>, { subjectClaim }: 
   if (typeof subject !== "string" || subject === "" || subject.length > MAX_SUBJECT_LENGTH) {
     throw new Unauthenticated(`claim ${subjectClaim} is not a text of 1 to ${MAX_SUBJECT_LENGTH} characters`, true);
   }
+  if (!isStorable(subject)) throw new Unauthenticated(`claim ${subjectClaim} has a NUL or a lone surrogate`, true);
   return subject;
 }

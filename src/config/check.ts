@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { AcsAccess, Config, IssuerConfig } from "./config.js";
+import type { AcsAccess, Config, IssuerConfig, StoreConfig } from "./config.js";
 import { ConfigError, type Fault } from "./fault.js";
 import { formatPath, type RawConfig } from "./read.js";
 import { Secret } from "./secret.js";
@@ -32,19 +32,22 @@ export function checkConfig(raw: RawConfig, file: string, mode: Mode): Config {
 type Report = (path: readonly PropertyKey[], message: string) => void;
 
 function checkMeaning(shaped: ShapedConfig, mode: Mode, report: Report): Config {
-  checkPublicUrl(shaped.server.publicUrl, report);
+  checkServer(shaped.server, report);
   checkRules(shaped, report);
   if (mode === "production") refuseDevelopmentSettings(shaped, report);
-  if (shaped.redis.url !== null) {
-    report(["redis", "url"], "is not supported by this version; unset REDIS_URL and run one instance");
-  }
+  const store = checkStore(shaped.store, report);
+  if (store.kind !== "sqlite" || shaped.redis.url !== null) requireKeys(shaped, report);
+  const { timeoutSeconds, onLostIdentity } = shaped.acs;
   return {
     server: shaped.server,
-    acs: { ...checkAcs(shaped.acs, report), timeoutSeconds: shaped.acs.timeoutSeconds },
+    acs: { ...checkAcs(shaped.acs, report), timeoutSeconds, onLostIdentity },
     issuers: checkIssuers(shaped.issuers, report),
     policy: shaped.policy,
     limits: shaped.limits,
-    store: checkStore(shaped.store.url, report),
+    store,
+    redis: { url: checkRedis(shaped.redis.url, report) },
+    tokens: { ...shaped.tokens, cacheKeys: checkCacheKeys(shaped.tokens.cacheKeys, report) },
+    audit: { key: checkKey(shaped.audit.key, ["audit", "key"], report) },
     graphql: shaped.graphql,
     log: shaped.log,
   };
@@ -76,8 +79,11 @@ export function isHttpsOrLoopback(url: URL): boolean {
   return url.protocol === "http:" && /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(url.hostname);
 }
 
-function checkPublicUrl(publicUrl: string | null, report: Report): void {
+function checkServer({ host, port, publicUrl, admin }: ShapedConfig["server"], report: Report): void {
   if (publicUrl !== null) checkUrl(publicUrl, ["server", "publicUrl"], report);
+  if (port !== 0 && port === admin.port && host === admin.host) {
+    report(["server", "admin", "port"], "is the public port too; choose another with ADMIN_PORT");
+  }
 }
 
 const NO_ACCESS: AcsAccess = { kind: "entra", endpoint: "" };
@@ -148,22 +154,87 @@ function checkRules({ policy, issuers }: ShapedConfig, report: Report): void {
   });
 }
 
-const NO_STORE = { kind: "sqlite", file: "" } as const;
+const NO_STORE: StoreConfig = { kind: "sqlite", file: "" };
 
-function checkStore(url: string, report: Report): Config["store"] {
+function checkStore({ url, maxConnections }: ShapedConfig["store"], report: Report): StoreConfig {
   const path = ["store", "url"];
-  if (/^postgres(ql)?:/.test(url)) {
-    report(path, "names Postgres, which this version does not support yet; use sqlite:FILE and one instance");
-    return NO_STORE;
+  if (/^postgres(ql)?:/i.test(url)) {
+    if (!isPostgresUrl(url)) report(path, POSTGRES_FORM);
+    return { kind: "postgres", url: new Secret(url), maxConnections };
   }
   const file = /^sqlite:(.+)$/.exec(url)?.[1];
   if (file === undefined) {
-    report(path, "must be sqlite:FILE, such as sqlite:./data/gateway.db");
+    report(
+      path,
+      "must be sqlite:FILE, such as sqlite:./data/gateway.db, or postgres://USER:PASSWORD@HOST:5432/DATABASE",
+    );
     return NO_STORE;
   }
   if (file === ":memory:")
     report(path, "must name a file: identities kept in memory are lost for good at the next start");
   return { kind: "sqlite", file };
+}
+
+/** redis:// or rediss://, on any host. Never repeats the text: it may hold a password. */
+function checkRedis(text: string | null, report: Report): Secret | null {
+  if (text === null) return null;
+  const url = URL.parse(text);
+  const isRedis = url !== null && ["redis:", "rediss:"].includes(url.protocol) && url.hostname !== "";
+  // What follows the address would reach the client as options, over the gateway's own.
+  if (!isRedis || !/^(\/\d*)?$/.test(url.pathname) || url.search !== "" || url.hash !== "") {
+    report(
+      ["redis", "url"],
+      "must be redis://[user:password@]host[:port][/number], or the same with rediss:// for TLS",
+    );
+  }
+  return new Secret(text);
+}
+
+const MAKE_ONE = "make one with `openssl rand -base64 32`";
+
+/** Keys made on one machine would be unknown to the others that share its database or Redis. */
+function requireKeys({ tokens, audit }: ShapedConfig, report: Report): void {
+  const why = "which instances that share Postgres or Redis must have in common";
+  if (tokens.cacheKeys.every((key) => key === null)) {
+    report(["tokens", "cacheKeys"], `needs a key, ${why}: set TOKEN_CACHE_KEY; ${MAKE_ONE}`);
+  }
+  if (audit.key === null) report(["audit", "key"], `is needed, ${why}: set AUDIT_KEY; ${MAKE_ONE}`);
+}
+
+/** A null stands for a reference whose variable is unset. */
+function checkCacheKeys(keys: ShapedConfig["tokens"]["cacheKeys"], report: Report): Secret[] {
+  return keys.flatMap((key, index) => {
+    const path = ["tokens", "cacheKeys", index];
+    if (key !== null && keys.indexOf(key) < index) report(path, "is listed twice; keep the first");
+    return checkKey(key, path, report) ?? [];
+  });
+}
+
+function checkKey(text: string | null, path: readonly PropertyKey[], report: Report): Secret | null {
+  if (text === null) return null;
+  if (!isKey(text)) report(path, `must be 32 bytes in base64; ${MAKE_ONE}`);
+  return new Secret(text);
+}
+
+/** Whether a text is 32 bytes in base64, written the one way that encoders write them. */
+export function isKey(text: string): boolean {
+  const bytes = Buffer.from(text, "base64");
+  return bytes.length === 32 && bytes.toString("base64") === text;
+}
+
+const POSTGRES_FORM =
+  "must read postgres://USER:PASSWORD@HOST:5432/DATABASE, with special characters of the password percent-encoded";
+
+/** Names a host, here or as a parameter (a socket's folder), and a database; and is encoded soundly. */
+function isPostgresUrl(text: string): boolean {
+  const url = URL.parse(text);
+  if (url === null || (url.hostname === "" && !url.searchParams.get("host"))) return false;
+  try {
+    const parts = [url.username, url.password, url.hostname].map(decodeURIComponent);
+    return parts.length > 0 && /^\/[^/]+$/.test(decodeURIComponent(url.pathname));
+  } catch {
+    return false;
+  }
 }
 
 function refuseDevelopmentSettings({ graphql }: ShapedConfig, report: Report): void {

@@ -15,6 +15,11 @@ export type AcsAccess =
   | { readonly kind: "key"; readonly endpoint: string; readonly accessKey: Secret }
   | { readonly kind: "entra"; readonly endpoint: string };
 
+/** Where identities are kept. The URL of a Postgres database holds its password. */
+export type StoreConfig =
+  | { readonly kind: "sqlite"; readonly file: string }
+  | { readonly kind: "postgres"; readonly url: Secret; readonly maxConnections: number };
+
 export type IssuerProfile = Shaped<"issuers">[number]["profile"];
 
 export interface IssuerConfig {
@@ -36,11 +41,16 @@ export type LimitsConfig = Readonly<Shaped<"limits">>;
 
 export interface Config {
   readonly server: Readonly<Shaped<"server">>;
-  readonly acs: AcsAccess & { readonly timeoutSeconds: number };
+  readonly acs: AcsAccess & Readonly<Pick<Shaped<"acs">, "timeoutSeconds" | "onLostIdentity">>;
   readonly issuers: readonly IssuerConfig[];
   readonly policy: { readonly rules: readonly RuleConfig[] };
   readonly limits: LimitsConfig;
-  readonly store: { readonly kind: "sqlite"; readonly file: string };
+  readonly store: StoreConfig;
+  /** Null: one instance keeps in memory what several would share. The address may hold a password. */
+  readonly redis: { readonly url: Secret | null };
+  /** Keys are 32 bytes in base64. The first encrypts, all decrypt; none: made at the first start (`keys.ts`). */
+  readonly tokens: { readonly cacheKeys: readonly Secret[]; readonly cacheSize: number };
+  readonly audit: { readonly key: Secret | null };
   readonly graphql: Readonly<Shaped<"graphql">>;
   readonly log: Readonly<Shaped<"log">>;
 }

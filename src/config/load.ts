@@ -4,7 +4,7 @@ import { stringify } from "yaml";
 import { checkConfig, type Mode } from "./check.js";
 import type { Config } from "./config.js";
 import { ConfigError } from "./fault.js";
-import { type Environment, readConfig } from "./read.js";
+import { type Environment, readConfig, readDefaults } from "./read.js";
 
 /** The shipped `gateway.yaml`, beside the sources and beside the build. */
 const SHIPPED = fileURLToPath(new URL("../../gateway.yaml", import.meta.url));
@@ -12,7 +12,8 @@ const SHIPPED = fileURLToPath(new URL("../../gateway.yaml", import.meta.url));
 /** Reads and checks `file`, or the one that GATEWAY_CONFIG names, or the shipped one. Throws a `ConfigError`. */
 export function loadConfig(file: string | undefined, env: Environment, mode: Mode): Config {
   const path = file ?? (env.GATEWAY_CONFIG || SHIPPED);
-  return checkConfig(readConfig(readText(path), env), path === SHIPPED ? "gateway.yaml" : path, mode);
+  const raw = readConfig(readText(path), env, readDefaults(readText(SHIPPED)));
+  return checkConfig(raw, path === SHIPPED ? "gateway.yaml" : path, mode);
 }
 
 /** The configuration in force as YAML; a secret prints as hidden. */

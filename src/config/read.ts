@@ -1,4 +1,4 @@
-import { LineCounter, parseDocument } from "yaml";
+import { type Document, LineCounter, parseDocument } from "yaml";
 import type { Fault } from "./fault.js";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -14,9 +14,10 @@ export interface RawConfig {
 /**
  * Parses the YAML text and replaces `${NAME}` and `${NAME:-default}` in its values. Environment values are put in after
  * parsing, so they can never add structure. A value that ends up empty, when it had a reference, counts as null; one
- * whose variable is missing stays as it was written, so that the rest of the file can be checked in the same go.
+ * whose variable is missing stays as it was written, so that the rest of the file can be checked in the same go. What the
+ * text leaves out is taken from the defaults, references and all.
  */
-export function readConfig(text: string, env: Environment): RawConfig {
+export function readConfig(text: string, env: Environment, defaults: Section): RawConfig {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const lineOf = (path: readonly PropertyKey[]): number | undefined => {
@@ -36,10 +37,40 @@ export function readConfig(text: string, env: Environment): RawConfig {
     return { value: undefined, faults, lineOf };
   }
   const faults: Fault[] = [];
-  const value = fillIn(document.toJS(), [], env, (path, message) => {
+  const own = toPlain(document, faults);
+  const value = fillIn(isSection(own) ? overlay(defaults, own) : own, [], env, (path, message) => {
     faults.push({ path: formatPath(path), line: lineOf(path), message });
   });
   return { value, faults, lineOf };
+}
+
+type Section = Readonly<Record<string, unknown>>;
+
+/** What a file that leaves a section or a setting out gets: all of the shipped file but who is let in, and to what. */
+export function readDefaults(shipped: string): Section {
+  const { issuers: _, policy: __, ...sections } = parseDocument(shipped).toJS() as Record<string, unknown>;
+  return sections;
+}
+
+function toPlain(document: Document, faults: Fault[]): unknown {
+  try {
+    return document.toJS();
+  } catch {
+    faults.push({ path: "", message: "has an alias (*name) without its anchor, or too many of them" });
+    return undefined;
+  }
+}
+
+function isSection(value: unknown): value is Section {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
+}
+
+function overlay(below: Section, above: Section): Section {
+  const merged = Object.entries(above).map(([key, value]) => {
+    const under = Object.hasOwn(below, key) ? below[key] : undefined;
+    return [key, isSection(under) && isSection(value) ? overlay(under, value) : value];
+  });
+  return { ...below, ...Object.fromEntries(merged) };
 }
 
 /** `issuers[0].audience` */
@@ -72,5 +103,9 @@ function fillInText(text: string, path: readonly PropertyKey[], env: Environment
     if (value === undefined) report(path, `needs the environment variable ${name}, which is not set`);
     return value ?? reference;
   });
+  if (text.replace(REFERENCE, "").includes("${")) {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it shows how a reference is written
+    report(path, "has a reference that is neither ${NAME} nor ${NAME:-default}, in capitals");
+  }
   return filled === "" ? null : filled;
 }

@@ -45,6 +45,7 @@ const acs = z.strictObject({
   connectionString: optionalText,
   endpoint: optionalText,
   timeoutSeconds: whole(1, 120).default(5),
+  onLostIdentity: z.enum(["provision", "refuse"]).default("provision"),
 });
 
 const issuer = z.strictObject({
@@ -85,8 +86,14 @@ export const configShape = z.strictObject({
       failedAuthPerAddress: limit.default(120),
     })
     .prefault({}),
-  store: z.strictObject({ url: text.default("sqlite:./data/gateway.db") }).prefault({}),
+  store: z
+    .strictObject({ url: text.default("sqlite:./data/gateway.db"), maxConnections: whole(1, 100).default(10) })
+    .prefault({}),
   redis: z.strictObject({ url: optionalText }).prefault({}),
+  tokens: z
+    .strictObject({ cacheKeys: z.array(text.nullable()).default([]), cacheSize: whole(1, 10_000_000).default(10_000) })
+    .prefault({}),
+  audit: z.strictObject({ key: optionalText }).prefault({}),
   graphql: z.strictObject({ introspection: flag.default(false), explorer: flag.default(false) }).prefault({}),
   log: z.strictObject({ level: z.enum(LOG_LEVELS).default("info") }).prefault({}),
 });

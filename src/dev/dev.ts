@@ -1,10 +1,11 @@
 /** The gateway on embedded parts: whatever the environment does not name is started here, and lives in one data folder. */
-import { mkdirSync } from "node:fs";
+import { accessSync, constants, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/config.js";
 import { loadConfig } from "../config/load.js";
 import type { Environment } from "../config/read.js";
 import { type Emulator, startEmulator } from "../emulator/emulator.js";
+import { StartError } from "../errors.js";
 import { type Gateway, startGateway } from "../gateway.js";
 import type { Logger } from "../observe/logger.js";
 import { explorerRoutes } from "./explorer.js";
@@ -28,61 +29,75 @@ interface DevOptions {
 export interface DevGateway {
   /** For the terminal: what runs where, tokens, and a request to paste. */
   readonly welcome: string;
-  readonly gateway: Gateway;
   close(): Promise<void>;
 }
 
 /** Throws a `ConfigError` or a `StartError`. */
 export async function startDev({ configFile, env, createLogger }: DevOptions): Promise<DevGateway> {
-  mkdirSync(DATA, { recursive: true });
+  makeDataFolder();
   const closers: (() => Promise<void>)[] = [];
   const close = async () => {
     for (const closer of closers.splice(0).reverse()) await closer();
   };
   try {
-    const issuer = await startIssuer({
-      file: join(DATA, "issuer.json"),
-      preferredPort: ISSUER_PORT,
-      audience: env.OIDC_AUDIENCE || AUDIENCE,
-    });
-    closers.push(() => issuer.close());
-    const hasOwnResource = Boolean(env.ACS_CONNECTION_STRING || env.ACS_ENDPOINT);
-    const emulator = hasOwnResource ? undefined : await startEmbeddedEmulator();
+    const issuer = env.OIDC_ISSUER ? undefined : await startEmbeddedIssuer(env);
+    if (issuer) closers.push(() => issuer.close());
+    const emulator = env.ACS_CONNECTION_STRING || env.ACS_ENDPOINT ? undefined : await startEmbeddedEmulator();
     if (emulator) closers.push(() => emulator.close());
     const config = loadDevConfig(configFile, env, issuer, emulator);
-    const gateway = await startGateway(config, {
-      logger: createLogger(config),
-      routes: explorerRoutes(() => issuer.token(ADMIN)),
-    });
+    const routes = issuer && explorerRoutes(() => issuer.token(ADMIN));
+    const gateway = await startGateway(config, { logger: createLogger(config), ...(routes && { routes }) });
     closers.push(() => gateway.close());
-    return { welcome: await writeWelcome({ gateway, issuer, emulator, config }), gateway, close };
+    return {
+      welcome: await writeWelcome({ gateway, issuer, emulator, config, explorer: routes !== undefined }),
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-async function startEmbeddedEmulator(): Promise<Emulator> {
-  const port = await choosePort({ remembered: undefined, preferred: EMULATOR_PORT }, "the emulator");
-  return await startEmulator({
-    host: "127.0.0.1",
-    port,
-    file: join(DATA, "emulator.db"),
-    latency: "none",
-    rateLimits: false,
-  });
+function makeDataFolder(): void {
+  try {
+    mkdirSync(DATA, { recursive: true });
+    accessSync(DATA, constants.W_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const cure = "start in a folder that you can write to, with nothing but a folder named data in it";
+    throw new StartError(`The folder ${DATA} cannot be written to (${code ?? "unknown error"}): ${cure}.`, {
+      cause: error,
+    });
+  }
 }
 
+async function startEmbeddedIssuer(env: Environment): Promise<DevIssuer> {
+  const audience = env.OIDC_AUDIENCE || AUDIENCE;
+  return await startIssuer({ file: join(DATA, "issuer.json"), preferredPort: ISSUER_PORT, audience });
+}
+
+async function startEmbeddedEmulator(): Promise<Emulator> {
+  const port = await choosePort({ remembered: undefined, preferred: EMULATOR_PORT }, "the emulator");
+  const file = join(DATA, "emulator.db");
+  try {
+    return await startEmulator({ host: "127.0.0.1", port, file, latency: "none", rateLimits: false });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : "unknown error";
+    const cure = "delete it, or the whole folder, to start afresh";
+    throw new StartError(`The emulator cannot start with ${file} (${why}): ${cure}.`, { cause: error });
+  }
+}
+
+/** What the environment does not name is embedded. */
 function loadDevConfig(
   file: string | undefined,
   env: Environment,
-  issuer: DevIssuer,
+  issuer: DevIssuer | undefined,
   emulator: Emulator | undefined,
 ): Config {
   const embedded = {
-    OIDC_ISSUER: issuer.issuer,
-    OIDC_AUDIENCE: AUDIENCE,
     LOG_LEVEL: "warn",
+    ...(issuer && { OIDC_ISSUER: issuer.issuer, OIDC_AUDIENCE: AUDIENCE }),
     ...(emulator && { ACS_CONNECTION_STRING: emulator.connectionString }),
   };
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ""));
@@ -92,26 +107,37 @@ function loadDevConfig(
 
 interface Running {
   readonly gateway: Gateway;
-  readonly issuer: DevIssuer;
+  readonly issuer: DevIssuer | undefined;
   readonly emulator: Emulator | undefined;
   readonly config: Config;
+  readonly explorer: boolean;
 }
 
-async function writeWelcome({ gateway, issuer, emulator, config }: Running): Promise<string> {
-  const member = await issuer.token(MEMBER);
-  const query =
-    "mutation { issueAccessToken(input: { scopes: [CHAT, VOIP] }) { accessToken { token expiresOn refreshAfter identity { communicationUserId } } userErrors { code message } } }";
+async function writeWelcome({ gateway, issuer, emulator, config, explorer }: Running): Promise<string> {
+  const where = emulator ? "nothing leaves this machine" : "the Communication Services resource is a real one";
   return `
-ACS Token Gateway, development mode. Nothing here is secure; nothing leaves this machine.
+ACS Token Gateway, development mode. Nothing here is secure; ${where}.
 
   GraphQL API   ${gateway.url}/graphql
-  Explorer      ${gateway.url}/
+  Explorer      ${explorer ? `${gateway.url}/` : "none: it needs the embedded issuer and the development dependencies"}
   Admin         ${gateway.adminUrl}/health/ready and /metrics
-  OpenID issuer ${issuer.issuer}   (a token for anyone: ${issuer.issuer}/token?subject=bob)
+  OpenID issuer ${issuer ? `${issuer.issuer}   (a token for anyone: ${issuer.issuer}/token?subject=bob)` : config.issuers.map((own) => own.issuer).join(", ")}
   Service       ${emulator ? `${emulator.endpoint}   (emulator; its controls: ${emulator.endpoint}_emulator)` : config.acs.endpoint}
   Data          ${DATA}   (delete it to start afresh)
 
-A member's token (${MEMBER.subject}), good for 12 hours:
+${await writeTokens(gateway, issuer)}
+`;
+}
+
+const FIRST_REQUEST =
+  "mutation { issueAccessToken(input: { scopes: [CHAT, VOIP] }) { accessToken { token expiresOn refreshAfter identity { communicationUserId } } userErrors { code message } } }";
+
+async function writeTokens({ url }: Gateway, issuer: DevIssuer | undefined): Promise<string> {
+  const curl = (token: string) =>
+    `curl -s ${url}/graphql -H 'content-type: application/json' -H 'authorization: Bearer ${token}' -d '{"query":"${FIRST_REQUEST}"}'`;
+  if (issuer === undefined) return `Get a token from your issuer and put it in:\n\n${curl("<token>")}`;
+  const member = await issuer.token(MEMBER);
+  return `A member's token (${MEMBER.subject}), good for 12 hours:
 ${member}
 
 An admin's token (${ADMIN.subject}):
@@ -119,6 +145,5 @@ ${await issuer.token(ADMIN)}
 
 Paste this for a communication token:
 
-curl -s ${gateway.url}/graphql -H 'content-type: application/json' -H 'authorization: Bearer ${member}' -d '{"query":"${query}"}'
-`;
+${curl(member)}`;
 }

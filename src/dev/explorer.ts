@@ -9,6 +9,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { type Answer, json } from "../http/answer.js";
 import type { Handler, Routes } from "../http/server.js";
+import { isLoopbackHost } from "./loopback.js";
 
 const ASSETS: readonly (readonly [path: string, packageName: string, file: string])[] = [
   ["/explorer/react.js", "react", "umd/react.production.min.js"],
@@ -33,8 +34,12 @@ mutation IssueAccessToken {
 }
 `;
 
-/** The page at `/` and its files. `token` makes the caller token for each opening of the page. */
-export function explorerRoutes(token: () => Promise<string>): Routes {
+/**
+ * The page at `/` and its files. `token` makes the caller token for each opening of the page. Undefined where the packages
+ * are missing, as in an installation without development dependencies.
+ */
+export function explorerRoutes(token: () => Promise<string>): Routes | undefined {
+  if (!ASSETS.every(([, packageName]) => isInstalled(packageName))) return undefined;
   const routes = new Map<string, Handler>([["/", onLoopback(async () => page(await token()))]]);
   for (const [path, packageName, file] of ASSETS) routes.set(path, onLoopback(asset(packageName, file)));
   return routes;
@@ -43,8 +48,7 @@ export function explorerRoutes(token: () => Promise<string>): Routes {
 /** Refuses a request whose `Host` is not a loopback name, as after DNS rebinding. */
 function onLoopback(answer: () => Promise<Answer>): Handler {
   return async (request: IncomingMessage) => {
-    const host = (request.headers.host ?? "").replace(/:\d+$/, "");
-    if (["localhost", "127.0.0.1", "[::1]"].includes(host)) return await answer();
+    if (isLoopbackHost(request)) return await answer();
     return json(403, { error: "The explorer answers on http://127.0.0.1 and http://localhost only." });
   };
 }
@@ -58,6 +62,15 @@ function asset(packageName: string, file: string): () => Promise<Answer> {
       body: readFileSync(join(packageFolder(packageName), file)),
     };
   };
+}
+
+function isInstalled(packageName: string): boolean {
+  try {
+    packageFolder(packageName);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function packageFolder(packageName: string): string {

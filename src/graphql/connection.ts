@@ -1,6 +1,7 @@
 /** Pages by the Relay connection specification: arguments in, a page and its cursors out. */
 import { GraphQLError } from "graphql";
 import { ArgsType, Field, Int } from "type-graphql";
+import { isStorable } from "../text.js";
 
 const MAX_PAGE = 100;
 
@@ -55,7 +56,7 @@ export function writeCursor(list: string, { value, id }: PagePosition): string {
 function readCursor(argument: string, cursor: string | null, list: string): PagePosition | undefined {
   if (cursor === null) return undefined;
   const [ownList, value, id] = parseCursor(cursor);
-  const sound = typeof value === "number" && Number.isSafeInteger(value) && typeof id === "string";
+  const sound = typeof value === "number" && Number.isSafeInteger(value) && typeof id === "string" && isStorable(id);
   if (ownList !== list || !sound) throw badArgument(argument, "is not a cursor of this list in this order");
   return { value, id };
 }

@@ -4,6 +4,8 @@ import type { Permission as PermissionName, TokenScope as ScopeName } from "../c
 import type { RefusalCode } from "../errors.js";
 import type { IdentityOrderField as OrderFieldName, IdentityStatus as StatusName } from "../identities/identity.js";
 
+import type { ServiceAction as ActionName } from "../identities/service-work.js";
+
 type Descriptions<Name extends string> = Readonly<Record<Name, string>>;
 
 function enumeration<Name extends string>(
@@ -70,4 +72,9 @@ export const IdentityOrderField = enumeration<OrderFieldName>(
 export const OrderDirection = enumeration<"ASC" | "DESC">("OrderDirection", "Which end of an order comes first.", {
   ASC: "Lowest, or oldest, first.",
   DESC: "Highest, or newest, first.",
+});
+
+export const ServiceAction = enumeration<ActionName>("ServiceAction", "What the service has to do to an identity.", {
+  REVOKE: "Revoke every token issued so far.",
+  DELETE: "Delete the identity with all that belongs to it.",
 });

@@ -17,7 +17,8 @@ import { errorKind, GatewayError } from "../errors.js";
 import type { Events } from "../observe/events.js";
 import type { RequestContext } from "./context.js";
 import { codeOf, translateError } from "./errors.js";
-import { oneMutationField } from "./one-mutation.js";
+import { knownOperationKind, oneMutationField } from "./rules.js";
+import { storableLiterals, storableVariables } from "./storable-text.js";
 
 interface GraphqlServerParts {
   readonly schema: GraphQLSchema;
@@ -47,10 +48,11 @@ export async function createGraphqlServer({ schema, settings, events }: GraphqlS
     allowBatchedHttpRequests: false,
     persistedQueries: false,
     stopOnTerminationSignals: false,
-    validationRules: [oneMutationField],
+    validationRules: [knownOperationKind, oneMutationField, storableLiterals],
     formatError: translateError,
     logger: silent,
     plugins: [
+      storableVariables,
       answerByErrors(events),
       ApolloServerPluginCacheControlDisabled(),
       ApolloServerPluginInlineTraceDisabled(),
@@ -90,9 +92,13 @@ function answerByErrors(events: Events): ApolloServerPlugin<RequestContext> {
   return {
     requestDidStart: async () => ({
       didEncounterErrors: async ({ errors, contextValue }) => {
+        // Many fields can fail of one cause; it is told once.
+        const told = new Set<string>();
         for (const error of errors) {
           const original = unwrapResolverError(error);
-          if (isWorthALine(original)) events.requestFailed(contextValue.requestId, original);
+          if (told.has(String(original)) || !isWorthALine(original)) continue;
+          told.add(String(original));
+          events.requestFailed(contextValue.requestId, original);
         }
       },
       willSendResponse: async ({ response, contextValue }) => {

@@ -10,6 +10,13 @@ export class BodyTooLarge extends GatewayError {
   }
 }
 
+/** The client went away before its request was whole. Nobody reads the answer. */
+class BodyCutOff extends GatewayError {
+  constructor() {
+    super("BAD_REQUEST", "The body ended too soon.");
+  }
+}
+
 /** The request's JSON. Throws BAD_REQUEST for anything that is not JSON in UTF-8. */
 export async function readJson(request: IncomingMessage): Promise<unknown> {
   const bytes = await readBytes(request);
@@ -24,10 +31,14 @@ async function readBytes(request: IncomingMessage): Promise<Buffer> {
   if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) throw new BodyTooLarge();
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > MAX_BODY_BYTES) throw new BodyTooLarge();
-    chunks.push(chunk);
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > MAX_BODY_BYTES) throw new BodyTooLarge();
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    throw error instanceof BodyTooLarge ? error : new BodyCutOff();
   }
   return Buffer.concat(chunks, length);
 }

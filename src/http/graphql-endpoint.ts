@@ -115,8 +115,15 @@ export class GraphqlEndpoint {
 /** GraphQL over HTTP: POST and JSON only, so that no form or link of another site can send one. */
 function refuseForm(request: IncomingMessage): Answer | undefined {
   if (request.method !== "POST") return refusal(405, "GraphQL is served by POST only.", { allow: "POST" });
-  const mediaType = request.headers["content-type"]?.split(";", 1)[0]?.trim().toLowerCase();
-  if (mediaType !== "application/json")
+  const {
+    "content-type": contentType = "",
+    "content-encoding": encoding = "identity",
+    accept = "*/*",
+  } = request.headers;
+  if (!ACCEPTABLE.test(accept)) {
+    return refusal(406, "Accept application/graphql-response+json or application/json.", {});
+  }
+  if (!JSON_IN_UTF_8.test(contentType) || encoding !== "identity")
     return refusal(415, "Send the request with content-type: application/json.", { "accept-post": "application/json" });
   return undefined;
 }
@@ -125,6 +132,11 @@ function refusal(status: number, message: string, headers: Record<string, string
   const body = errorBody(new GatewayError("BAD_REQUEST", message));
   return { status, headers: { "content-type": "application/json; charset=utf-8", ...headers }, body };
 }
+
+const JSON_IN_UTF_8 = /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i;
+
+/** Whether an `Accept` header lets one of our two media types through; said before anything is done, not after. */
+const ACCEPTABLE = /(^|,)\s*(\*\/\*|application\/(\*|json|graphql-response\+json))\s*(;|,|$)/i;
 
 const MAX_CLIENT_NAME_LENGTH = 100;
 

@@ -5,11 +5,14 @@ export interface Dependency {
   readonly name: string;
   /** Resolves when the dependency is there; the error's message says what is wrong. */
   readonly check: (deadline: AbortSignal) => Promise<void>;
+  /** Reported when it is away, but the gateway does its job without it. */
+  readonly optional?: boolean;
 }
 
 interface Report {
   readonly name: string;
   readonly ok: boolean;
+  readonly optional?: true;
   readonly problem?: string;
 }
 
@@ -35,7 +38,7 @@ export class Readiness {
 
   async answer(): Promise<Answer> {
     const dependencies = await this.#reports();
-    const ready = !this.#draining && dependencies.every(({ ok }) => ok);
+    const ready = !this.#draining && dependencies.every(({ ok, optional }) => ok || optional);
     const status = this.#draining ? "draining" : ready ? "ready" : "unavailable";
     return json(ready ? 200 : 503, { status, dependencies });
   }
@@ -48,7 +51,15 @@ export class Readiness {
   }
 }
 
-async function report({ name, check }: Dependency): Promise<Report> {
+/** The message, and the code of what lies behind it, such as ECONNREFUSED. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return "unknown";
+  const { code } = (error.cause ?? {}) as { code?: unknown };
+  return typeof code === "string" ? `${error.message} (${code})` : error.message;
+}
+
+async function report({ name, check, optional }: Dependency): Promise<Report> {
+  const about = { name, ...(optional && { optional }) };
   const deadline = AbortSignal.timeout(CHECK_TIMEOUT_MS);
   const expired = new Promise<never>((_, reject) => {
     deadline.addEventListener("abort", () => reject(new Error(`no answer within ${CHECK_TIMEOUT_MS} ms`)), {
@@ -57,8 +68,8 @@ async function report({ name, check }: Dependency): Promise<Report> {
   });
   try {
     await Promise.race([check(deadline), expired]);
-    return { name, ok: true };
+    return { ...about, ok: true };
   } catch (error) {
-    return { name, ok: false, problem: error instanceof Error ? error.message : "unknown" };
+    return { ...about, ok: false, problem: describe(error) };
   }
 }

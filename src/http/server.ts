@@ -21,16 +21,22 @@ interface ListenOptions {
 export interface Listener {
   /** Such as http://127.0.0.1:4000, without a slash at the end. */
   readonly url: string;
-  /** Takes no new connections; resolves when the requests under way are answered. */
+  /** Takes no new connections; resolves when the requests under way are answered, or cut off after 8 s. */
   close(): Promise<void>;
 }
 
+/** Leaves time, of the 10 s in which everything has to be closed, for what closes after. */
+const GRACE_MS = 8000;
+
 /** Throws a `StartError` when the port cannot be had. */
 export async function listen(options: ListenOptions): Promise<Listener> {
+  let closing = false;
   const server = createServer(async (request, response) => {
     const requestId = readRequestId(request);
     try {
-      send(response, requestId, await route(options.routes, request, requestId));
+      const answer = await route(options.routes, request, requestId);
+      if (closing) response.setHeader("connection", "close");
+      send(response, requestId, answer);
     } catch (error) {
       options.onFailure(requestId, error);
       send(response, requestId, json(500, { error: "Something went wrong on our side." }));
@@ -44,7 +50,12 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     url: `http://${host}:${port}`,
     close: () =>
       new Promise((resolve) => {
-        server.close(() => resolve());
+        closing = true;
+        const cut = setTimeout(() => server.closeAllConnections(), GRACE_MS);
+        server.close(() => {
+          clearTimeout(cut);
+          resolve();
+        });
         server.closeIdleConnections();
       }),
   };

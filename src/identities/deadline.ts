@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { GatewayError } from "../errors.js";
 
 /** The result, or DEADLINE_EXCEEDED when the time is up first; the work itself goes on. */
@@ -11,4 +12,12 @@ export async function waitFor<Result>(work: Promise<Result>, deadline: AbortSign
   } finally {
     deadline.removeEventListener("abort", expire);
   }
+}
+
+/** Resolves when the work ends, or after so many milliseconds; the work itself goes on. It must not reject. */
+export async function waitBriefly(work: Promise<void>, milliseconds: number): Promise<void> {
+  const waited = new AbortController();
+  const nap = setTimeout(milliseconds, undefined, { signal: waited.signal }).catch(() => {});
+  await Promise.race([work, nap]);
+  waited.abort();
 }

@@ -20,6 +20,8 @@ export interface Identity {
   readonly user: ApplicationUser | null;
   /** Null until the service has made it, and once DELETED. */
   readonly communicationUserId: string | null;
+  /** The host of the resource that owns the identity at the service. Null where `communicationUserId` is. */
+  readonly resource: string | null;
   readonly status: IdentityStatus;
   readonly createdAt: number;
   readonly lastTokenIssuedAt: number | null;

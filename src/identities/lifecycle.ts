@@ -1,12 +1,12 @@
-import { type CommunicationService, IdentityNotOwned } from "../acs/service.js";
 import { Refusal } from "../errors.js";
 import type { Events } from "../observe/events.js";
 import type { Call } from "../policy/call.js";
 import { requirePermission } from "../policy/policy.js";
 import type { IdentityStore } from "../store/identity-store.js";
-import { type ApplicationUser, type Identity, sameUser } from "./identity.js";
+import type { ApplicationUser, Identity, IdentityStatus } from "./identity.js";
 import type { Provisioning } from "./provisioning.js";
-import { deletingRefusal, type Revocation } from "./revocation.js";
+import { deletingRefusal } from "./revocation.js";
+import type { ServiceWorker } from "./service-worker.js";
 import { findTarget, type TargetPermissions } from "./target.js";
 
 const MAX_SUBJECT_LENGTH = 255;
@@ -14,11 +14,11 @@ const MANAGED: TargetPermissions = { own: null, any: "IDENTITY_MANAGE" };
 
 interface LifecycleParts {
   readonly identities: IdentityStore;
-  readonly service: CommunicationService;
   readonly provisioning: Provisioning;
-  readonly revocation: Revocation;
+  readonly worker: ServiceWorker;
   readonly events: Events;
   readonly now: () => number;
+  readonly hashUser: (user: ApplicationUser) => string;
   /** Issuers whose users may be provisioned: a mapping for any other could never be used. */
   readonly issuers: readonly string[];
 }
@@ -43,15 +43,16 @@ export class IdentityLifecycle {
     return identity;
   }
 
-  /** Stops issuing and revokes. Suspending again is no change, and finishes a revocation that the service has not confirmed. */
+  /** Stops issuing and revokes. Suspending again is no change. */
   async suspend(call: Call, input: ManagedInput): Promise<Identity> {
-    const { identities, revocation, events, now } = this.#parts;
+    const { identities, worker, events, now } = this.#parts;
     const target = await findTarget(identities, call, input.identityId, MANAGED);
-    if (target.status === "SUSPENDED") return await revocation.confirm(target, call.deadline);
+    if (target.status === "SUSPENDED") return target;
     const suspended = await identities.revoke(target.id, ["PROVISIONING", "ACTIVE"], now(), "SUSPENDED");
     if (suspended === undefined) throw goneRefusal(target);
     events.identitySuspended(suspended, input.reason);
-    return await revocation.confirm(suspended, call.deadline);
+    await worker.settle(suspended.communicationUserId);
+    return (await identities.findByIds([target.id]))[0] ?? suspended;
   }
 
   async reinstate(call: Call, input: ManagedInput): Promise<Identity> {
@@ -64,26 +65,30 @@ export class IdentityLifecycle {
     return reinstated;
   }
 
-  /** Answers the id once service and store have forgotten the user. Deleting again is no change. */
+  /**
+   * Answers the id once the deletion is written down: from then on it is carried out, whatever happens. Deleting again is no
+   * change, also for the user whose mapping is gone by now.
+   */
   async delete(call: Call, input: { identityId: string | null; reason: string | null }): Promise<string> {
-    const { identities, events, now } = this.#parts;
-    const target = await findTarget(identities, call, input.identityId, { own: "TOKEN_ISSUE", any: "IDENTITY_MANAGE" });
-    refuseEscape(call, target);
-    if (target.status === "DELETED") return target.id;
-    const deleting = await identities.revoke(target.id, ["PROVISIONING", "ACTIVE", "SUSPENDED"], now(), "DELETING");
-    await this.#deleteAtService(deleting ?? target, call.deadline);
-    const erased = await identities.erase(target.id);
-    if (erased !== undefined) events.identityDeleted(erased, input.reason);
+    const { identities, worker, events, hashUser, now } = this.#parts;
+    const permissions: TargetPermissions = { own: "TOKEN_ISSUE", any: "IDENTITY_MANAGE" };
+    const target =
+      (await this.#findOwnTombstone(call, input.identityId)) ??
+      (await findTarget(identities, call, input.identityId, permissions));
+    const deleted = await identities.delete(target.id, deletableFrom(call), now(), hashUser);
+    if (deleted !== undefined) events.identityDeleted(deleted, input.reason);
+    else refuseSuspended((await identities.findByIds([target.id]))[0]);
+    await worker.settle((deleted ?? target).communicationUserId);
     return target.id;
   }
 
-  async #deleteAtService({ communicationUserId }: Identity, deadline: AbortSignal): Promise<void> {
-    if (communicationUserId === null) return;
-    try {
-      await this.#parts.service.deleteIdentity(communicationUserId, deadline);
-    } catch (error) {
-      if (!(error instanceof IdentityNotOwned)) throw error;
-    }
+  /** What is left of the caller's own identity, when that is what they ask to delete and they have no other by now. */
+  async #findOwnTombstone({ caller, entitlements }: Call, identityId: string | null): Promise<Identity | undefined> {
+    const { identities, hashUser } = this.#parts;
+    if (!entitlements.permissions.has("TOKEN_ISSUE")) return undefined;
+    if (identityId === null && (await identities.findByUser(caller)) !== undefined) return undefined;
+    const tombstone = await identities.findTombstone(hashUser(caller));
+    return identityId === null || tombstone?.id === identityId ? tombstone : undefined;
   }
 
   #checkUser({ issuer, subject }: ApplicationUser): void {
@@ -101,12 +106,16 @@ export class IdentityLifecycle {
   }
 }
 
-/** A suspended user would come back unsuspended by deleting and starting over. */
-function refuseEscape({ caller, entitlements }: Call, target: Identity): void {
-  const mayManage = entitlements.permissions.has("IDENTITY_MANAGE");
-  if (target.status === "SUSPENDED" && !mayManage && sameUser(target.user, caller)) {
-    throw new Refusal("IDENTITY_SUSPENDED", "A suspended identity can be deleted by an administrator only.", ["input"]);
-  }
+/** A suspended user would come back unsuspended by deleting and starting over, so that takes an administrator. */
+function deletableFrom({ entitlements }: Call): readonly IdentityStatus[] {
+  return entitlements.permissions.has("IDENTITY_MANAGE")
+    ? ["PROVISIONING", "ACTIVE", "SUSPENDED"]
+    : ["PROVISIONING", "ACTIVE"];
+}
+
+function refuseSuspended(identity: Identity | undefined): void {
+  if (identity?.status !== "SUSPENDED") return;
+  throw new Refusal("IDENTITY_SUSPENDED", "A suspended identity can be deleted by an administrator only.", ["input"]);
 }
 
 function goneRefusal({ status }: Identity): Refusal {

@@ -1,16 +1,32 @@
-import type { CommunicationService, ServiceToken, TokenRequest } from "../acs/service.js";
-import { IdentityNotOwned } from "../acs/service.js";
+import { setTimeout } from "node:timers/promises";
+import { type CommunicationService, ServiceFailure, type ServiceToken, type TokenRequest } from "../acs/service.js";
+import { type ErrorCode, errorKind, GatewayError } from "../errors.js";
 import type { Events } from "../observe/events.js";
+import type { AttemptStore } from "../store/attempt-store.js";
 import type { IdentityStore } from "../store/identity-store.js";
 import { waitFor } from "./deadline.js";
 import type { ApplicationUser, Identity } from "./identity.js";
-import { newIdentityId } from "./identity-id.js";
+import { newAttemptId, newIdentityId } from "./ids.js";
+import type { ProvisioningAttempt } from "./provisioning-attempt.js";
+
+/** How often those who wait for another process's attempt look whether it has ended. */
+const FOLLOW_MS = 50;
 
 interface ProvisioningParts {
   readonly identities: IdentityStore;
+  readonly attempts: AttemptStore;
   readonly service: CommunicationService;
   readonly events: Events;
   readonly now: () => number;
+  /** Longer than a call to the service may take. */
+  readonly leaseMs: number;
+}
+
+/** What the call that makes the identity wants along with it. */
+export interface FirstToken {
+  readonly request: TokenRequest;
+  /** Asked by that call alone, before anything is written; what it throws ends the attempt. */
+  readonly admit: () => Promise<void>;
 }
 
 interface Provisioned {
@@ -20,8 +36,11 @@ interface Provisioned {
 }
 
 /**
- * Gives a user an identity, once. The row is written before the service is asked, so that a user in the middle is seen;
- * concurrent calls for one user share one create, and only the first of them gets the token that came with it.
+ * Gives a user an identity, once, whoever else tries at the same time and whatever dies meanwhile.
+ *
+ * The user's row and an attempt with a lease are written before the service is asked. Concurrent calls for one user, in
+ * this process or in another, wait for that attempt and share its outcome; only the call that made it gets the token that
+ * came along. When nobody knows whether the service made an identity, the attempt stays written down as IN_DOUBT.
  */
 export class Provisioning {
   readonly #parts: ProvisioningParts;
@@ -31,8 +50,8 @@ export class Provisioning {
     this.#parts = parts;
   }
 
-  /** The user's live identity, made if there is none; with a first token in the same call when `request` is given. */
-  async ensure(user: ApplicationUser, deadline: AbortSignal, request?: TokenRequest): Promise<Provisioned> {
+  /** The user's live identity, made if there is none; with a first token in the same service call if one is asked for. */
+  async ensure(user: ApplicationUser, deadline: AbortSignal, first?: FirstToken): Promise<Provisioned> {
     const existing = await this.#parts.identities.findByUser(user);
     if (existing !== undefined && existing.status !== "PROVISIONING") return { identity: existing };
     const key = JSON.stringify([user.issuer, user.subject]);
@@ -41,39 +60,100 @@ export class Provisioning {
       const { identity } = await waitFor(running, deadline);
       return { identity };
     }
-    const started = this.#provision(user, request).finally(() => this.#underWay.delete(key));
+    const started = this.#provision(user, first).finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, started);
     return await waitFor(started, deadline);
   }
 
-  async #provision(user: ApplicationUser, request: TokenRequest | undefined): Promise<Provisioned> {
-    const claimed = await this.#parts.identities.claim(user, newIdentityId(), this.#parts.now());
+  async #provision(user: ApplicationUser, first: FirstToken | undefined): Promise<Provisioned> {
+    const { identities, attempts, now, leaseMs } = this.#parts;
+    await first?.admit();
+    const claimed = await identities.claim(user, newIdentityId(), now());
     if (claimed.status !== "PROVISIONING") return { identity: claimed };
-    const made = await this.#create(request);
-    const bound = await this.#parts.identities.bind(claimed.id, {
+    const attempt = { id: newAttemptId(), identityId: claimed.id };
+    const begun = await attempts.begin({ ...attempt, now: now(), leaseUntil: now() + leaseMs });
+    if (!begun) return { identity: await this.#follow(claimed) };
+    const current = await this.#reread(claimed);
+    if (current.status === "PROVISIONING") return await this.#carryOut(attempt, current, first?.request);
+    // Another attempt ended between the two writes.
+    await attempts.fail(attempt.id, "RELEASED", { errorCode: "UPSTREAM_UNAVAILABLE", retryAfterSeconds: null }, now());
+    return { identity: current };
+  }
+
+  async #carryOut(
+    attempt: { readonly id: string; readonly identityId: string },
+    claimed: Identity,
+    request: TokenRequest | undefined,
+  ): Promise<Provisioned> {
+    const { attempts, events, service, now } = this.#parts;
+    const made = await this.#create(attempt.id, request);
+    const binding = {
       communicationUserId: made.communicationUserId,
+      resource: service.resource,
       revocations: claimed.revocations,
-      tokenIssuedAt: made.token === undefined ? null : this.#parts.now(),
+      tokenIssuedAt: made.token === undefined ? null : now(),
+    };
+    const bound = await attempts.succeed(attempt, binding, now()).catch((error: unknown) => {
+      events.identityNotBound(attempt.id, made.communicationUserId, error);
+      throw error;
     });
-    if (bound === undefined) return { identity: await this.#discard(made.communicationUserId, claimed) };
-    this.#parts.events.identityProvisioned(bound);
+    if (bound === undefined) {
+      events.surplusIdentity(attempt.identityId);
+      return { identity: requireMade(await this.#reread(claimed)) };
+    }
+    events.identityProvisioned(bound);
     const usable = bound.status === "ACTIVE" && bound.revocations === claimed.revocations;
     return { identity: bound, token: usable ? made.token : undefined };
   }
 
-  async #create(request: TokenRequest | undefined): Promise<{ communicationUserId: string; token?: ServiceToken }> {
-    const { service } = this.#parts;
-    return request === undefined ? await service.createIdentity() : await service.createIdentityWithToken(request);
+  async #create(
+    attemptId: string,
+    request: TokenRequest | undefined,
+  ): Promise<{ communicationUserId: string; token?: ServiceToken }> {
+    const { attempts, service, events, now } = this.#parts;
+    try {
+      return request === undefined ? await service.createIdentity() : await service.createIdentityWithToken(request);
+    } catch (error) {
+      const state = error instanceof ServiceFailure && error.effect === "none" ? "RELEASED" : "IN_DOUBT";
+      const known = error instanceof GatewayError ? error : undefined;
+      const failure = {
+        errorCode: known?.code ?? "INTERNAL_SERVER_ERROR",
+        retryAfterSeconds: known?.retryAfterSeconds ?? null,
+      };
+      await attempts.fail(attemptId, state, failure, now());
+      if (state === "IN_DOUBT") events.attemptInDoubt(attemptId);
+      throw error;
+    }
   }
 
-  /** The row was deleted while the service worked: what it made belongs to nobody and goes away again. */
-  async #discard(communicationUserId: string, claimed: Identity): Promise<Identity> {
-    const { service, identities, events } = this.#parts;
-    try {
-      await service.deleteIdentity(communicationUserId);
-    } catch (error) {
-      if (!(error instanceof IdentityNotOwned)) events.surplusIdentityLeft(communicationUserId, error);
+  /** Waits for the attempt that another process has under way, no longer than its lease, and shares its outcome. */
+  async #follow(claimed: Identity): Promise<Identity> {
+    const { attempts, now } = this.#parts;
+    let attempt = await attempts.findRunning(claimed.id, now());
+    while (attempt?.state === "RUNNING" && attempt.leaseUntil > now()) {
+      await setTimeout(FOLLOW_MS);
+      attempt = await attempts.find(attempt.id);
     }
-    return (await identities.findByIds([claimed.id]))[0] ?? claimed;
+    const current = await this.#reread(claimed);
+    if (current.status === "PROVISIONING" && attempt !== undefined) throw failureOf(attempt);
+    return requireMade(current);
   }
+
+  async #reread(identity: Identity): Promise<Identity> {
+    return (await this.#parts.identities.findByIds([identity.id]))[0] ?? identity;
+  }
+}
+
+/** A row that is still being provisioned after all is one that somebody has to try again. */
+function requireMade(identity: Identity): Identity {
+  if (identity.status !== "PROVISIONING") return identity;
+  throw new GatewayError("UPSTREAM_UNAVAILABLE", "The identity could not be made in time; try again.");
+}
+
+/** What the attempt failed with, as its own caller was told. */
+function failureOf({ errorCode, retryAfterSeconds }: ProvisioningAttempt): GatewayError {
+  const code = errorKind(errorCode) === undefined ? "UPSTREAM_UNAVAILABLE" : (errorCode as ErrorCode);
+  return new GatewayError(code, "The identity that was being made could not be made.", {
+    retryAfterSeconds: retryAfterSeconds ?? undefined,
+  });
 }

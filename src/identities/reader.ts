@@ -4,6 +4,9 @@ import { requirePermission } from "../policy/policy.js";
 import type { IdentityPageQuery, IdentityStore } from "../store/identity-store.js";
 import { type ApplicationUser, type Identity, type IdentityFilter, sameUser } from "./identity.js";
 
+/** A statement has bounds on how long it may get. */
+const MAX_BATCH = 100;
+
 /**
  * One request's reads of identities: batched and remembered for that request, and each one checked against what the caller
  * may see. Their own identity anybody may; everybody's takes IDENTITY_READ.
@@ -17,16 +20,19 @@ export class IdentityReader {
   constructor(identities: IdentityStore, call: Call) {
     this.#identities = identities;
     this.#call = call;
-    this.#byId = new DataLoader(async (ids) => {
-      const found = new Map((await identities.findByIds(ids)).map((identity) => [identity.id, identity]));
-      return ids.map((id) => found.get(id));
-    });
+    this.#byId = new DataLoader(
+      async (ids) => {
+        const found = new Map((await identities.findByIds(ids)).map((identity) => [identity.id, identity]));
+        return ids.map((id) => found.get(id));
+      },
+      { maxBatchSize: MAX_BATCH },
+    );
     this.#byUser = new DataLoader(
       async (users) => {
         const found = await identities.findByUsers(users);
         return users.map((user) => found.find((identity) => sameUser(identity.user, user)));
       },
-      { cacheKeyFn: ({ issuer, subject }) => JSON.stringify([issuer, subject]) },
+      { maxBatchSize: MAX_BATCH, cacheKeyFn: ({ issuer, subject }) => JSON.stringify([issuer, subject]) },
     );
   }
 

@@ -1,16 +1,23 @@
-import { type CommunicationService, IdentityNotOwned, REVOCATION_SPREAD_MS } from "../acs/service.js";
+import { REVOCATION_SPREAD_MS } from "../acs/service.js";
 import { Refusal } from "../errors.js";
 import type { Events } from "../observe/events.js";
 import type { Call } from "../policy/call.js";
 import type { IdentityStore } from "../store/identity-store.js";
 import type { Identity } from "./identity.js";
+import type { ServiceWorker } from "./service-worker.js";
 import { findTarget } from "./target.js";
 
 interface RevocationParts {
   readonly identities: IdentityStore;
-  readonly service: CommunicationService;
+  readonly worker: ServiceWorker;
   readonly events: Events;
   readonly now: () => number;
+}
+
+export interface Revoked {
+  readonly identity: Identity;
+  /** When the service promises that no revoked token works, ms since 1970; null while it has yet to confirm. */
+  readonly effectiveBy: number | null;
 }
 
 /** Makes every token issued so far worthless: first in the row, which stops the gateway, then at the service. */
@@ -21,33 +28,21 @@ export class Revocation {
     this.#parts = parts;
   }
 
-  /** `effectiveBy`: when the service promises that no revoked token works, ms since 1970. */
-  async revoke(
-    call: Call,
-    input: { identityId: string | null; reason: string | null },
-  ): Promise<{ identity: Identity; effectiveBy: number }> {
-    const { identities, events, now } = this.#parts;
+  async revoke(call: Call, input: { identityId: string | null; reason: string | null }): Promise<Revoked> {
+    const { identities, worker, events, now } = this.#parts;
     const target = await findTarget(identities, call, input.identityId, { own: "TOKEN_ISSUE", any: "IDENTITY_MANAGE" });
     const revoked = await identities.revoke(target.id, ["PROVISIONING", "ACTIVE", "SUSPENDED"], now());
     if (revoked === undefined) throw deletingRefusal();
-    const identity = await this.confirm(revoked, call.deadline);
-    events.tokensRevoked(identity, input.reason);
-    return { identity, effectiveBy: now() + REVOCATION_SPREAD_MS };
-  }
-
-  /** Has the service carry out a revocation that the row already shows as pending; nothing to do if it does not. */
-  async confirm(identity: Identity, deadline: AbortSignal): Promise<Identity> {
-    if (!identity.revocationPending || identity.communicationUserId === null) return identity;
-    try {
-      await this.#parts.service.revokeTokens(identity.communicationUserId, deadline);
-    } catch (error) {
-      // An identity that the service no longer has, has no tokens.
-      if (!(error instanceof IdentityNotOwned)) throw error;
-    }
-    return (await this.#parts.identities.confirmRevocation(identity.id, identity.revocations)) ?? identity;
+    events.tokensRevoked(revoked, input.reason);
+    await worker.settle(revoked.communicationUserId);
+    const identity = (await identities.findByIds([target.id]))[0] ?? revoked;
+    return { identity, effectiveBy: identity.revocationPending ? null : now() + REVOCATION_SPREAD_MS };
   }
 }
 
+/** Deleting takes the service a moment; what it could not do is tried again soon. */
+const DELETING_SECONDS = 5;
+
 export function deletingRefusal(): Refusal {
-  return new Refusal("IDENTITY_DELETING", "The identity is being deleted.", ["input"]);
+  return new Refusal("IDENTITY_DELETING", "The identity is being deleted.", ["input"], DELETING_SECONDS);
 }

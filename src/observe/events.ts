@@ -2,6 +2,8 @@
 import type { ServiceOperation } from "../acs/service-azure.js";
 import type { ErrorCode } from "../errors.js";
 import type { Identity } from "../identities/identity.js";
+import type { ServiceWork } from "../identities/service-work.js";
+import type { CacheOutcome } from "../tokens/cache.js";
 import type { Logger } from "./logger.js";
 import type { Metrics } from "./metrics.js";
 
@@ -41,6 +43,21 @@ export class Events {
     this.log.debug({ operation, outcome, milliseconds: Math.round(milliseconds) }, "service call");
   }
 
+  /** Once an outage. Nothing is refused for it: what Redis would have answered is asked of the service, or kept in memory. */
+  redisLost(error: Error): void {
+    this.log.warn({ err: error }, "redis lost");
+  }
+
+  redisBack(): void {
+    this.log.info("redis back");
+  }
+
+  /** What the token cache had; one that cannot be asked costs a call to the service. */
+  tokenCacheAsked(outcome: CacheOutcome, error?: unknown): void {
+    this.metrics.tokenCache.inc({ outcome });
+    if (error !== undefined) this.log.debug({ outcome, err: error }, "token cache");
+  }
+
   tokenIssued(identity: Identity): void {
     this.metrics.tokensIssued.inc();
     this.log.debug({ identityId: identity.id }, "token issued");
@@ -66,8 +83,36 @@ export class Events {
     this.log.info({ identityId: identity.id, reason }, "identity deleted");
   }
 
-  /** An identity at the service that no row points to; somebody has to delete it by hand. */
-  surplusIdentityLeft(communicationUserId: string, error: unknown): void {
-    this.log.error({ communicationUserId, err: error }, "surplus identity left at the service");
+  /** The service made an identity that came too late for its row; it is being deleted again. */
+  surplusIdentity(identityId: string): void {
+    this.log.warn({ identityId }, "surplus identity made");
+  }
+
+  /** The service made an identity, and the store did not take it; the attempt will be in doubt. Here is what was made. */
+  identityNotBound(attemptId: string, communicationUserId: string, error: unknown): void {
+    this.log.error({ attemptId, communicationUserId, err: error }, "identity made and not bound");
+  }
+
+  /** Nobody knows whether the service made an identity. */
+  attemptInDoubt(attemptId: string): void {
+    this.log.warn({ attemptId }, "provisioning attempt in doubt");
+  }
+
+  /** The service does not know as ours what a row of ours points to. */
+  identityLost({ id, resource }: Identity, configuredResource: string): void {
+    this.log.warn({ identityId: id, resource, configuredResource }, "identity lost at the service");
+  }
+
+  workDone({ action, identityId, createdAt, tries }: ServiceWork, now: number): void {
+    this.log.info({ action, identityId, milliseconds: now - createdAt, tries }, "service work done");
+  }
+
+  workPostponed({ action, identityId, tries }: ServiceWork, error: unknown): void {
+    this.log.warn({ action, identityId, tries: tries + 1, err: error }, "service work postponed");
+  }
+
+  /** The store could not be asked for work; the worker goes on looking. */
+  workerFailed(error: unknown): void {
+    this.log.error({ err: error }, "service worker failed");
   }
 }

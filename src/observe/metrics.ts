@@ -1,4 +1,4 @@
-import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
 /** Every metric of the gateway, in a registry of its own, so that several gateways can live in one process. */
 export class Metrics {
@@ -24,6 +24,13 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly tokenCache = new Counter({
+    name: "gateway_token_cache_total",
+    help: "Look-ups in the token cache, by outcome.",
+    labelNames: ["outcome"],
+    registers: [this.#registry],
+  });
+
   readonly serviceCalls = new Counter({
     name: "gateway_service_calls_total",
     help: "Calls to Communication Services, by operation and outcome.",
@@ -33,6 +40,22 @@ export class Metrics {
 
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
+  }
+
+  /** A gauge that is read when the metrics are; one that cannot be read is left out. */
+  observe(name: string, help: string, read: () => Promise<number>): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.#registry],
+      async collect() {
+        try {
+          this.set(await read());
+        } catch {
+          this.reset();
+        }
+      },
+    });
   }
 
   readonly contentType = this.#registry.contentType;

@@ -8,6 +8,8 @@ import type {
   IdentityStatus,
 } from "../identities/identity.js";
 import type { IdentityRow, Tables } from "./tables.js";
+import { inTransaction } from "./transaction.js";
+import { WorkStore } from "./work-store.js";
 
 export interface IdentityPageQuery {
   readonly filter: IdentityFilter;
@@ -20,18 +22,29 @@ export interface IdentityPageQuery {
   readonly before?: IdentityPosition | undefined;
 }
 
-interface Binding {
+export interface Binding {
   readonly communicationUserId: string;
+  /** The host of the resource that owns it. */
+  readonly resource: string;
   /** The row's count when the service was asked. */
   readonly revocations: number;
   /** ms since 1970; null when the identity was made without a token. */
   readonly tokenIssuedAt: number | null;
 }
 
+const NEW_ROW = {
+  resource: null,
+  last_token_issued_at: 0,
+  tokens_valid_after: 0,
+  revocation_pending: 0,
+  revocations: 0,
+  user_hash: null,
+} as const;
+
 const ORDER_COLUMNS = { CREATED_AT: "created_at", LAST_TOKEN_ISSUED_AT: "last_token_issued_at" } as const;
 
 /**
- * The identity rows. Each method is one statement and so atomic; a change names the state that it starts from and answers
+ * The identity rows. Each method is atomic; a change names the state that it starts from and answers
  * undefined when the row is no longer in it, so of two that race exactly one wins.
  */
 export class IdentityStore {
@@ -39,11 +52,11 @@ export class IdentityStore {
 
   /** In no particular order; unknown ids are left out. */
   async findByIds(ids: readonly string[]): Promise<Identity[]> {
-    return (
-      await this.#select()
-        .where("id", "in", [...ids])
-        .execute()
-    ).map(toIdentity);
+    if (ids.length === 0) return [];
+    const rows = await this.#select()
+      .where("id", "in", [...ids])
+      .execute();
+    return rows.map(toIdentity);
   }
 
   /** Live rows only, in no particular order: a deleted one has no user. */
@@ -93,7 +106,7 @@ export class IdentityStore {
     const row = { id, issuer, subject, communication_user_id: null, status: "PROVISIONING" as const, created_at: at };
     await this.database
       .insertInto("identities")
-      .values({ ...row, last_token_issued_at: 0, tokens_valid_after: 0, revocation_pending: 0, revocations: 0 })
+      .values({ ...row, ...NEW_ROW })
       .onConflict((conflict) => conflict.columns(["issuer", "subject"]).doNothing())
       .execute();
     const claimed = await this.findByUser({ issuer, subject });
@@ -103,19 +116,24 @@ export class IdentityStore {
 
   /**
    * Gives a row the identity that the service made for it: PROVISIONING becomes ACTIVE, a row suspended meanwhile stays so.
-   * When tokens were revoked since `revocations` was read, the first token is among them and that stays to be confirmed.
+   * When tokens were revoked since `revocations` was read, the first token is among them and the service has to be told.
    * Undefined when the row has an identity already, or is being deleted.
    */
-  async bind(id: string, { communicationUserId, revocations, tokenIssuedAt }: Binding): Promise<Identity | undefined> {
-    const update = this.#update(id, ["PROVISIONING", "SUSPENDED"])
-      .set({
-        communication_user_id: communicationUserId,
-        last_token_issued_at: tokenIssuedAt ?? 0,
-        revocation_pending: sql<0 | 1>`case when revocations = ${revocations} then 0 else 1 end`,
-        status: sql<IdentityStatus>`case when status = 'PROVISIONING' then 'ACTIVE' else status end`,
-      })
-      .where("communication_user_id", "is", null);
-    return asIdentity(await update.executeTakeFirst());
+  async bind(id: string, binding: Binding, now: number): Promise<Identity | undefined> {
+    const { communicationUserId, resource, revocations, tokenIssuedAt } = binding;
+    return await this.#withWork(now, async (identities) => {
+      const update = identities
+        .#update(id, ["PROVISIONING", "SUSPENDED"])
+        .set({
+          communication_user_id: communicationUserId,
+          resource,
+          last_token_issued_at: tokenIssuedAt ?? 0,
+          revocation_pending: sql<0 | 1>`case when revocations = ${revocations} then 0 else 1 end`,
+          status: sql<IdentityStatus>`case when status = 'PROVISIONING' then 'ACTIVE' else status end`,
+        })
+        .where("communication_user_id", "is", null);
+      return asIdentity(await update.executeTakeFirst());
+    });
   }
 
   /** Undefined when tokens were revoked since `revocations` was read: what was issued meanwhile must not be handed out. */
@@ -126,27 +144,46 @@ export class IdentityStore {
     return asIdentity(await update.executeTakeFirst());
   }
 
-  /** Declares every token issued so far revoked, to be confirmed by the service, and moves to another status if given one. */
+  /**
+   * Declares every token issued so far revoked, moves to another status if given one, and asks for what the service has to
+   * do about it: to delete the identity if it moves to DELETING, to revoke otherwise.
+   */
   async revoke(
     id: string,
     from: readonly IdentityStatus[],
-    at: number,
+    now: number,
     to?: IdentityStatus,
   ): Promise<Identity | undefined> {
-    const update = this.#update(id, from).set((row) => ({
-      tokens_valid_after: at,
-      revocations: row("revocations", "+", 1),
-      revocation_pending: sql<0 | 1>`case when communication_user_id is null then 0 else 1 end`,
-      ...(to && { status: to }),
-    }));
-    return asIdentity(await update.executeTakeFirst());
+    return await this.#withWork(now, async (identities) => {
+      const update = identities.#update(id, from).set((row) => ({
+        tokens_valid_after: now,
+        revocations: row("revocations", "+", 1),
+        revocation_pending: sql<0 | 1>`case when communication_user_id is null then 0 else 1 end`,
+        ...(to && { status: to }),
+      }));
+      return asIdentity(await update.executeTakeFirst());
+    });
   }
 
-  /** The service has confirmed the revocation that made the count `revocations`; a later one stays pending. */
-  async confirmRevocation(id: string, revocations: number): Promise<Identity | undefined> {
-    const update = this.#update(id, ["ACTIVE", "SUSPENDED"])
-      .set({ revocation_pending: 0 })
-      .where("revocations", "=", revocations);
+  /** The service has carried out every revocation that there was; a row that is being deleted stays as it is. */
+  async confirmRevocation(id: string): Promise<void> {
+    await this.#update(id, ["ACTIVE", "SUSPENDED"]).set({ revocation_pending: 0 }).execute();
+  }
+
+  /**
+   * The service no longer knows the row's identity as ours: ACTIVE becomes PROVISIONING, with none. Undefined when the row
+   * has another by now.
+   */
+  async disown(id: string, communicationUserId: string): Promise<Identity | undefined> {
+    const update = this.#update(id, ["ACTIVE"])
+      .set((row) => ({
+        communication_user_id: null,
+        resource: null,
+        status: "PROVISIONING",
+        revocations: row("revocations", "+", 1),
+        revocation_pending: 0,
+      }))
+      .where("communication_user_id", "=", communicationUserId);
     return asIdentity(await update.executeTakeFirst());
   }
 
@@ -158,16 +195,56 @@ export class IdentityStore {
     return asIdentity(await update.executeTakeFirst());
   }
 
-  /** DELETING becomes DELETED: a tombstone without user and service id. */
-  async erase(id: string): Promise<Identity | undefined> {
+  /** Declares the identity deleted: DELETING until the service has done it, DELETED at once if it never had one. */
+  async delete(
+    id: string,
+    from: readonly IdentityStatus[],
+    now: number,
+    hashUser: (user: ApplicationUser) => string,
+  ): Promise<Identity | undefined> {
+    return await inTransaction(this.database, async (transaction) => {
+      const identities = new IdentityStore(transaction);
+      const deleting = await identities.revoke(id, from, now, "DELETING");
+      if (deleting === undefined || deleting.communicationUserId !== null) return deleting;
+      return await identities.erase(id, hashUser);
+    });
+  }
+
+  /** DELETING becomes DELETED: a tombstone, with a keyed hash in place of the user. */
+  async erase(id: string, hashUser: (user: ApplicationUser) => string): Promise<Identity | undefined> {
+    const user = (await this.findByIds([id]))[0]?.user ?? null;
     const update = this.#update(id, ["DELETING"]).set({
       status: "DELETED",
       issuer: null,
       subject: null,
       communication_user_id: null,
+      resource: null,
       revocation_pending: 0,
+      user_hash: user && hashUser(user),
     });
     return asIdentity(await update.executeTakeFirst());
+  }
+
+  /** The newest tombstone of the user with this keyed hash. */
+  async findTombstone(userHash: string): Promise<Identity | undefined> {
+    const select = this.#select().where("user_hash", "=", userHash).orderBy("created_at", "desc").limit(1);
+    return asIdentity(await select.executeTakeFirst());
+  }
+
+  /** Makes the change and, in the same transaction, asks for the work that the changed row says is pending. */
+  async #withWork(
+    now: number,
+    change: (identities: IdentityStore) => Promise<Identity | undefined>,
+  ): Promise<Identity | undefined> {
+    return await inTransaction(this.database, async (transaction) => {
+      const changed = await change(new IdentityStore(transaction));
+      if (changed?.revocationPending && changed.communicationUserId !== null) {
+        const action = changed.status === "DELETING" ? "DELETE" : "REVOKE";
+        const { communicationUserId, id: identityId } = changed;
+        await new WorkStore(transaction).request({ communicationUserId, action, identityId }, now);
+      }
+      return changed;
+    });
   }
 
   #select() {
@@ -182,7 +259,9 @@ export class IdentityStore {
     createdUntil,
   }: IdentityFilter): SelectQueryBuilder<Tables, "identities", object> {
     let select = this.database.selectFrom("identities");
-    if (status !== undefined) select = select.where("status", "in", [...status]);
+    // Postgres has no empty list.
+    if (status?.length === 0) select = select.where(sql<boolean>`1 = 0`);
+    else if (status !== undefined) select = select.where("status", "in", [...status]);
     if (issuer !== undefined) select = select.where("issuer", "=", issuer);
     if (subjectPrefix !== undefined && subjectPrefix !== "") {
       // A range, not LIKE, which ignores case in SQLite and has wildcards to escape.
@@ -211,6 +290,7 @@ function toIdentity(row: IdentityRow): Identity {
     id: row.id,
     user: row.issuer === null || row.subject === null ? null : { issuer: row.issuer, subject: row.subject },
     communicationUserId: row.communication_user_id,
+    resource: row.resource,
     status: row.status,
     createdAt: row.created_at,
     lastTokenIssuedAt: row.last_token_issued_at || null,

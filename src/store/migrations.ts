@@ -1,9 +1,10 @@
-import type { Kysely } from "kysely";
+import { type Expression, type Kysely, PostgresAdapter, sql } from "kysely";
 import { type Migration, Migrator } from "kysely/migration";
 
 /** In order of their names; one that has been released is never edited, only followed by another. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0001-identities": { up: createIdentities },
+  "0002-service-work": { up: createServiceWork },
 };
 
 /** Brings the database to the current schema. Safe to call at every start; takes the dialect's migration lock. */
@@ -13,14 +14,19 @@ export async function migrate<Tables>(database: Kysely<Tables>): Promise<void> {
   if (error !== undefined) throw error;
 }
 
+/** Text that is compared and ordered byte by byte, whatever the database's locale, as SQLite does by itself. */
+function text(database: Kysely<unknown>): "text" | Expression<unknown> {
+  return database.getExecutor().adapter instanceof PostgresAdapter ? sql`text collate "C"` : "text";
+}
+
 async function createIdentities(database: Kysely<unknown>): Promise<void> {
   await database.schema
     .createTable("identities")
-    .addColumn("id", "text", (column) => column.primaryKey())
-    .addColumn("issuer", "text")
-    .addColumn("subject", "text")
-    .addColumn("communication_user_id", "text", (column) => column.unique())
-    .addColumn("status", "text", (column) => column.notNull())
+    .addColumn("id", text(database), (column) => column.primaryKey())
+    .addColumn("issuer", text(database))
+    .addColumn("subject", text(database))
+    .addColumn("communication_user_id", text(database), (column) => column.unique())
+    .addColumn("status", text(database), (column) => column.notNull())
     .addColumn("created_at", "bigint", (column) => column.notNull())
     .addColumn("last_token_issued_at", "bigint", (column) => column.notNull().defaultTo(0))
     .addColumn("tokens_valid_after", "bigint", (column) => column.notNull().defaultTo(0))
@@ -41,4 +47,49 @@ async function createIdentities(database: Kysely<unknown>): Promise<void> {
       .columns([...columns])
       .execute();
   }
+}
+
+async function createServiceWork(database: Kysely<unknown>): Promise<void> {
+  for (const column of ["resource", "user_hash"]) {
+    await database.schema.alterTable("identities").addColumn(column, text(database)).execute();
+  }
+  await database.schema.createIndex("identities_user_hash").on("identities").column("user_hash").execute();
+  await database.schema
+    .createTable("provisioning_attempts")
+    .addColumn("id", text(database), (column) => column.primaryKey())
+    .addColumn("identity_id", text(database), (column) => column.notNull())
+    .addColumn("state", text(database), (column) => column.notNull())
+    .addColumn("started_at", "bigint", (column) => column.notNull())
+    .addColumn("lease_until", "bigint", (column) => column.notNull())
+    .addColumn("ended_at", "bigint", (column) => column.notNull())
+    .addColumn("error_code", text(database))
+    .addColumn("retry_after_seconds", "integer")
+    .execute();
+  // Only one attempt for a row at a time.
+  await database.schema
+    .createIndex("provisioning_attempts_running")
+    .unique()
+    .on("provisioning_attempts")
+    .column("identity_id")
+    .where(sql.ref("state"), "=", sql.lit("RUNNING"))
+    .execute();
+  await database.schema
+    .createIndex("provisioning_attempts_state")
+    .on("provisioning_attempts")
+    .columns(["state", "started_at", "id"])
+    .execute();
+  await database.schema
+    .createTable("service_work")
+    .addColumn("communication_user_id", text(database), (column) => column.primaryKey())
+    .addColumn("action", text(database), (column) => column.notNull())
+    .addColumn("identity_id", text(database))
+    .addColumn("generation", "integer", (column) => column.notNull())
+    .addColumn("created_at", "bigint", (column) => column.notNull())
+    .addColumn("next_try_at", "bigint", (column) => column.notNull())
+    .addColumn("tries", "integer", (column) => column.notNull())
+    .addColumn("lease_until", "bigint", (column) => column.notNull())
+    .addColumn("lease_holder", text(database))
+    .addColumn("last_error", text(database))
+    .execute();
+  await database.schema.createIndex("service_work_due").on("service_work").column("next_try_at").execute();
 }

@@ -2,39 +2,83 @@
  * What the gateway must not forget, in SQL through Kysely. One implementation; a dialect is all that differs between
  * databases. Whatever the database fails with surfaces as STORE_UNAVAILABLE.
  */
-import { Kysely, sql } from "kysely";
-import type { Config } from "../config/config.js";
+import { type Dialect, Kysely, sql } from "kysely";
+import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
+import { AttemptStore } from "./attempt-store.js";
+import { openPostgres } from "./dialect-postgres.js";
 import { openSqlite } from "./dialect-sqlite.js";
 import { IdentityStore } from "./identity-store.js";
 import { migrate } from "./migrations.js";
+import { checkServer, nameDatabase } from "./postgres-server.js";
+import { reasonOf } from "./reason.js";
 import type { Tables } from "./tables.js";
+import { WorkStore } from "./work-store.js";
 
 export interface Store {
   readonly identities: IdentityStore;
+  readonly attempts: AttemptStore;
+  readonly work: WorkStore;
   /** Resolves when the database answers. */
   check(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Opens the database and brings its schema up to date. Throws a `StartError` when it cannot. */
-export async function openStore({ file }: Config["store"]): Promise<Store> {
-  const database = new Kysely<Tables>({ dialect: openSqlite(file) });
+/**
+ * Opens the database and brings its schema up to date. Throws a `StartError` when it cannot, also for a server that is
+ * away: a wrong address is seen at once, and whoever starts the gateway starts it again. An outage later is waited out.
+ */
+export async function openStore(config: StoreConfig): Promise<Store> {
+  return config.kind === "sqlite"
+    ? await openStoreOn(openSqlite(config.file), config.file)
+    : await openPostgresStore(config.url.reveal(), config.maxConnections);
+}
+
+/** The store on any dialect; `name` is what messages call the database. */
+export async function openStoreOn(dialect: Dialect, name: string): Promise<Store> {
+  const database = new Kysely<Tables>({ dialect });
+  return await orDestroy(database, async () => {
+    await bringUpToDate(database, name);
+    return storeOf(database);
+  });
+}
+
+async function openPostgresStore(url: string, maxConnections: number): Promise<Store> {
+  const name = nameDatabase(url);
+  const database = new Kysely<Tables>({ dialect: openPostgres({ url, maxConnections, purpose: "requests" }) });
+  return await orDestroy(database, async () => {
+    await checkServer(database, name);
+    const patient = new Kysely<Tables>({ dialect: openPostgres({ url, maxConnections: 1, purpose: "migration" }) });
+    await bringUpToDate(patient, name).finally(() => patient.destroy());
+    return storeOf(database);
+  });
+}
+
+async function orDestroy(database: Kysely<Tables>, work: () => Promise<Store>): Promise<Store> {
+  try {
+    return await work();
+  } catch (error) {
+    await database.destroy();
+    throw error;
+  }
+}
+
+async function bringUpToDate(database: Kysely<Tables>, name: string): Promise<void> {
   try {
     await migrate(database);
   } catch (error) {
-    await database.destroy();
-    const cause = error instanceof Error ? (error.cause ?? error) : error;
-    const why = cause instanceof Error ? cause.message : "unknown error";
     throw new StartError(
-      `The schema of the database ${file} cannot be brought up to date (${why}): restore a back-up, or name another with DATABASE_URL.`,
-      {
-        cause: error,
-      },
+      `The schema of the database ${name} cannot be brought up to date (${reasonOf(error)}): restore a back-up, or name another with DATABASE_URL.`,
+      { cause: error },
     );
   }
+}
+
+function storeOf(database: Kysely<Tables>): Store {
   return {
     identities: new IdentityStore(database),
+    attempts: new AttemptStore(database),
+    work: new WorkStore(database),
     check: async () => {
       await sql`select 1`.execute(database);
     },

@@ -1,8 +1,12 @@
 import type { IdentityStatus } from "../identities/identity.js";
+import type { AttemptState } from "../identities/provisioning-attempt.js";
+import type { ServiceAction } from "../identities/service-work.js";
 
-/** Times are integers, ms since 1970; flags are 0 or 1; so a row reads the same in every dialect. */
+/** Times are integers, ms since 1970, 0 for never; flags are 0 or 1; so a row reads the same in every dialect. */
 export interface Tables {
   readonly identities: IdentityRow;
+  readonly provisioning_attempts: AttemptRow;
+  readonly service_work: WorkRow;
 }
 
 export interface IdentityRow {
@@ -10,12 +14,44 @@ export interface IdentityRow {
   readonly issuer: string | null;
   readonly subject: string | null;
   readonly communication_user_id: string | null;
+  /** The host of the resource that owns the identity. */
+  readonly resource: string | null;
   readonly status: IdentityStatus;
   readonly created_at: number;
-  /** 0: never, so that it can be ordered and indexed like any other time */
   readonly last_token_issued_at: number;
-  /** 0: never */
   readonly tokens_valid_after: number;
   readonly revocation_pending: 0 | 1;
   readonly revocations: number;
+  /** Of a tombstone: the keyed hash of the user it was. */
+  readonly user_hash: string | null;
+}
+
+export interface AttemptRow {
+  readonly id: string;
+  readonly identity_id: string;
+  readonly state: AttemptState;
+  readonly started_at: number;
+  /** Until then nobody else may ask the service for this identity. */
+  readonly lease_until: number;
+  readonly ended_at: number;
+  /** What the attempt failed with, for those who waited for it. */
+  readonly error_code: string | null;
+  readonly retry_after_seconds: number | null;
+}
+
+/** At most one row for each identity of the service: what has to be done to it there. */
+export interface WorkRow {
+  readonly communication_user_id: string;
+  readonly action: ServiceAction;
+  /** Null for an identity that no row of ours points to. */
+  readonly identity_id: string | null;
+  /** Changes whenever the work is asked for again, so that the end of an earlier try does not count for it. */
+  readonly generation: number;
+  readonly created_at: number;
+  readonly next_try_at: number;
+  readonly tries: number;
+  readonly lease_until: number;
+  /** Whose lease it is: a random text. */
+  readonly lease_holder: string | null;
+  readonly last_error: string | null;
 }

@@ -1,9 +1,15 @@
-import { type CommunicationService, TeamsTokenRejected, type TeamsTokenRequest } from "../acs/service.js";
+import {
+  type CommunicationService,
+  type ServiceToken,
+  TeamsTokenRejected,
+  type TeamsTokenRequest,
+} from "../acs/service.js";
 import { Refusal } from "../errors.js";
 import type { Limits } from "../limits/limits.js";
 import type { Call } from "../policy/call.js";
 import { requirePermission } from "../policy/policy.js";
-import { refreshAfter } from "./refresh-after.js";
+import type { IdentityStore } from "../store/identity-store.js";
+import { hasUsefulLife, refreshAfter } from "./lifetime.js";
 
 const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const MAX_TOKEN_LENGTH = 16_384;
@@ -16,6 +22,7 @@ export interface ExchangedToken {
 }
 
 interface ExchangeParts {
+  readonly identities: IdentityStore;
   readonly service: CommunicationService;
   readonly limits: Limits;
   readonly now: () => number;
@@ -33,17 +40,33 @@ export class TeamsExchange {
   async exchange(call: Call, request: TeamsTokenRequest): Promise<ExchangedToken> {
     requirePermission(call.entitlements, "TOKEN_ISSUE");
     checkRequest(request);
-    const { service, limits, now, random } = this.#parts;
+    await this.#refuseSuspended(call);
+    const { limits, now, random } = this.#parts;
     await limits.takeMint(call.caller);
+    const token = await this.#askService(request, call.deadline);
+    if (!hasUsefulLife(token, now()))
+      throw rejected("The Teams user's token has less than 15 minutes left; get a new one.");
+    return { ...token, refreshAfter: refreshAfter(now(), token.expiresOn, random()) };
+  }
+
+  /** Whoever is suspended gets no tokens, under whatever name. */
+  async #refuseSuspended({ caller }: Call): Promise<void> {
+    const own = await this.#parts.identities.findByUser(caller);
+    if (own?.status === "SUSPENDED") throw new Refusal("IDENTITY_SUSPENDED", "Your identity is suspended.", ["input"]);
+  }
+
+  async #askService(request: TeamsTokenRequest, deadline: AbortSignal): Promise<ServiceToken> {
     try {
-      const { token, expiresOn } = await service.exchangeTeamsToken(request, call.deadline);
-      return { token, expiresOn, refreshAfter: refreshAfter(now(), expiresOn, random()) };
+      return await this.#parts.service.exchangeTeamsToken(request, deadline);
     } catch (error) {
       if (!(error instanceof TeamsTokenRejected)) throw error;
-      const message = "Communication Services did not accept the Teams user's token for this client and user.";
-      throw new Refusal("TEAMS_TOKEN_REJECTED", message, ["input", "teamsUserAadToken"]);
+      throw rejected("Communication Services did not accept the Teams user's token for this client and user.");
     }
   }
+}
+
+function rejected(message: string): Refusal {
+  return new Refusal("TEAMS_TOKEN_REJECTED", message, ["input", "teamsUserAadToken"]);
 }
 
 function checkRequest({ teamsUserAadToken, clientId, userObjectId }: TeamsTokenRequest): void {

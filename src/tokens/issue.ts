@@ -1,24 +1,28 @@
 /**
  * The main job: a communication token for the caller, or on behalf of another identity.
  *
- * authorise → find the identity → limit → mint → record → answer. A first-time user gets identity and token in one service
- * call, a known one costs one issue call. A token counts as handed out only once the identity's row has taken note of it;
- * if tokens were revoked while this one was under way, the row refuses and the token is dropped.
+ * authorise → find the identity → from the cache, or: limit → mint → record → keep → answer. A first-time user gets identity
+ * and token in one service call, a known one costs one issue call or none. A token counts as issued only once the
+ * identity's row has taken note of it; if tokens were revoked while this one was under way, the row refuses and the token
+ * is dropped.
  */
 import { type CommunicationService, IdentityNotOwned, type ServiceToken, type TokenRequest } from "../acs/service.js";
 import type { TokenScope } from "../config/config.js";
-import { GatewayError, Refusal } from "../errors.js";
+import { Refusal } from "../errors.js";
+import { waitFor } from "../identities/deadline.js";
 import type { Identity } from "../identities/identity.js";
 import type { Provisioning } from "../identities/provisioning.js";
-import { deletingRefusal, type Revocation } from "../identities/revocation.js";
+import { deletingRefusal } from "../identities/revocation.js";
 import { findTarget } from "../identities/target.js";
 import type { Limits } from "../limits/limits.js";
 import type { Events } from "../observe/events.js";
 import type { Call } from "../policy/call.js";
 import { requirePermission } from "../policy/policy.js";
 import type { IdentityStore } from "../store/identity-store.js";
+import type { WorkStore } from "../store/work-store.js";
+import type { TokenCache, TokenLookup } from "./cache.js";
 import { grantToken } from "./grant.js";
-import { refreshAfter } from "./refresh-after.js";
+import { refreshAfter, requireUsefulLife } from "./lifetime.js";
 
 export interface IssueInput {
   readonly scopes: readonly TokenScope[];
@@ -26,6 +30,8 @@ export interface IssueInput {
   readonly lifetimeMinutes: number | null;
   /** Null: the caller's own. */
   readonly identityId: string | null;
+  /** Skip the token cache. */
+  readonly forceNew: boolean;
 }
 
 /** Times are ms since 1970. */
@@ -41,17 +47,27 @@ interface IssuanceParts {
   readonly identities: IdentityStore;
   readonly service: CommunicationService;
   readonly provisioning: Provisioning;
-  readonly revocation: Revocation;
+  readonly work: WorkStore;
   readonly limits: Limits;
+  readonly cache: TokenCache;
   readonly events: Events;
   readonly now: () => number;
   /** 0 ≤ x < 1 */
   readonly random: () => number;
+  /** What to do when the service no longer knows an identity as ours: give its user a new one, or refuse. */
+  readonly onLostIdentity: "provision" | "refuse";
 }
 
-interface Minted {
+interface Issued {
   readonly identity: Identity;
   readonly token: ServiceToken;
+}
+
+/** What is to be issued, authorised. */
+interface Order {
+  readonly call: Call;
+  readonly request: TokenRequest;
+  readonly forceNew: boolean;
 }
 
 export class TokenIssuance {
@@ -64,17 +80,11 @@ export class TokenIssuance {
   async issue(call: Call, input: IssueInput): Promise<IssuedToken> {
     const known = await this.#findIdentity(call, input.identityId);
     const request = grantToken(call.entitlements, input);
-    if (known !== undefined) refuseUnusable(known);
-    await this.#parts.limits.takeMint(known?.user ?? call.caller);
-    const { identity, token } = await this.#mint(call, known, request);
+    const order = { call, request, forceNew: input.forceNew };
+    const { identity, token } = await this.#tokenFor(order, known);
     this.#parts.events.tokenIssued(identity);
-    return {
-      token: token.token,
-      expiresOn: token.expiresOn,
-      refreshAfter: refreshAfter(this.#parts.now(), token.expiresOn, this.#parts.random()),
-      scopes: request.scopes,
-      identity,
-    };
+    const { now, random } = this.#parts;
+    return { ...token, refreshAfter: refreshAfter(now(), token.expiresOn, random()), scopes: request.scopes, identity };
   }
 
   /** Undefined for a caller who has no identity yet. */
@@ -87,47 +97,86 @@ export class TokenIssuance {
     return await identities.findByUser(call.caller);
   }
 
-  async #mint(call: Call, known: Identity | undefined, request: TokenRequest): Promise<Minted> {
-    if (known !== undefined && known.status !== "PROVISIONING")
-      return await this.#issueFor(known, request, call.deadline);
-    const provisioned = await this.#parts.provisioning.ensure(known?.user ?? call.caller, call.deadline, request);
-    if (provisioned.token !== undefined) return { identity: provisioned.identity, token: provisioned.token };
-    return await this.#issueFor(provisioned.identity, request, call.deadline);
+  async #tokenFor(order: Order, known: Identity | undefined): Promise<Issued> {
+    if (known !== undefined && known.status !== "PROVISIONING") return await this.#issueFor(order, known);
+    const { call, request } = order;
+    const user = known?.user ?? call.caller;
+    const admit = () => this.#parts.limits.takeMint(user);
+    const { identity, token } = await this.#parts.provisioning.ensure(user, call.deadline, { request, admit });
+    if (token !== undefined) {
+      requireUsefulLife(token, this.#parts.now());
+      await this.#parts.cache.put(lookupOf(identity, request), identity.revocations, token);
+      return { identity, token };
+    }
+    // It was deleted while it was being made; the next call makes another.
+    if (identity.status === "DELETED") throw deletingRefusal();
+    return await this.#issueFor(order, identity);
   }
 
-  async #issueFor(known: Identity, request: TokenRequest, deadline: AbortSignal): Promise<Minted> {
-    refuseUnusable(known);
-    const identity = await this.#settleRevocation(known, deadline);
-    const token = await this.#askService(identity, request, deadline);
-    const recorded = await this.#parts.identities.recordIssue(identity.id, identity.revocations, this.#parts.now());
+  async #issueFor(order: Order, identity: Identity): Promise<Issued> {
+    const { call, request, forceNew } = order;
+    refuseUnusable(identity);
+    await this.#refusePending(identity);
+    const { cache } = this.#parts;
+    const lookup = lookupOf(identity, request);
+    let recorded = identity;
+    const mint = async () => {
+      const issued = await this.#mint(identity, request);
+      recorded = issued.identity;
+      return issued.token;
+    };
+    try {
+      if (!forceNew) {
+        const token = await waitFor(cache.getOrMint(lookup, identity.revocations, mint), call.deadline);
+        return { identity: recorded, token };
+      }
+      const token = await waitFor(mint(), call.deadline);
+      await cache.put(lookup, identity.revocations, token);
+      return { identity: recorded, token };
+    } catch (error) {
+      if (!(error instanceof IdentityNotOwned)) throw error;
+      return await this.#tokenFor(order, await this.#replaceLost(identity));
+    }
+  }
+
+  /** One token from the service, noted in the row. Callers may share it, so no caller's deadline ends it. */
+  async #mint(identity: Identity, request: TokenRequest): Promise<Issued> {
+    const { identities, limits, service, now } = this.#parts;
+    if (identity.communicationUserId === null || identity.user === null) {
+      throw new Error(`identity ${identity.id} is ${identity.status} without user or service id`);
+    }
+    await limits.takeMint(identity.user);
+    const token = await service.issueToken(identity.communicationUserId, request);
+    requireUsefulLife(token, now());
+    const recorded = await identities.recordIssue(identity.id, identity.revocations, now());
     if (recorded !== undefined) return { identity: recorded, token };
-    const current = (await this.#parts.identities.findByIds([identity.id]))[0] ?? identity;
-    refuseUnusable(current);
+    refuseUnusable((await identities.findByIds([identity.id]))[0] ?? identity);
     throw pendingRefusal(1);
   }
 
-  /** A revocation that the service has yet to carry out would take the new token with it, so it goes first. */
-  async #settleRevocation(identity: Identity, deadline: AbortSignal): Promise<Identity> {
-    try {
-      return await this.#parts.revocation.confirm(identity, deadline);
-    } catch (error) {
-      if (error instanceof GatewayError && error.retryAfterSeconds !== undefined)
-        throw pendingRefusal(error.retryAfterSeconds);
-      throw error;
-    }
+  /** A revocation that the service has yet to carry out would take a new token with it. */
+  async #refusePending({ revocationPending, communicationUserId }: Identity): Promise<void> {
+    if (!revocationPending || communicationUserId === null) return;
+    const { work, now } = this.#parts;
+    const pending = await work.find(communicationUserId);
+    throw pendingRefusal(Math.max(1, Math.ceil(((pending?.nextTryAt ?? 0) - now()) / 1000)));
   }
 
-  async #askService(identity: Identity, request: TokenRequest, deadline: AbortSignal): Promise<ServiceToken> {
-    if (identity.communicationUserId === null)
-      throw new Error(`identity ${identity.id} is ACTIVE without a service id`);
-    try {
-      return await this.#parts.service.issueToken(identity.communicationUserId, request, deadline);
-    } catch (error) {
-      if (!(error instanceof IdentityNotOwned)) throw error;
-      const message = "Communication Services does not know this identity as one of the configured resource.";
-      throw new GatewayError("UPSTREAM_UNAVAILABLE", message, { cause: error });
+  /** The row without the identity that was lost, ready to be provisioned anew, if that is what the operator wants. */
+  async #replaceLost(identity: Identity): Promise<Identity> {
+    const { identities, events, service, onLostIdentity } = this.#parts;
+    events.identityLost(identity, service.resource);
+    if (onLostIdentity === "refuse" || identity.communicationUserId === null) {
+      const message = "Communication Services no longer has this identity; delete it here to get a new one.";
+      throw new Refusal("IDENTITY_NOT_FOUND", message, ["input"]);
     }
+    await identities.disown(identity.id, identity.communicationUserId);
+    return (await identities.findByIds([identity.id]))[0] ?? identity;
   }
+}
+
+function lookupOf({ id }: Identity, { scopes, lifetimeMinutes }: TokenRequest): TokenLookup {
+  return { identityId: id, scopes, lifetimeMinutes };
 }
 
 function refuseUnusable({ status }: Identity): void {

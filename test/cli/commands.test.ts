@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Cli } from "../fixtures/cli.js";
 import { AUDIENCE, TestIssuer } from "../fixtures/issuer.js";
 
+const SHARED_KEY = Buffer.alloc(32, 7).toString("base64");
 const ACCESS_KEY = Buffer.from("a-very-secret-access-key").toString("base64");
 
 let folder: string;
@@ -90,6 +91,62 @@ describe("serve", () => {
     expect(await cli.ended()).toBe(0);
   });
 
+  it("on SIGTERM says that it is draining, takes nothing new, answers what is under way and ends", async () => {
+    const emulator = start(["emulator", "--port", "0"]);
+    const [, connectionString] = await emulator.printed(/^ACS_CONNECTION_STRING="(.+)"$/m);
+    const [, control] = await emulator.printed(/controls at (\S+)/);
+    const gateway = start(["serve"], { ACS_CONNECTION_STRING: connectionString ?? "" });
+    const [, url] = await gateway.printed(/"url":"([^"]+)"/);
+    const [, adminUrl] = await gateway.printed(/"adminUrl":"([^"]+)"/);
+    const fault = { operation: "createIdentity", kind: "delay", delayMs: 1500 };
+    await fetch(`${control}/faults`, { method: "POST", body: JSON.stringify(fault) });
+    const underWay = fetch(`${url}/graphql`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${await issuer.sign("drained")}` },
+      body: '{"query":"mutation { issueAccessToken(input: { scopes: [CHAT] }) { accessToken { token } } }"}',
+    });
+    const called = async () => (await (await fetch(`${control}/calls`)).json()) as { calls: Record<string, number> };
+    await expect.poll(async () => (await called()).calls.createIdentity).toBe(1);
+    gateway.kill("SIGTERM");
+    await expect.poll(async () => (await fetch(`${adminUrl}/health/ready`)).status).toBe(503);
+    expect(await (await fetch(`${adminUrl}/health/ready`)).json()).toMatchObject({ status: "draining" });
+    await expect(fetch(`${url}/health/live`)).rejects.toThrow();
+    const response = await underWay;
+    expect(response.headers.get("connection")).toBe("close");
+    expect(await response.json()).toMatchObject({
+      data: { issueAccessToken: { accessToken: { token: expect.any(String) } } },
+    });
+    expect(await gateway.ended()).toBe(0);
+  });
+
+  it("ends at once on a second signal", async () => {
+    const emulator = start(["emulator", "--port", "0"]);
+    const [, connectionString] = await emulator.printed(/^ACS_CONNECTION_STRING="(.+)"$/m);
+    const [, control] = await emulator.printed(/controls at (\S+)/);
+    const gateway = start(["serve"], { ACS_CONNECTION_STRING: connectionString ?? "" });
+    const [, url] = await gateway.printed(/"url":"([^"]+)"/);
+    await fetch(`${control}/faults`, { method: "POST", body: '{"operation":"createIdentity","kind":"hang"}' });
+    const underWay = fetch(`${url}/graphql`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${await issuer.sign("cut")}` },
+      body: '{"query":"mutation { issueAccessToken(input: { scopes: [CHAT] }) { accessToken { token } } }"}',
+    }).catch(() => "cut");
+    const called = async () => (await (await fetch(`${control}/calls`)).json()) as { calls: Record<string, number> };
+    await expect.poll(async () => (await called()).calls.createIdentity).toBe(1);
+    gateway.kill("SIGTERM");
+    await expect
+      .poll(() =>
+        fetch(`${url}/health/live`).then(
+          () => "up",
+          () => "down",
+        ),
+      )
+      .toBe("down");
+    gateway.kill("SIGTERM");
+    expect(await gateway.ended()).toBe(1);
+    expect(await underWay).toBe("cut");
+  });
+
   it("refuses a broken configuration with exit code 2, a sentence per fault and no secret", async () => {
     const { code, stdout, stderr } = await run(["serve"], { PORT: "x", LOG_LEVEL: "loud", OIDC_ISSUER: "" });
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
@@ -119,6 +176,19 @@ describe("serve", () => {
     expect(stderr).toBe(
       `Port ${port} of 127.0.0.1 is in use: end the program that has it, or choose another with ${name}=….\n`,
     );
+  });
+
+  it("says in one line that Postgres cannot be reached, and the cure, without the password", async () => {
+    const { code, stdout, stderr } = await run(["serve"], {
+      DATABASE_URL: "postgres://gateway:not-to-be-printed@127.0.0.1:1/identities",
+      TOKEN_CACHE_KEY: SHARED_KEY,
+      AUDIT_KEY: SHARED_KEY,
+    });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(
+      /^The database identities at 127.0.0.1:1 cannot be reached \(.*ECONNREFUSED.*\): check .*DATABASE_URL\.\n$/,
+    );
+    expect(stdout + stderr).not.toContain("not-to-be-printed");
   });
 
   it("says in one line that the database cannot be opened, and the cure", async () => {
@@ -163,6 +233,6 @@ describe("emulator", () => {
     const { code, stderr } = await run(["emulator", "--port", port]);
     server.close();
     expect(code).toBe(2);
-    expect(stderr).toMatch(/^The emulator cannot start \(.*EADDRINUSE.*\): choose another --port.*\n$/);
+    expect(stderr).toMatch(/^The emulator cannot start \(.*EADDRINUSE.*\): check --port.*\n$/);
   });
 });

@@ -7,8 +7,15 @@ import { parse } from "yaml";
 import type { Config } from "../../src/config/config.js";
 import { ConfigError } from "../../src/config/fault.js";
 import { loadConfig, printConfig } from "../../src/config/load.js";
+import { configShape } from "../../src/config/shape.js";
 
 const SECRET = Buffer.from("a-very-secret-access-key").toString("base64");
+const KEY = Buffer.alloc(32, 7).toString("base64");
+const OTHER_KEY = Buffer.alloc(32, 8).toString("base64");
+const SHARED_KEY = "which instances that share Postgres or Redis must have in common";
+const MAKE_ONE = "make one with `openssl rand -base64 32`";
+const REDIS_FORM =
+  "redis.url must be redis://[user:password@]host[:port][/number], or the same with rediss:// for TLS.";
 const ENV = {
   ACS_CONNECTION_STRING: `endpoint=https://x.communication.azure.com/;accesskey=${SECRET}`,
   OIDC_ISSUER: "https://issuer.example.com",
@@ -20,6 +27,7 @@ issuers:
   - { issuer: "\${OIDC_ISSUER}", audience: "\${OIDC_AUDIENCE}" }
 policy: { rules: [] }
 `;
+const WITH_KEYS = `${MINIMAL}tokens: { cacheKeys: ["${KEY}"] }\naudit: { key: "${OTHER_KEY}" }\n`;
 
 const folder = mkdtempSync(join(tmpdir(), "gateway-config-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -52,6 +60,9 @@ describe("the shipped gateway.yaml", () => {
       issuers: [{ issuer: ENV.OIDC_ISSUER, audience: [ENV.OIDC_AUDIENCE], profile: "generic", subjectClaim: "sub" }],
       limits: { mintsPerSubject: 30, mintsPerIssuer: 1500, requestsPerSubject: 600, failedAuthPerAddress: 120 },
       store: { kind: "sqlite", file: "./data/gateway.db" },
+      redis: { url: null },
+      tokens: { cacheKeys: [], cacheSize: 10_000 },
+      audit: { key: null },
       log: { level: "info" },
     });
   });
@@ -82,6 +93,9 @@ describe("the shipped gateway.yaml", () => {
       ADMIN_HOST: "::1",
       ADMIN_PORT: "9500",
       DATABASE_URL: "sqlite:/data/x.db",
+      REDIS_URL: `rediss://gateway:${SECRET}@redis.example.com:6380/2`,
+      TOKEN_CACHE_KEY: KEY,
+      AUDIT_KEY: OTHER_KEY,
       LOG_LEVEL: "debug",
       LIMIT_MINTS_PER_SUBJECT: "1",
       LIMIT_MINTS_PER_ISSUER: "2",
@@ -99,6 +113,9 @@ describe("the shipped gateway.yaml", () => {
       log: { level: "debug" },
       limits: { mintsPerSubject: 1, mintsPerIssuer: 2, requestsPerSubject: 3, failedAuthPerAddress: 4 },
     });
+    expect(config.redis.url?.reveal()).toBe(`rediss://gateway:${SECRET}@redis.example.com:6380/2`);
+    expect(config.tokens.cacheKeys.map((key) => key.reveal())).toEqual([KEY]);
+    expect(config.audit.key?.reveal()).toBe(OTHER_KEY);
     const { ACS_CONNECTION_STRING: _, ...rest } = ENV;
     const entra = loadConfig(undefined, { ...rest, ACS_ENDPOINT: "https://x.communication.azure.com" }, "production");
     expect(entra.acs).toMatchObject({ kind: "entra", endpoint: "https://x.communication.azure.com" });
@@ -163,7 +180,7 @@ describe("a broken file", () => {
     [
       "no way to the resource",
       MINIMAL.replace(/acs:.*\n/, ""),
-      ENV,
+      { ...ENV, ACS_CONNECTION_STRING: "", ACS_ENDPOINT: "" },
       ["acs needs the resource: set ACS_CONNECTION_STRING, or ACS_ENDPOINT for Microsoft Entra ID."],
     ],
     [
@@ -233,17 +250,67 @@ describe("a broken file", () => {
       ENV,
       ["policy.rules[0].maxLifetimeMinutes must be at least 60."],
     ],
-    [
-      "Postgres",
-      `${MINIMAL}store: { url: "postgres://u:${SECRET}@h/d" }`,
+    ...[
+      `postgres://u:${SECRET}@h`,
+      `postgres://u:${SECRET}@h/`,
+      `postgres://u:${SECRET}@h/a/b`,
+      `postgres://u:${SECRET}#/@h/d`,
+      `postgres://u:${SECRET}%zz@h/d`,
+      `postgres://u:${SECRET}@h:port/d`,
+      `postgres:///d?password=${SECRET}`,
+      `postgres:${SECRET}`,
+    ].map((url): (typeof cases)[number] => [
+      `a Postgres URL that is none (${url.replace(SECRET, "…")})`,
+      `${WITH_KEYS}store: { url: "${url}" }`,
       ENV,
-      ["store.url names Postgres, which this version does not support yet; use sqlite:FILE and one instance."],
+      [
+        "store.url must read postgres://USER:PASSWORD@HOST:5432/DATABASE, with special characters of the password percent-encoded.",
+      ],
+    ]),
+    [
+      "another database",
+      `${MINIMAL}store: { url: "mysql://u:${SECRET}@h/d" }`,
+      ENV,
+      [
+        "store.url must be sqlite:FILE, such as sqlite:./data/gateway.db, or postgres://USER:PASSWORD@HOST:5432/DATABASE.",
+      ],
     ],
     [
-      "Redis",
+      "no connection to Postgres at all",
+      `${WITH_KEYS}store: { url: "postgres://h/d", maxConnections: 0 }`,
+      ENV,
+      ["store.maxConnections must be at least 1."],
+    ],
+    [
+      "Redis without the keys that instances share",
       `${MINIMAL}redis: { url: "redis://:${SECRET}@h" }`,
       ENV,
-      ["redis.url is not supported by this version; unset REDIS_URL and run one instance."],
+      [
+        `tokens.cacheKeys needs a key, ${SHARED_KEY}: set TOKEN_CACHE_KEY; ${MAKE_ONE}.`,
+        `audit.key is needed, ${SHARED_KEY}: set AUDIT_KEY; ${MAKE_ONE}.`,
+      ],
+    ],
+    ["Redis by another protocol", `${WITH_KEYS}redis: { url: "https://:${SECRET}@h" }`, ENV, [REDIS_FORM]],
+    ["Redis without a host", `${WITH_KEYS}redis: { url: "redis:///1" }`, ENV, [REDIS_FORM]],
+    ["Redis with a path", `${WITH_KEYS}redis: { url: "redis://h/one" }`, ENV, [REDIS_FORM]],
+    ["Redis with options of its client", `${WITH_KEYS}redis: { url: "redis://h?commandTimeout=0" }`, ENV, [REDIS_FORM]],
+    [
+      "a cache key of the wrong length",
+      `${MINIMAL}tokens: { cacheKeys: ["${KEY}", "${SECRET}"] }`,
+      ENV,
+      [`tokens.cacheKeys[1] must be 32 bytes in base64; ${MAKE_ONE}.`],
+    ],
+    [
+      "an audit key that is not base64",
+      `${MINIMAL}audit: { key: "${SECRET.slice(0, 4)}-_%${KEY.slice(7)}" }`,
+      ENV,
+      [`audit.key must be 32 bytes in base64; ${MAKE_ONE}.`],
+    ],
+    [
+      "a cache key twice",
+      `${MINIMAL}tokens: { cacheKeys: ["${KEY}", "${OTHER_KEY}", "${KEY}"] }`,
+      ENV,
+      ["tokens.cacheKeys[2] is listed twice; keep the first."],
     ],
     [
       "a database in memory",
@@ -282,6 +349,53 @@ describe("a broken file", () => {
   });
 });
 
+describe("a file that leaves something out", () => {
+  it("gets it as it is shipped, references and all, but for issuers and policy", () => {
+    const env = { ...ENV, PORT: "4200", DATABASE_URL: "sqlite:/data/y.db", LIMIT_MINTS_PER_SUBJECT: "7" };
+    const config = load(`${MINIMAL}server: { requestTimeoutSeconds: 3 }`, env);
+    expect(config).toMatchObject({
+      server: { host: "127.0.0.1", port: 4200, requestTimeoutSeconds: 3, admin: { port: 9464 } },
+      store: { file: "/data/y.db" },
+      limits: { mintsPerSubject: 7 },
+      policy: { rules: [] },
+    });
+    expect(faultsOf(() => load("log: { level: info }", ENV))).toEqual(["issuers is required.", "policy is required."]);
+  });
+
+  it("gets the same from the shape's own defaults, which are for editors", () => {
+    const shipped = loadConfig(undefined, ENV, "production");
+    const { server, limits, graphql, log } = configShape.parse({
+      issuers: [{ issuer: "i", audience: "a" }],
+      policy: { rules: [] },
+    });
+    expect({ server, limits, graphql, log }).toEqual({
+      server: shipped.server,
+      limits: shipped.limits,
+      graphql: shipped.graphql,
+      log: shipped.log,
+    });
+  });
+});
+
+describe("a Postgres database", () => {
+  it.each([
+    `postgres://gateway:${SECRET}@db.example.com:5432/gateway`,
+    `postgresql://gateway:${SECRET}@[::1]/gateway?sslmode=verify-full`,
+    `postgres:///gateway?host=/var/run/postgresql&user=gateway&password=${SECRET}`,
+    "postgres://localhost/gateway",
+  ])("is named by its URL, which is a secret: %s", (url) => {
+    const config = load(`${WITH_KEYS}store: { url: "\${DATABASE_URL}" }`, { ...ENV, DATABASE_URL: url });
+    expect(config.store).toMatchObject({ kind: "postgres", maxConnections: 10 });
+    expect(config.store.kind === "postgres" && config.store.url.reveal()).toBe(url);
+    const printed = printConfig(config);
+    expect(parse(printed)).toMatchObject({ store: { kind: "postgres", url: "[hidden]", maxConnections: 10 } });
+    for (const text of [printed, inspect(config, { depth: 9 })]) {
+      expect(text).not.toContain(SECRET);
+      expect(text).not.toContain(url);
+    }
+  });
+});
+
 describe("references to the environment", () => {
   it("never add structure", () => {
     const config = load(MINIMAL, { ...ENV, OIDC_AUDIENCE: "a, b]\nserver: { port: 1 }" });
@@ -300,7 +414,28 @@ describe("references to the environment", () => {
   });
 });
 
+describe("the keys of the token cache", () => {
+  it("keep their order, and an entry whose variable is unset is left out", () => {
+    const text = `${MINIMAL}tokens: { cacheKeys: ["\${NEW_KEY:-}", "${OTHER_KEY}", "${KEY}"] }`;
+    const keys = (env: Record<string, string>) => load(text, { ...ENV, ...env }).tokens.cacheKeys;
+    expect(keys({}).map((key) => key.reveal())).toEqual([OTHER_KEY, KEY]);
+    const newKey = Buffer.alloc(32, 9).toString("base64");
+    expect(keys({ NEW_KEY: newKey }).map((key) => key.reveal())).toEqual([newKey, OTHER_KEY, KEY]);
+  });
+});
+
 describe("secrets", () => {
+  it("of Redis, the cache and the audit trail are hidden in the printed configuration", () => {
+    const env = { ...ENV, REDIS_URL: `redis://:${SECRET}@h`, TOKEN_CACHE_KEY: KEY, AUDIT_KEY: OTHER_KEY };
+    const printed = printConfig(loadConfig(undefined, env, "production"));
+    for (const secret of [SECRET, KEY, OTHER_KEY]) expect(printed).not.toContain(secret);
+    expect(parse(printed)).toMatchObject({
+      redis: { url: "[hidden]" },
+      tokens: { cacheKeys: ["[hidden]"] },
+      audit: { key: "[hidden]" },
+    });
+  });
+
   it("are hidden in the printed configuration, which is YAML with all else in it", () => {
     const config = loadConfig(undefined, ENV, "production");
     const printed = printConfig(config);

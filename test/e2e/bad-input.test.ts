@@ -37,6 +37,8 @@ describe("a caller who does not authenticate", () => {
     ["a token not valid yet", () => rig.issuer.sign("alice", { claims: { nbf: now() + hour } })],
     ["a token without a subject", () => rig.issuer.sign("alice", { claims: { sub: undefined } })],
     ["a subject that is too long", () => rig.issuer.sign("x".repeat(256))],
+    ["a subject with a NUL", () => rig.issuer.sign("ali\0ce")],
+    ["a subject with half a character", () => rig.issuer.sign("alice\ud83d")],
     ["a subject that is no text", () => rig.issuer.sign("alice", { claims: { sub: 7 } })],
     ["an ID token", () => rig.issuer.sign("alice", { header: { typ: "JWT" }, claims: { nonce: "n" } })],
     ["another kind of JWT", () => rig.issuer.sign("alice", { header: { typ: "dpop+jwt" } })],
@@ -138,6 +140,7 @@ describe("a request that is not well-formed", () => {
     ["variables that are no object", '{"query":"{ viewer { __typename } }","variables":"x"}', "BAD_REQUEST"],
     ["a batch", `[${VIEWER},${VIEWER}]`, "BAD_REQUEST"],
     ["null", "null", "BAD_REQUEST"],
+    ["a subscription", '{"query":"subscription { viewer { __typename } }"}', "GRAPHQL_VALIDATION_FAILED"],
     ["an unknown operation name", '{"query":"query A { viewer { __typename } }","operationName":"B"}', "BAD_REQUEST"],
     ["a persisted query", '{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"aa"}}}', "BAD_REQUEST"],
     ["a syntax error", '{"query":"{ viewer {"}', "GRAPHQL_PARSE_FAILED"],
@@ -151,6 +154,39 @@ describe("a request that is not well-formed", () => {
     [
       "a variable of the wrong type",
       '{"query":"query ($id: ID!) { node(id: $id) { id } }","variables":{"id":{}}}',
+      "BAD_USER_INPUT",
+    ],
+    ...["\0", "a\0b", "\ud83d"].flatMap((text): typeof bodies => [
+      [
+        `a variable that no database could keep: ${JSON.stringify(text)}`,
+        JSON.stringify({ query: "query ($id: ID!) { node(id: $id) { id } }", variables: { id: text } }),
+        "BAD_USER_INPUT",
+      ],
+      [
+        `one deep inside an input: ${JSON.stringify(text)}`,
+        JSON.stringify({
+          query: "query ($user: ApplicationUserInput!) { identityByUser(user: $user) { id } }",
+          variables: { user: { issuer: "https://issuer.example.com", subject: text } },
+        }),
+        "BAD_USER_INPUT",
+      ],
+      [
+        `a cursor with one: ${JSON.stringify(text)}`,
+        JSON.stringify({
+          query: "query ($after: String) { identities(first: 1, after: $after) { nodes { id } } }",
+          variables: { after: Buffer.from(JSON.stringify(["CREATED_AT DESC", 1, text])).toString("base64url") },
+        }),
+        "BAD_USER_INPUT",
+      ],
+    ]),
+    [
+      "a literal that no database could keep",
+      JSON.stringify({ query: '{ node(id: "a\\u0000b") { id } }' }),
+      "GRAPHQL_VALIDATION_FAILED",
+    ],
+    [
+      "variables nested deeper than calls can be",
+      `{"query":"{ viewer { __typename } }","variables":{"a":${"[".repeat(30_000)}"\\u0000"${"]".repeat(30_000)}}}`,
       "BAD_USER_INPUT",
     ],
     ["a missing variable", '{"query":"query ($id: ID!) { node(id: $id) { id } }"}', "BAD_USER_INPUT"],
@@ -185,13 +221,35 @@ describe("a request that is not well-formed", () => {
     expect(response.status).toBe(413);
   });
 
-  it.each(["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""])(
-    "is a 415 with the media type %j",
-    async (type) => {
-      const reply = await rig.post(VIEWER, { "content-type": type, authorization: `Bearer ${member.token}` });
-      expect(reply).toMatchObject({ status: 415, errors: [{ extensions: { code: "BAD_REQUEST" } }] });
-    },
-  );
+  it("is a 406, and nothing is done, when no answer would be acceptable", async () => {
+    const query = "mutation { issueAccessToken(input: { scopes: [CHAT] }) { accessToken { token } } }";
+    expect(await member.send({ query }, { accept: "text/html" })).toMatchObject({ status: 406 });
+    expect(await rig.takeCalls()).toEqual({});
+    expect(await member.send({ query }, { accept: "text/html, */*;q=0.1" })).toMatchObject({ status: 200 });
+  });
+
+  it("is a 415 with a content encoding, which is not supported", async () => {
+    const reply = await member.send({ query: "{ viewer { __typename } }" }, { "content-encoding": "gzip" });
+    expect(reply).toMatchObject({ status: 415 });
+  });
+
+  it("does not fail by the number of its aliases", async () => {
+    const admin = await rig.admin();
+    const aliases = Array.from({ length: 1080 }, (_, n) => `a${n}:identityByUser(user:{issuer:"",subject:"${n}"}){id}`);
+    expect(await admin.send({ query: `{${aliases.join(" ")}}` })).toMatchObject({ status: 200, errors: undefined });
+  });
+
+  it.each([
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "application/json; charset=utf-16",
+    "application/jsonp",
+    "",
+  ])("is a 415 with the media type %j", async (type) => {
+    const reply = await rig.post(VIEWER, { "content-type": type, authorization: `Bearer ${member.token}` });
+    expect(reply).toMatchObject({ status: 415, errors: [{ extensions: { code: "BAD_REQUEST" } }] });
+  });
 
   it("is a 405 that names POST when it is a GET", async () => {
     const response = await fetch(`${rig.gateway.url}/graphql?query={viewer{__typename}}`, {
@@ -246,7 +304,7 @@ describe("limits", () => {
     });
     try {
       const client = await tight.member();
-      const issue = () => client.execute(IssueAccessTokenDocument, { scopes: ["CHAT"] });
+      const issue = () => client.execute(IssueAccessTokenDocument, { scopes: ["CHAT"], forceNew: true });
       const statuses = [(await issue()).status, (await issue()).status];
       expect(statuses).toEqual([200, 200]);
       await tight.takeCalls();

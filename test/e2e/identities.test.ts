@@ -1,6 +1,6 @@
 import { StatementSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { type Client, Rig } from "../fixtures/rig.js";
+import { type Client, IS_ON_SQLITE, Rig } from "../fixtures/rig.js";
 import {
   IdentitiesByIdDocument,
   IdentitiesDocument,
@@ -164,14 +164,17 @@ describe("identities", () => {
   });
 });
 
-describe("the cost of a request", () => {
+// Counted in SQLite; the statements are the same on any database.
+describe.runIf(IS_ON_SQLITE)("the cost of a request", () => {
   /** SQL statements that one request runs. */
   async function statements(query: string): Promise<number> {
     const spies = (["all", "run"] as const).map((method) => vi.spyOn(StatementSync.prototype, method));
     try {
       const { errors } = await admin.send({ query });
       expect(errors).toBeUndefined();
-      return spies.reduce((sum, spy) => sum + spy.mock.calls.length, 0);
+      const ran = spies.flatMap((spy) => (spy.mock.contexts as StatementSync[]).map(({ sourceSQL }) => sourceSQL));
+      // The worker that carries out revocations looks for some at its own pace.
+      return ran.filter((statement) => !statement.includes("service_work")).length;
     } finally {
       for (const spy of spies) spy.mockRestore();
     }

@@ -1,12 +1,13 @@
 import { createRemoteJWKSet, decodeJwt, jwtVerify } from "jose";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { Rig } from "../fixtures/rig.js";
+import { type Client, Rig } from "../fixtures/rig.js";
 import {
   IdentityByUserDocument,
   IssueAccessTokenDocument,
   type IssueAccessTokenMutationVariables,
   IssueAccessTokenOnBehalfDocument,
   ProvisionIdentityDocument,
+  RevokeMyAccessTokensDocument,
   ViewerDocument,
 } from "../generated/graphql.js";
 
@@ -61,15 +62,17 @@ describe("issueAccessToken for a first-time user", () => {
     });
   });
 
-  it("makes one identity for twenty concurrent calls, each with a token of its own", async () => {
+  it("makes one identity for twenty concurrent calls, and at most one token more", async () => {
     const client = await rig.member("stampede");
     const replies = await Promise.all(
       Array.from({ length: 20 }, () => client.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] })),
     );
     const tokens = replies.map(({ issueAccessToken }) => issueAccessToken.accessToken);
     expect(new Set(tokens.map((token) => token?.identity.communicationUserId)).size).toBe(1);
-    expect(new Set(tokens.map((token) => token?.token)).size).toBe(20);
-    expect(await rig.takeCalls()).toEqual({ createIdentity: 1, issueAccessToken: 19 });
+    const { createIdentity, issueAccessToken = 0 } = await rig.takeCalls();
+    expect(createIdentity).toBe(1);
+    expect(issueAccessToken).toBeLessThanOrEqual(1);
+    expect(new Set(tokens.map((token) => token?.token)).size).toBe(1 + issueAccessToken);
   });
 });
 
@@ -104,6 +107,58 @@ describe("issueAccessToken for a known user", () => {
     const lower = await (await rig.member("case")).ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });
     const upper = await (await rig.member("CASE")).ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });
     expect(lower.issueAccessToken.accessToken?.identity.id).not.toBe(upper.issueAccessToken.accessToken?.identity.id);
+  });
+});
+
+describe("issueAccessToken again", () => {
+  const ask = async (client: Client, variables: IssueAccessTokenMutationVariables) =>
+    (await client.ask(IssueAccessTokenDocument, variables)).issueAccessToken.accessToken?.token;
+
+  it("returns the same token for the same scopes in any order and the same lifetime, without a service call", async () => {
+    const client = await rig.member("again");
+    const first = await ask(client, { scopes: ["CHAT", "VOIP"], lifetimeMinutes: 90 });
+    await rig.takeCalls();
+    expect(await ask(client, { scopes: ["VOIP", "CHAT", "VOIP"], lifetimeMinutes: 90 })).toBe(first);
+    expect(await rig.takeCalls()).toEqual({});
+    expect(await ask(client, { scopes: ["CHAT"], lifetimeMinutes: 90 })).not.toBe(first);
+    expect(await ask(client, { scopes: ["CHAT", "VOIP"], lifetimeMinutes: 91 })).not.toBe(first);
+    expect(await rig.takeCalls()).toEqual({ issueAccessToken: 2 });
+  });
+
+  it("returns a new token when one is asked for, and that one from then on", async () => {
+    const client = await rig.member("force");
+    const first = await ask(client, { scopes: ["CHAT"] });
+    const forced = await ask(client, { scopes: ["CHAT"], forceNew: true });
+    expect(forced).not.toBe(first);
+    expect(await ask(client, { scopes: ["CHAT"] })).toBe(forced);
+  });
+
+  it("never returns another user's token, or one from before a revocation", async () => {
+    const [alice, bob] = [await rig.member("alice-1"), await rig.member("bob-1")];
+    const first = await ask(alice, { scopes: ["CHAT"] });
+    expect(await ask(bob, { scopes: ["CHAT"] })).not.toBe(first);
+    await alice.ask(RevokeMyAccessTokensDocument);
+    expect(await ask(alice, { scopes: ["CHAT"] })).not.toBe(first);
+  });
+
+  it("mints once for twenty concurrent calls of a known user", async () => {
+    const client = await rig.member("crowd");
+    await ask(client, { scopes: ["CHAT"] });
+    await rig.takeCalls();
+    const tokens = await Promise.all(Array.from({ length: 20 }, () => ask(client, { scopes: ["VOIP"] })));
+    expect(new Set(tokens).size).toBe(1);
+    expect(await rig.takeCalls()).toEqual({ issueAccessToken: 1 });
+  });
+
+  it("shares the failure of a mint, and does not keep it", async () => {
+    const client = await rig.member("crowd-2");
+    await ask(client, { scopes: ["CHAT"] });
+    await rig.takeCalls();
+    await rig.fault({ operation: "issueAccessToken", kind: "status", status: 500, delayMs: 200 });
+    const all = Array.from({ length: 5 }, () => client.execute(IssueAccessTokenDocument, { scopes: ["VOIP"] }));
+    expect((await Promise.all(all)).map(({ status }) => status)).toEqual([503, 503, 503, 503, 503]);
+    expect(await rig.takeCalls()).toEqual({ issueAccessToken: 1 });
+    expect(await ask(client, { scopes: ["VOIP"] })).toBeDefined();
   });
 });
 

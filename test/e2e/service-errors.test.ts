@@ -31,7 +31,7 @@ afterAll(async () => {
 });
 
 async function issue() {
-  return await known.execute(IssueAccessTokenDocument, { scopes: ["CHAT"] });
+  return await known.execute(IssueAccessTokenDocument, { scopes: ["CHAT"], forceNew: true });
 }
 
 describe("what the service fails with, translated and never retried", () => {
@@ -42,6 +42,11 @@ describe("what the service fails with, translated and never retried", () => {
     expect(reply.headers.get("retry-after")).toBe("7");
     expect(reply.errors?.[0]?.extensions.retryAfterSeconds).toBe(7);
     expect(await rig.takeCalls()).toEqual({ issueAccessToken: 1 });
+  });
+
+  it("a Retry-After beyond all reason is an hour", async () => {
+    await rig.fault({ operation: "issueAccessToken", kind: "status", status: 429, retryAfterSeconds: 86_400 });
+    expect((await issue()).headers.get("retry-after")).toBe("3600");
   });
 
   it.each([429, 500, 502, 503])("%i without Retry-After is 503 with one of our own", async (status) => {
@@ -117,17 +122,20 @@ describe("a create that fails", () => {
 });
 
 describe("a revocation that the service did not carry out", () => {
-  it("is 503, and is carried out before the next token is issued", async () => {
+  it("is accepted, said to be pending, and carried out as soon as the service can; until then no token is issued", async () => {
     const client = await rig.member("leaver");
     const { issueAccessToken } = await client.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });
     const old = issueAccessToken.accessToken?.token ?? "";
     await rig.fault({ operation: "revokeAccessTokens", kind: "status", status: 500, times: 2 });
-    expect(await client.execute(RevokeMyAccessTokensDocument, {})).toMatchObject(UNAVAILABLE);
+    const { revokeAccessTokens } = await client.ask(RevokeMyAccessTokensDocument);
+    expect(revokeAccessTokens).toMatchObject({ effectiveBy: null, userErrors: [] });
     const refused = await client.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });
-    expect(refused.issueAccessToken.userErrors).toMatchObject([{ code: "REVOCATION_PENDING", retryAfterSeconds: 5 }]);
-    const reply = await client.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });
-    expect(await rig.isActive(old)).toBe(false);
-    expect(await rig.isActive(reply.issueAccessToken.accessToken?.token ?? "")).toBe(true);
+    expect(refused.issueAccessToken.userErrors).toMatchObject([{ code: "REVOCATION_PENDING", path: ["input"] }]);
+    expect(refused.issueAccessToken.userErrors[0]?.retryAfterSeconds).toBeGreaterThan(0);
+    await expect.poll(() => rig.isActive(old), { timeout: 10_000 }).toBe(false);
+    const issue = async () =>
+      (await client.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] })).issueAccessToken.accessToken;
+    await expect.poll(issue, { timeout: 10_000 }).not.toBeNull();
   });
 });
 
@@ -161,6 +169,16 @@ describe("exchangeTeamsUserToken", () => {
     expect(reply.exchangeTeamsUserToken).toMatchObject({
       accessToken: null,
       userErrors: [{ code: "TEAMS_TOKEN_REJECTED", path: ["input", "teamsUserAadToken"] }],
+    });
+  });
+
+  it("hands out no token with less than 15 minutes left", async () => {
+    const soon = { oid: GUID, appid: GUID, exp: Math.floor(Date.now() / 1000) + 800 };
+    const variables = { teamsUserAadToken: teamsToken(soon), clientId: GUID, userObjectId: GUID };
+    const reply = await known.ask(ExchangeTeamsUserTokenDocument, variables);
+    expect(reply.exchangeTeamsUserToken).toMatchObject({
+      accessToken: null,
+      userErrors: [{ code: "TEAMS_TOKEN_REJECTED" }],
     });
   });
 

@@ -74,6 +74,13 @@ export type Permission =
   /** Issue tokens for any identity, on behalf of its user. */
   | 'TOKEN_ISSUE_ANY';
 
+/** What the service has to do to an identity. */
+export type ServiceAction =
+  /** Delete the identity with all that belongs to it. */
+  | 'DELETE'
+  /** Revoke every token issued so far. */
+  | 'REVOKE';
+
 /** What an access token lets its bearer do. Maps to the service's chat, chat.join, chat.join.limited, voip, voip.join. */
 export type TokenScope =
   /** Full chat: create threads, add and remove participants, send and receive. */
@@ -194,6 +201,11 @@ export type DeleteIdentityMutationVariables = Exact<{
 
 export type DeleteIdentityMutation = { deleteIdentity: { deletedIdentityId: string | null, userErrors: Array<{ code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null }> } };
 
+export type OperationsQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type OperationsQuery = { provisioningAttemptsInDoubt: Array<{ id: string, startedAt: string, endedAt: string | null, identity: { id: string } | null }>, pendingServiceWork: Array<{ communicationUserId: string, action: ServiceAction, createdAt: string, nextTryAt: string, tries: number, lastError: string | null, identity: { id: string } | null }> };
+
 export type IdentityFieldsFragment = { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null };
 
 export type UserErrorFieldsFragment = { code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null };
@@ -201,6 +213,7 @@ export type UserErrorFieldsFragment = { code: UserErrorCode, message: string, pa
 export type IssueAccessTokenMutationVariables = Exact<{
   scopes: Array<TokenScope> | TokenScope;
   lifetimeMinutes?: number | null | undefined;
+  forceNew?: boolean | null | undefined;
 }>;
 
 
@@ -565,9 +578,34 @@ export const DeleteIdentityDocument = new TypedDocumentString(`
   path
   retryAfterSeconds
 }`) as unknown as TypedDocumentString<DeleteIdentityMutation, DeleteIdentityMutationVariables>;
+export const OperationsDocument = new TypedDocumentString(`
+    query Operations {
+  provisioningAttemptsInDoubt {
+    id
+    startedAt
+    endedAt
+    identity {
+      id
+    }
+  }
+  pendingServiceWork {
+    communicationUserId
+    action
+    createdAt
+    nextTryAt
+    tries
+    lastError
+    identity {
+      id
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<OperationsQuery, OperationsQueryVariables>;
 export const IssueAccessTokenDocument = new TypedDocumentString(`
-    mutation IssueAccessToken($scopes: [TokenScope!]!, $lifetimeMinutes: Int) {
-  issueAccessToken(input: {scopes: $scopes, lifetimeMinutes: $lifetimeMinutes}) {
+    mutation IssueAccessToken($scopes: [TokenScope!]!, $lifetimeMinutes: Int, $forceNew: Boolean) {
+  issueAccessToken(
+    input: {scopes: $scopes, lifetimeMinutes: $lifetimeMinutes, forceNew: $forceNew}
+  ) {
     accessToken {
       token
       expiresOn

@@ -34,6 +34,7 @@ export class TokensResolver {
         scopes: input.scopes,
         lifetimeMinutes: input.lifetimeMinutes ?? null,
         identityId: input.identityId ?? null,
+        forceNew: input.forceNew ?? false,
       }),
     }));
   }

@@ -91,7 +91,7 @@ export class IssueAccessTokenInput {
   @Field(() => Boolean, {
     nullable: true,
     defaultValue: false,
-    description: "Skip the token cache. This version has none: every call mints a token.",
+    description: "Skip the token cache: the token is a new one.",
   })
   readonly forceNew?: boolean | null;
 }

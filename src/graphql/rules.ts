@@ -7,6 +7,17 @@ import {
   type ValidationContext,
 } from "graphql";
 
+/** A validation rule: an operation is of a kind that the schema has. (GraphQL's own rules leave that to execution.) */
+export function knownOperationKind(context: ValidationContext): ASTVisitor {
+  return {
+    OperationDefinition(operation) {
+      if (context.getSchema().getRootType(operation.operation)) return;
+      const message = `There are no operations of kind ${operation.operation} in this schema.`;
+      context.reportError(new GraphQLError(message, { nodes: operation }));
+    },
+  };
+}
+
 /** A validation rule: a mutation has one root field, so that what failed and what was done are never mixed in one answer. */
 export function oneMutationField(context: ValidationContext): ASTVisitor {
   return {

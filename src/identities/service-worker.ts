@@ -1,0 +1,128 @@
+import { setTimeout } from "node:timers/promises";
+import { type CommunicationService, IdentityNotOwned, ServiceFailure } from "../acs/service.js";
+import type { Events } from "../observe/events.js";
+import type { WorkStore } from "../store/work-store.js";
+import { waitBriefly } from "./deadline.js";
+import type { ApplicationUser } from "./identity.js";
+import { newLeaseHolder } from "./ids.js";
+import type { ServiceWork } from "./service-work.js";
+
+/** How often the worker looks for work that is due. */
+const LOOK_MS = 500;
+/** How many pieces of work one process has under way. */
+const CONCURRENCY = 4;
+/** How long a mutation waits for the service before it answers that the work is pending. */
+const BRIEF_MS = 3000;
+const POLL_MS = 50;
+const FIRST_RETRY_MS = 500;
+const LONGEST_RETRY_MS = 60_000;
+
+interface ServiceWorkerParts {
+  readonly work: WorkStore;
+  readonly service: CommunicationService;
+  readonly events: Events;
+  readonly now: () => number;
+  /** 0 ≤ x < 1 */
+  readonly random: () => number;
+  /** Longer than a call to the service may take. */
+  readonly leaseMs: number;
+  readonly hashUser: (user: ApplicationUser) => string;
+}
+
+/**
+ * Carries out at the service what has been promised: revocations and deletions. Each piece of work is done by one process
+ * at a time, which holds its lease, and tried until it succeeds, across failures and restarts.
+ */
+export class ServiceWorker {
+  readonly #parts: ServiceWorkerParts;
+  readonly #stopped = new AbortController();
+  #loops: readonly Promise<void>[] = [];
+
+  constructor(parts: ServiceWorkerParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    this.#loops = Array.from({ length: CONCURRENCY }, () => this.#loop());
+  }
+
+  /** Resolves when what is under way has ended; the rest waits for the next process. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await Promise.all(this.#loops);
+  }
+
+  /** Tries at once, and resolves when the work is done or after a short wait; it goes on either way. */
+  async settle(communicationUserId: string | null): Promise<void> {
+    if (communicationUserId === null) return;
+    const settled = this.#settle(communicationUserId).catch((error: unknown) => this.#parts.events.workerFailed(error));
+    await waitBriefly(settled, BRIEF_MS);
+  }
+
+  async #settle(communicationUserId: string): Promise<void> {
+    const { work, now, leaseMs } = this.#parts;
+    const holder = newLeaseHolder();
+    const leased = await work.lease(communicationUserId, { now: now(), until: now() + leaseMs, holder });
+    if (leased !== undefined) return await this.#carryOut(leased, holder);
+    const end = performance.now() + BRIEF_MS;
+    while (performance.now() < end && (await work.find(communicationUserId)) !== undefined) await setTimeout(POLL_MS);
+  }
+
+  async #loop(): Promise<void> {
+    const { signal } = this.#stopped;
+    while (!signal.aborted) {
+      const found = await this.#doNext().catch((error: unknown) => {
+        this.#parts.events.workerFailed(error);
+        return false;
+      });
+      if (!found) await setTimeout(LOOK_MS, undefined, { signal, ref: false }).catch(() => {});
+    }
+  }
+
+  async #doNext(): Promise<boolean> {
+    const { work, now, leaseMs } = this.#parts;
+    const holder = newLeaseHolder();
+    const leased = await work.leaseDue({ now: now(), until: now() + leaseMs, holder });
+    if (leased === undefined) return false;
+    await this.#carryOut(leased, holder);
+    return true;
+  }
+
+  async #carryOut(leased: ServiceWork, holder: string): Promise<void> {
+    const { work, events, hashUser, now } = this.#parts;
+    const { communicationUserId } = leased;
+    try {
+      await this.#ask(leased);
+    } catch (error) {
+      events.workPostponed(leased, error);
+      await work.giveBack(communicationUserId, holder, now() + this.#pause(leased, error), messageOf(error));
+      return;
+    }
+    const done = await work.complete(leased, holder, hashUser);
+    if (done) events.workDone(leased, now());
+    else await work.giveBack(communicationUserId, holder, now(), null);
+  }
+
+  async #ask({ action, communicationUserId }: ServiceWork): Promise<void> {
+    const { service } = this.#parts;
+    try {
+      if (action === "DELETE") await service.deleteIdentity(communicationUserId);
+      else await service.revokeTokens(communicationUserId);
+    } catch (error) {
+      // What the service no longer has needs neither.
+      if (!(error instanceof IdentityNotOwned)) throw error;
+    }
+  }
+
+  /** Twice as long after each failure, up to a minute, spread, and never sooner than the service asked for. */
+  #pause({ tries }: ServiceWork, error: unknown): number {
+    const doubled = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(tries, 16));
+    const spread = doubled * (0.5 + this.#parts.random() / 2);
+    const asked = error instanceof ServiceFailure ? (error.askedToWaitSeconds ?? 0) * 1000 : 0;
+    return Math.round(Math.max(spread, asked));
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : "unknown";
+}

@@ -1,0 +1,105 @@
+/**
+ * The gateway's own keys: the configured ones, or, for one instance on SQLite that has none, a pair made at the first start
+ * and kept in `keys.json` beside the database. Losing that file loses what the audit key stands for, so it is never
+ * replaced: a file that cannot be used stops the start.
+ */
+import { randomBytes } from "node:crypto";
+import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { isKey } from "./config/check.js";
+import type { Config } from "./config/config.js";
+import { Secret } from "./config/secret.js";
+import { StartError } from "./errors.js";
+
+/** Each is 32 bytes in base64. */
+export interface Keys {
+  /** The first encrypts, all decrypt. */
+  readonly cacheKeys: readonly Secret[];
+  readonly auditKey: Secret;
+}
+
+interface KeyFile {
+  readonly tokenCacheKey: string;
+  readonly auditKey: string;
+}
+
+const CURE = "restore it from a back-up, or set both TOKEN_CACHE_KEY and AUDIT_KEY (openssl rand -base64 32)";
+
+/** Throws a `StartError` when keys are neither configured nor to be had from the file. */
+export function openKeys({ store, tokens, audit }: Pick<Config, "store" | "tokens" | "audit">): Keys {
+  if (tokens.cacheKeys.length > 0 && audit.key !== null) return { cacheKeys: tokens.cacheKeys, auditKey: audit.key };
+  // The configuration is refused without both where several instances share a database.
+  if (store.kind !== "sqlite") throw new Error("a shared database came without shared keys");
+  const kept = readOrMake(join(dirname(store.file), "keys.json"));
+  return {
+    cacheKeys: tokens.cacheKeys.length > 0 ? tokens.cacheKeys : [new Secret(kept.tokenCacheKey)],
+    auditKey: audit.key ?? new Secret(kept.auditKey),
+  };
+}
+
+function readOrMake(file: string): KeyFile {
+  try {
+    const text = readIfThere(file) ?? make(file) ?? readFileSync(file, "utf8");
+    return parse(text) ?? fail(file, "it does not hold the two keys");
+  } catch (error) {
+    if (error instanceof StartError) throw error;
+    return fail(file, (error as NodeJS.ErrnoException).code ?? "unknown error");
+  }
+}
+
+function fail(file: string, why: string): never {
+  throw new StartError(`The keys in ${file} cannot be used (${why}): ${CURE}.`);
+}
+
+function readIfThere(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Writes new keys, whole or not at all: a link, unlike a rename, never replaces a file that another start has made in the
+ * meantime. Undefined when there was one.
+ */
+function make(file: string): string | undefined {
+  const newKey = () => randomBytes(32).toString("base64");
+  const text = `${JSON.stringify({ tokenCacheKey: newKey(), auditKey: newKey() } satisfies KeyFile, null, 2)}\n`;
+  const folder = dirname(file);
+  const draft = `${file}.${randomBytes(6).toString("hex")}`;
+  mkdirSync(folder, { recursive: true });
+  try {
+    writeFileSync(draft, text, { mode: 0o600, flag: "wx", flush: true });
+    linkSync(draft, file);
+    syncFolder(folder);
+    return text;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return undefined;
+    throw error;
+  } finally {
+    rmSync(draft, { force: true });
+  }
+}
+
+/** Until then a crash of the machine may take the new name with it. */
+function syncFolder(folder: string): void {
+  const descriptor = openSync(folder, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Says nothing of what is wrong: the parser's message quotes the text. */
+function parse(text: string): KeyFile | undefined {
+  try {
+    const { tokenCacheKey, auditKey } = JSON.parse(text) as Record<string, unknown>;
+    const areKeys = [tokenCacheKey, auditKey].every((key) => typeof key === "string" && isKey(key));
+    return areKeys ? { tokenCacheKey: String(tokenCacheKey), auditKey: String(auditKey) } : undefined;
+  } catch {
+    return undefined;
+  }
+}

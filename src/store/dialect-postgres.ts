@@ -1,0 +1,135 @@
+import { type Dialect, PostgresDialect, type PostgresPool, type PostgresPoolClient } from "kysely";
+import { DatabaseError, Pool, type PoolClient, type PoolConfig, TypeOverrides, types } from "pg";
+import { GatewayError } from "../errors.js";
+
+/** Together well under the deadline of a request, so that a database that hangs is told from one that works. */
+const CONNECT_TIMEOUT_MS = 3000;
+const STATEMENT_TIMEOUT_MS = 4000;
+/** After the server's own time-out: only a server or a network that says nothing at all gets here. */
+const ANSWER_TIMEOUT_MS = 5000;
+/** A schema change over many rows takes its time, and so does waiting for another instance's. */
+const MIGRATION_TIMEOUT_MS = 10 * 60_000;
+/** A process that froze inside a transaction must not hold its rows for ever. */
+const IDLE_TRANSACTION_TIMEOUT_MS = 10_000;
+const KEEP_ALIVE_AFTER_MS = 10_000;
+/** Per connection; what comes on top is refused at once, so that an outage cannot fill the memory. */
+const MAX_WAITING = 100;
+
+interface PostgresOptions {
+  readonly url: string;
+  readonly maxConnections: number;
+  readonly purpose: "requests" | "migration";
+}
+
+/** node-postgres behind Kysely. Connections are made when needed, and one that is lost is replaced at the next call. */
+export function openPostgres({ url, maxConnections, purpose }: PostgresOptions): Dialect {
+  const isMigration = purpose === "migration";
+  const pool = new Sessions({
+    connectionString: url,
+    max: maxConnections,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    statement_timeout: isMigration ? MIGRATION_TIMEOUT_MS : STATEMENT_TIMEOUT_MS,
+    query_timeout: isMigration ? MIGRATION_TIMEOUT_MS : ANSWER_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: isMigration ? MIGRATION_TIMEOUT_MS : IDLE_TRANSACTION_TIMEOUT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
+    fallback_application_name: "acs-token-gateway",
+    types: numbersForInt8(),
+  });
+  return new PostgresDialect({ pool });
+}
+
+/** Our bigint columns hold ms since 1970, far below 2^53; by default they would come as text. */
+function numbersForInt8(): TypeOverrides {
+  const overrides = new TypeOverrides();
+  overrides.setTypeParser(types.builtins.INT8, Number);
+  return overrides;
+}
+
+/**
+ * The part of a pool that Kysely calls, with failures told apart. When one connection is lost, those made before are
+ * most likely lost too, even if nothing has said so: none of them is used again.
+ */
+class Sessions implements PostgresPool {
+  readonly options = {};
+  readonly #pool: Pool;
+  readonly #maxWaiting: number;
+  readonly #lost = new WeakSet<PoolClient>();
+  readonly #generations = new WeakMap<PoolClient, number>();
+  #generation = 0;
+
+  constructor(config: PoolConfig & { readonly max: number }) {
+    this.#maxWaiting = config.max * MAX_WAITING;
+    this.#pool = new Pool(config);
+    this.#pool.on("connect", (client) => {
+      this.#generations.set(client, this.#generation);
+      // Without a listener a connection lost while in use would end the process; the pool listens to idle ones only.
+      client.on("error", () => this.#lose(client));
+    });
+    // Said of an idle connection, which the pool has dropped already.
+    this.#pool.on("error", () => {});
+  }
+
+  async connect(): Promise<PostgresPoolClient> {
+    if (this.#pool.waitingCount >= this.#maxWaiting) throw unavailable(new Error("too many wait for a connection"));
+    for (;;) {
+      const client = await this.#pool.connect().catch((error: unknown) => {
+        throw unavailable(error);
+      });
+      if (this.#generations.get(client) === this.#generation) return this.#session(client);
+      client.release(true);
+    }
+  }
+
+  async end(): Promise<void> {
+    await this.#pool.end();
+  }
+
+  #session(client: PoolClient): PostgresPoolClient {
+    let isUsable = true;
+    const query = async (sql: string, parameters: readonly unknown[]) => {
+      try {
+        return await client.query(sql, [...parameters]);
+      } catch (error) {
+        if (isTimeout(error) || hasState(error, ENDING_STATES)) this.#lose(client);
+        if (!this.#lost.has(client) && !hasState(error, UNAVAILABLE_STATES)) throw error;
+        isUsable = false;
+        throw unavailable(error);
+      }
+    };
+    return {
+      // The other form that Kysely knows, with a cursor, is for streams, which the store has none of.
+      query: query as unknown as PostgresPoolClient["query"],
+      release: (destroy = false) => client.release(destroy || !isUsable),
+    };
+  }
+
+  #lose(client: PoolClient): void {
+    this.#lost.add(client);
+    if (this.#generations.get(client) === this.#generation) this.#generation += 1;
+  }
+}
+
+/** node-postgres has no class or code for it. Its connection still waits for the answer, so it must not be used again. */
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && error.message === "Query read timeout";
+}
+
+/**
+ * SQLSTATE classes and codes of a database that cannot do its work now: connection (08), authorisation (28), read-only
+ * (25006), no such database (3D000), conflicts that another attempt resolves (40001, 40P01), resources (53), a lock that
+ * is held (55P03), cancelled or shutting down (57014, 57P0x), input and output (58), corrupt (XX001, XX002).
+ */
+const UNAVAILABLE_STATES = /^(08|28|53|58)|^(25006|3D000|40001|40P01|55P03|57014|57P0\d|XX00[12])$/;
+
+/** Those after which the server ends the connection. */
+const ENDING_STATES = /^(08|57P0)/;
+
+function hasState(error: unknown, states: RegExp): boolean {
+  return error instanceof DatabaseError && states.test(error.code ?? "");
+}
+
+/** A database in trouble is STORE_UNAVAILABLE; a statement that is wrong is a bug and stays what it is. */
+function unavailable(cause: unknown): GatewayError {
+  return new GatewayError("STORE_UNAVAILABLE", "The gateway's database does not answer.", { cause });
+}

@@ -1,0 +1,9 @@
+import { GatewayError } from "../errors.js";
+
+/** In one line, for the operator: what the database or the network said. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError) return reasonOf(error.errors[0]);
+  if (!(error instanceof Error)) return "unknown error";
+  if (error instanceof GatewayError && error.cause !== undefined) return reasonOf(error.cause);
+  return error.message.replaceAll(/\s*\n\s*/g, " ");
+}

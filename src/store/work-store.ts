@@ -1,0 +1,160 @@
+import { type Kysely, sql } from "kysely";
+import type { ApplicationUser } from "../identities/identity.js";
+import type { ServiceAction, ServiceWork } from "../identities/service-work.js";
+import { IdentityStore } from "./identity-store.js";
+import type { Tables, WorkRow } from "./tables.js";
+import { inTransaction } from "./transaction.js";
+
+interface Request {
+  readonly communicationUserId: string;
+  readonly action: ServiceAction;
+  readonly identityId: string | null;
+}
+
+interface Lease {
+  readonly now: number;
+  readonly until: number;
+  readonly holder: string;
+}
+
+/**
+ * The work that the service has yet to do. It is asked for in the transaction that makes it necessary, done by whoever
+ * holds its lease, and gone when it is done. Each method is atomic.
+ */
+export class WorkStore {
+  constructor(private readonly database: Kysely<Tables>) {}
+
+  /** Asks for the work, due at once. A deletion is never turned back into a revocation. */
+  async request({ communicationUserId, action, identityId }: Request, now: number): Promise<void> {
+    await this.database
+      .insertInto("service_work")
+      .values({
+        communication_user_id: communicationUserId,
+        action,
+        identity_id: identityId,
+        generation: 1,
+        created_at: now,
+        next_try_at: now,
+        tries: 0,
+        lease_until: 0,
+        lease_holder: null,
+        last_error: null,
+      })
+      .onConflict((conflict) =>
+        conflict.column("communication_user_id").doUpdateSet((row) => ({
+          action: sql<ServiceAction>`case when service_work.action = 'DELETE' then 'DELETE' else ${row.ref("excluded.action")} end`,
+          generation: row("service_work.generation", "+", 1),
+          next_try_at: now,
+        })),
+      )
+      .execute();
+  }
+
+  /** The work for this identity of the service, if there is any and nobody else holds it, due or not. */
+  async lease(communicationUserId: string, lease: Lease): Promise<ServiceWork | undefined> {
+    const row = await this.#leasing(lease)
+      .where("communication_user_id", "=", communicationUserId)
+      .returningAll()
+      .executeTakeFirst();
+    return row && toWork(row);
+  }
+
+  /** The work that has been due longest. Undefined when none is due, or when another was quicker. */
+  async leaseDue(lease: Lease): Promise<ServiceWork | undefined> {
+    const due = this.database
+      .selectFrom("service_work")
+      .select("communication_user_id")
+      .where("next_try_at", "<=", lease.now)
+      .where("lease_until", "<=", lease.now)
+      .orderBy("next_try_at")
+      .limit(1);
+    const row = await this.#leasing(lease).where("communication_user_id", "=", due).returningAll().executeTakeFirst();
+    return row && toWork(row);
+  }
+
+  /**
+   * The holder has done the work: it goes, and the row that it was for says so, the user of a deleted one replaced by their
+   * keyed hash. False when it was asked for again meanwhile, or when the lease went to somebody else: then it stays to be
+   * done, by whoever comes next.
+   */
+  async complete(done: ServiceWork, holder: string, hashUser: (user: ApplicationUser) => string): Promise<boolean> {
+    return await inTransaction(this.database, async (transaction) => {
+      const { numDeletedRows } = await transaction
+        .deleteFrom("service_work")
+        .where("communication_user_id", "=", done.communicationUserId)
+        .where("generation", "=", done.generation)
+        .where("lease_holder", "=", holder)
+        .executeTakeFirst();
+      if (numDeletedRows === 0n) return false;
+      const identities = new IdentityStore(transaction);
+      if (done.identityId === null) return true;
+      if (done.action === "DELETE") await identities.erase(done.identityId, hashUser);
+      else await identities.confirmRevocation(done.identityId);
+      return true;
+    });
+  }
+
+  /** Gives the lease back, to be tried again: after a failure with what went wrong, or as it was (null). */
+  async giveBack(communicationUserId: string, holder: string, nextTryAt: number, error: string | null): Promise<void> {
+    await this.database
+      .updateTable("service_work")
+      .set((row) => ({
+        lease_until: 0,
+        lease_holder: null,
+        next_try_at: nextTryAt,
+        ...(error !== null && { tries: row("tries", "+", 1), last_error: error }),
+      }))
+      .where("communication_user_id", "=", communicationUserId)
+      .where("lease_holder", "=", holder)
+      .execute();
+  }
+
+  async find(communicationUserId: string): Promise<ServiceWork | undefined> {
+    const row = await this.database
+      .selectFrom("service_work")
+      .selectAll()
+      .where("communication_user_id", "=", communicationUserId)
+      .executeTakeFirst();
+    return row && toWork(row);
+  }
+
+  /** Oldest first. */
+  async pending(limit: number): Promise<ServiceWork[]> {
+    const rows = await this.database
+      .selectFrom("service_work")
+      .selectAll()
+      .orderBy("created_at")
+      .orderBy("communication_user_id")
+      .limit(limit)
+      .execute();
+    return rows.map(toWork);
+  }
+
+  async count(): Promise<number> {
+    const { count } = await this.database
+      .selectFrom("service_work")
+      .select(({ fn }) => fn.countAll<number | string | bigint>().as("count"))
+      .executeTakeFirstOrThrow();
+    return Number(count);
+  }
+
+  #leasing({ now, until, holder }: Lease) {
+    return this.database
+      .updateTable("service_work")
+      .set({ lease_until: until, lease_holder: holder })
+      .where("lease_until", "<=", now);
+  }
+}
+
+function toWork(row: WorkRow): ServiceWork {
+  return {
+    communicationUserId: row.communication_user_id,
+    action: row.action,
+    identityId: row.identity_id,
+    generation: row.generation,
+    createdAt: row.created_at,
+    nextTryAt: row.next_try_at,
+    tries: row.tries,
+    lastError: row.last_error,
+  };
+}

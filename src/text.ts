@@ -1,0 +1,7 @@
+/**
+ * Whether every database keeps the text as it is. A lone surrogate has no UTF-8: it would be kept as U+FFFD, and two users
+ * would become one. Postgres has no NUL in a text.
+ */
+export function isStorable(text: string): boolean {
+  return text.isWellFormed() && !text.includes("\0");
+}

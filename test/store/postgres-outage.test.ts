@@ -1,0 +1,74 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Secret } from "../../src/config/secret.js";
+import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
+import { Rig } from "../fixtures/rig.js";
+import { TcpProxy } from "../fixtures/tcp-proxy.js";
+import { IssueAccessTokenDocument } from "../generated/graphql.js";
+
+const server = POSTGRES_URL;
+if (server === undefined) {
+  describe("a gateway whose Postgres server fails", () => {
+    it.skip("left out: TEST_POSTGRES_URL is not set");
+  });
+} else {
+  onServer(server);
+}
+
+function onServer(server: string): void {
+  describe("a gateway whose Postgres server fails", () => {
+    let database: TestDatabase;
+    let proxy: TcpProxy;
+    let rig: Rig;
+
+    beforeAll(async () => {
+      database = await TestDatabase.create(server);
+      proxy = await TcpProxy.start(new URL(database.url));
+      const url = new Secret(database.via(proxy.port));
+      const key = new Secret(Buffer.alloc(32, 7).toString("base64"));
+      rig = await Rig.start({
+        configure: (config) => ({
+          ...config,
+          store: { kind: "postgres", url, maxConnections: 3 },
+          tokens: { ...config.tokens, cacheKeys: [key] },
+          audit: { key },
+        }),
+      });
+    });
+    afterAll(async () => {
+      await rig.close();
+      await proxy.close();
+      await database.drop();
+    });
+
+    const issue = async (subject: string) => {
+      const client = await rig.member(subject);
+      return await client.execute(IssueAccessTokenDocument, { scopes: ["CHAT"] });
+    };
+    const readiness = async () => (await fetch(`${rig.gateway.url}/health/ready`)).status;
+
+    it.each([
+      ["is cut off", () => proxy.cut()],
+      ["goes silent", () => proxy.silence()],
+    ])(
+      "answers 503 STORE_UNAVAILABLE within the deadline while it %s, makes nothing at the service, and recovers",
+      async (state, fail) => {
+        expect((await issue("alice")).data?.issueAccessToken.accessToken).toBeTruthy();
+        await rig.takeCalls();
+        fail();
+        const started = performance.now();
+        for (const reply of await Promise.all([issue("alice"), issue("bob")])) {
+          expect(reply).toMatchObject({
+            status: 503,
+            errors: [{ extensions: { code: "STORE_UNAVAILABLE", retryable: true, retryAfterSeconds: 5 } }],
+          });
+        }
+        expect(performance.now() - started).toBeLessThan(10_000);
+        expect(await readiness()).toBe(503);
+        expect(await rig.takeCalls()).toEqual({});
+        proxy.mend();
+        expect((await issue(`${state} and back`)).data?.issueAccessToken.accessToken).toBeTruthy();
+        await expect.poll(readiness, { timeout: 5000 }).toBe(200);
+      },
+    );
+  });
+}

@@ -1,0 +1,222 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { setTimeout } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Secret } from "../../src/config/secret.js";
+import { GatewayError, StartError } from "../../src/errors.js";
+import { openStore, type Store } from "../../src/store/store.js";
+import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
+import { TcpProxy } from "../fixtures/tcp-proxy.js";
+
+const PASSWORD = "not-to-be-printed";
+const MAX_CONNECTIONS = 3;
+/** The longest that one call may take: to connect, and to hear nothing. */
+const LONGEST_CALL_MS = 8500;
+
+const open = (url: string) => openStore({ kind: "postgres", url: new Secret(url), maxConnections: MAX_CONNECTIONS });
+
+/** The message of a start that must be refused. */
+async function refusal(url: string): Promise<string> {
+  const error: unknown = await open(url).then(
+    async (store) => await store.close(),
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof StartError)) throw new Error("not refused with a StartError", { cause: error });
+  expect(error.message).not.toContain(PASSWORD);
+  expect(error.message).not.toContain("\n");
+  return error.message;
+}
+
+async function closedPort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+describe("opening Postgres", () => {
+  it("is refused in one line that names cause and cure when nothing listens", async () => {
+    const port = await closedPort();
+    expect(await refusal(`postgres://gateway:${PASSWORD}@127.0.0.1:${port}/identities`)).toBe(
+      `The database identities at 127.0.0.1:${port} cannot be reached (connect ECONNREFUSED 127.0.0.1:${port}): check that Postgres runs there and lets this user in, or name another with DATABASE_URL.`,
+    );
+    expect(await refusal(`postgres://gateway:${PASSWORD}@localhost:${port}/identities`)).toContain("ECONNREFUSED");
+  });
+
+  it("is refused within seconds when whatever listens never answers", async () => {
+    const server = createServer(() => {}).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const started = performance.now();
+    expect(await refusal(`postgres://gateway:${PASSWORD}@127.0.0.1:${port}/identities`)).toContain("cannot be reached");
+    expect(performance.now() - started).toBeLessThan(LONGEST_CALL_MS);
+    server.close();
+  });
+});
+
+if (POSTGRES_URL === undefined) {
+  describe("a Postgres server", () => {
+    it.skip("left out: TEST_POSTGRES_URL is not set");
+  });
+} else {
+  onServer(POSTGRES_URL);
+}
+
+function onServer(server: string): void {
+  describe("the schema on a Postgres server", () => {
+    it("is made once by instances that start at the same time", async () => {
+      const database = await TestDatabase.create(server);
+      const stores = await Promise.all(Array.from({ length: 5 }, () => open(database.url)));
+      expect(await database.ask("select name from kysely_migration order by name")).toContainEqual({
+        name: "0001-identities",
+      });
+      const claims = stores.map(({ identities }, index) =>
+        identities.claim({ issuer: "https://i.example.com", subject: "sam" }, `idn_${index}`, 1),
+      );
+      expect(new Set((await Promise.all(claims)).map(({ id }) => id)).size).toBe(1);
+      await Promise.all(stores.map((store) => store.close()));
+      await database.drop();
+    });
+
+    it("compares every text byte by byte, whatever the database's locale", async () => {
+      const database = await TestDatabase.create(server);
+      await (await open(database.url)).close();
+      const columns = await database.ask(
+        "select table_name, column_name, collation_name from information_schema.columns where table_schema = 'public' and data_type in ('text', 'character varying') and table_name not like 'kysely%' and collation_name is distinct from 'C'",
+      );
+      expect(columns).toEqual([]);
+      await database.drop();
+    });
+
+    it("that cannot be made is refused in one line", async () => {
+      const database = await TestDatabase.create(server);
+      await database.ask("create table identities (id text)");
+      expect(await refusal(database.url)).toMatch(
+        /^The schema of the database gateway_test_\w+ at \S+ cannot be brought up to date \(relation "identities" already exists\): /,
+      );
+      await database.drop();
+    });
+
+    it("is refused on a database that does not exist, by its name", async () => {
+      const url = new URL(server);
+      url.pathname = "there_is_none";
+      url.password = PASSWORD;
+      expect(await refusal(url.href)).toContain('database "there_is_none" does not exist');
+    });
+  });
+
+  describe("a Postgres server in trouble", () => {
+    let database: TestDatabase;
+    let proxy: TcpProxy;
+    let store: Store;
+
+    beforeAll(async () => {
+      database = await TestDatabase.create(server);
+      proxy = await TcpProxy.start(new URL(database.url));
+      store = await open(database.via(proxy.port));
+    });
+    afterAll(async () => {
+      await store.close();
+      await proxy.close();
+      await database.drop();
+    });
+
+    const read = () => store.identities.findByIds(["idn_any"]);
+    /** As many calls at once as there are connections, so that each is in use. */
+    const readOnAll = () => Promise.all(Array.from({ length: MAX_CONNECTIONS }, read));
+
+    async function expectUnavailable(call: Promise<unknown>): Promise<void> {
+      const started = performance.now();
+      const error: unknown = await call.catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(GatewayError);
+      expect(error).toMatchObject({ code: "STORE_UNAVAILABLE", retryAfterSeconds: 5 });
+      expect(performance.now() - started).toBeLessThan(LONGEST_CALL_MS);
+    }
+
+    it("heals by itself when the server ended every connection", async () => {
+      await readOnAll();
+      expect(await database.terminateConnections()).toBeGreaterThan(0);
+      await setTimeout(50);
+      expect(await readOnAll()).toEqual(Array(MAX_CONNECTIONS).fill([]));
+    });
+
+    it("answers STORE_UNAVAILABLE to what is under way when the server ends its connection", async () => {
+      const lock = await holdTable(database);
+      const waiting = expectUnavailable(read());
+      await lock.untilSomebodyWaits();
+      await database.terminateConnections();
+      await waiting;
+      expect(await read()).toEqual([]);
+    });
+
+    it("answers STORE_UNAVAILABLE while it cannot be reached, and the next call after that works", async () => {
+      await readOnAll();
+      proxy.cut();
+      await expectUnavailable(read());
+      await expectUnavailable(store.check());
+      await Promise.all(Array.from({ length: 50 }, () => expectUnavailable(read())));
+      proxy.mend();
+      expect(await read()).toEqual([]);
+      await store.check();
+    });
+
+    it("answers STORE_UNAVAILABLE in seconds when the network goes silent, and then works on new connections only", async () => {
+      await readOnAll();
+      proxy.silence();
+      await Promise.all([expectUnavailable(read()), expectUnavailable(read())]);
+      proxy.mend();
+      // One connection was idle all the time and is silent without anybody having noticed.
+      expect(await readOnAll()).toEqual(Array(MAX_CONNECTIONS).fill([]));
+    });
+
+    it("answers STORE_UNAVAILABLE in seconds when all connections are busy", async () => {
+      const lock = await holdTable(database);
+      await Promise.all(Array.from({ length: MAX_CONNECTIONS * 4 }, () => expectUnavailable(read())));
+      await lock.release();
+      expect(await read()).toEqual([]);
+    });
+
+    it("answers STORE_UNAVAILABLE for writes while it is read-only, as a stand-by is", async () => {
+      await database.ask(`alter database ${database.name} set default_transaction_read_only = on`);
+      await database.terminateConnections();
+      await setTimeout(50);
+      const who = { issuer: "https://i.example.com", subject: "sam" };
+      await expectUnavailable(store.identities.claim(who, "idn_read_only", 1));
+      expect(await read()).toEqual([]);
+      await database.ask(
+        `begin; set transaction read write; alter database ${database.name} reset default_transaction_read_only; commit`,
+      );
+      await database.terminateConnections();
+      await setTimeout(50);
+      expect(await store.identities.claim(who, "idn_read_only", 1)).toMatchObject({ id: "idn_read_only" });
+    });
+
+    it("stays a mistake of ours when a statement is wrong", async () => {
+      await database.ask("alter table identities rename to elsewhere");
+      const error: unknown = await read().catch((thrown: unknown) => thrown);
+      await database.ask("alter table elsewhere rename to identities");
+      expect(error).not.toBeInstanceOf(GatewayError);
+      expect(error).toMatchObject({ code: "42P01" });
+      expect(await read()).toEqual([]);
+    });
+  });
+}
+
+/** Locks the identities against everybody else, as a schema change does, until released or ended. */
+async function holdTable(database: TestDatabase) {
+  const session = await database.session();
+  await session.ask("begin; lock table identities in access exclusive mode");
+  return {
+    untilSomebodyWaits: async () => {
+      for (let tries = 0; tries < 200; tries++) {
+        const waiting = await database.ask("select from pg_locks where not granted");
+        if (waiting.length > 0) return;
+        await setTimeout(10);
+      }
+      throw new Error("nobody waits for the table");
+    },
+    release: async () => await session.close(),
+  };
+}

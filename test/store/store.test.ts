@@ -1,0 +1,59 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PGlite } from "@electric-sql/pglite";
+import { PGliteDialect } from "kysely";
+import { describe, it } from "vitest";
+import { Secret } from "../../src/config/secret.js";
+import { openStore, openStoreOn } from "../../src/store/store.js";
+import { identityStoreConformance, type OpenedStore } from "../conformance/identity-store.js";
+import { serviceWorkConformance } from "../conformance/service-work.js";
+import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
+
+async function openOnDisk(): Promise<OpenedStore> {
+  const folder = mkdtempSync(join(tmpdir(), "gateway-store-"));
+  const store = await openStore({ kind: "sqlite", file: join(folder, "nested", "gateway.db") });
+  return {
+    store,
+    close: async () => {
+      await store.close();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+async function openInProcess(): Promise<OpenedStore> {
+  const store = await openStoreOn(new PGliteDialect({ pglite: new PGlite() }), "in memory");
+  return { store, close: () => store.close() };
+}
+
+const IN_PROCESS = "Postgres in process (PGlite)";
+identityStoreConformance("SQLite", openOnDisk);
+serviceWorkConformance("SQLite", openOnDisk);
+identityStoreConformance(IN_PROCESS, openInProcess);
+serviceWorkConformance(IN_PROCESS, openInProcess);
+
+const server = POSTGRES_URL;
+if (server === undefined) {
+  describe("store on a Postgres server", () => {
+    it.skip("left out: TEST_POSTGRES_URL is not set");
+  });
+} else {
+  identityStoreConformance("a Postgres server", () => openOnServer(server));
+  serviceWorkConformance("a Postgres server", () => openOnServer(server));
+}
+
+async function openOnServer(server: string): Promise<OpenedStore> {
+  const database = await TestDatabase.create(server);
+  const config = { kind: "postgres", url: new Secret(database.url), maxConnections: 5 } as const;
+  const [store, other] = [await openStore(config), await openStore(config)];
+  return {
+    store,
+    other,
+    close: async () => {
+      await store.close();
+      await other.close();
+      await database.drop();
+    },
+  };
+}
