@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type Server } from "node:http";
+import { Server as NetServer } from "node:net";
 import { StartError } from "../errors.js";
 import { type Answer, json, send } from "./answer.js";
 
@@ -25,6 +26,8 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** How long a connection that is kept alive may take to bring its last request, whose answer closes it. */
+const IDLE_GRACE_MS = 500;
 /** Leaves time, of the 10 s in which everything has to be closed, for what closes after. */
 const GRACE_MS = 8000;
 
@@ -51,12 +54,14 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     close: () =>
       new Promise((resolve) => {
         closing = true;
+        const part = setTimeout(() => server.closeIdleConnections(), IDLE_GRACE_MS);
         const cut = setTimeout(() => server.closeAllConnections(), GRACE_MS);
-        server.close(() => {
+        // The HTTP server's own close would cut idle connections at once, and with them a request just on its way.
+        NetServer.prototype.close.call(server, () => {
+          clearTimeout(part);
           clearTimeout(cut);
           resolve();
         });
-        server.closeIdleConnections();
       }),
   };
 }

@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { Agent, createServer, get, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -117,6 +117,31 @@ describe("serve", () => {
       data: { issueAccessToken: { accessToken: { token: expect.any(String) } } },
     });
     expect(await gateway.ended()).toBe(0);
+  });
+
+  it("on SIGTERM ends though clients keep their connections busy, without cutting a request", async () => {
+    const gateway = start(["serve"]);
+    const [, url] = await gateway.printed(/"url":"([^"]+)"/);
+    const agent = new Agent({ keepAlive: true, maxSockets: 4 });
+    const statuses: (number | string)[] = [];
+    const ask = () =>
+      new Promise<number | string>((resolve) => {
+        get(`${url}/health/live`, { agent }, (response) => {
+          response.resume();
+          response.on("end", () => resolve(response.statusCode ?? 0));
+        }).on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "error"));
+      });
+    const keepAsking = async () => {
+      do statuses.push(await ask());
+      while (statuses.at(-1) === 200);
+    };
+    const clients = Promise.all([1, 2, 3, 4].map(keepAsking));
+    await expect.poll(() => statuses.length).toBeGreaterThan(20);
+    gateway.kill("SIGTERM");
+    expect(await gateway.ended()).toBe(0);
+    await clients;
+    agent.destroy();
+    expect(new Set(statuses)).toEqual(new Set([200, "ECONNREFUSED"]));
   });
 
   it("ends at once on a second signal", async () => {

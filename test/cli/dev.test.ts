@@ -1,6 +1,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { request } from "node:http";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -16,6 +17,7 @@ interface Issued {
   };
 }
 
+const taken = createServer();
 let folder: string;
 let dev: Cli;
 
@@ -42,12 +44,15 @@ async function paste(): Promise<Issued> {
 }
 
 beforeAll(async () => {
+  // The port that the issuer would take first may be wanted by another `dev` on this machine while this one is restarted.
+  await new Promise<void>((resolve) => taken.once("error", () => resolve()).listen(4001, "127.0.0.1", resolve));
   folder = mkdtempSync(join(tmpdir(), "gateway-dev-"));
   dev = await startDev();
 });
 afterAll(async () => {
   dev.kill("SIGTERM");
   await dev.ended();
+  taken.close();
   rmSync(folder, { recursive: true });
 });
 
