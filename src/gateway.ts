@@ -5,10 +5,10 @@
 import { connectAzureService } from "./acs/service-azure.js";
 import { Verifier } from "./auth/verifier.js";
 import type { Config } from "./config/config.js";
-import { createSchema } from "./graphql/schema.js";
+import { createSchema, type Services } from "./graphql/schema.js";
 import { createGraphqlServer } from "./graphql/server.js";
 import { GraphqlEndpoint } from "./http/graphql-endpoint.js";
-import { Readiness } from "./http/readiness.js";
+import { type Dependency, Readiness } from "./http/readiness.js";
 import { type Handler, type Listener, listen, type Routes } from "./http/server.js";
 import type { ApplicationUser } from "./identities/identity.js";
 import { IdentityLifecycle } from "./identities/lifecycle.js";
@@ -53,108 +53,21 @@ export interface GatewayOptions {
 /** How much longer than a call to the service a lease on it lasts. */
 const LEASE_MARGIN_MS = 5000;
 
+/** In the order of their opening; closed in the opposite one. */
+type Closers = (() => Promise<void>)[];
+
 /** Resolves when the gateway listens. Throws a `StartError` when it cannot start. */
 export async function startGateway(config: Config, options: GatewayOptions): Promise<Gateway> {
-  const { logger, now = Date.now, random = Math.random } = options;
-  const metrics = new Metrics();
-  const events = new Events(logger, metrics);
-  const store = await openStore(config.store);
-  const closers: (() => Promise<void>)[] = [() => store.close()];
+  const closers: Closers = [];
   const close = async () => {
     for (const closer of closers.splice(0).reverse()) await closer();
   };
   try {
-    const { identities, attempts, work } = store;
-    const leaseMs = config.acs.timeoutSeconds * 1000 + LEASE_MARGIN_MS;
-    const keys = openKeys(config);
-    const hashUser = (user: ApplicationUser) => keyedUserHash(user, keys.auditKey);
-    const redis = await openRedis(config, events);
-    if (redis) closers.push(() => redis.close());
-    const cache = new TokenCache({
-      bytes: redis ? redisByteCache(redis, "tokens") : memoryByteCache({ maxEntries: config.tokens.cacheSize, now }),
-      seal: redis ? createSeal(keys.cacheKeys) : noSeal,
-      now,
-      observe: (outcome, error) => events.tokenCacheAsked(outcome, error),
-    });
-    const service = await connectAzureService({
-      access: config.acs,
-      timeoutMs: config.acs.timeoutSeconds * 1000,
-      observe: (...call) => events.serviceCalled(...call),
-    });
-    const verifier = new Verifier(config.issuers, now);
-    const limits = new Limits(config.limits);
-    const worker = new ServiceWorker({ work, service, events, now, random, leaseMs, hashUser });
-    worker.start();
-    closers.push(() => worker.stop());
-    metrics.observe("gateway_provisioning_attempts_in_doubt", "Attempts whose outcome nobody knows.", () =>
-      attempts.countInDoubt(now()),
-    );
-    metrics.observe(
-      "gateway_service_work_pending",
-      "Revocations and deletions that the service has yet to carry out.",
-      () => work.count(),
-    );
-    const provisioning = new Provisioning({ identities, attempts, service, events, now, leaseMs });
-    const revocation = new Revocation({ identities, worker, events, now });
-    const schema = await createSchema({
-      issuance: new TokenIssuance({
-        identities,
-        work,
-        service,
-        provisioning,
-        cache,
-        limits,
-        events,
-        now,
-        random,
-        onLostIdentity: config.acs.onLostIdentity,
-      }),
-      teams: new TeamsExchange({ identities, service, limits, now, random }),
-      revocation,
-      operations: new Operations({ attempts, work, now }),
-      lifecycle: new IdentityLifecycle({
-        identities,
-        provisioning,
-        worker,
-        events,
-        now,
-        hashUser,
-        issuers: config.issuers.map(({ issuer }) => issuer),
-      }),
-    });
-    const server = await createGraphqlServer({ schema, settings: config.graphql, events });
-    closers.push(() => server.stop());
-    const endpoint = new GraphqlEndpoint({
-      server,
-      verifier,
-      rules: config.policy.rules,
-      limits,
-      identities,
-      events,
-      requestTimeoutMs: config.server.requestTimeoutSeconds * 1000,
-    });
-    const readiness = new Readiness(
-      [
-        { name: "store", check: () => store.check() },
-        { name: "communication-services", check: (deadline) => service.check(deadline) },
-        ...(redis ? [{ name: "redis", optional: true, check: () => redis.check() }] : []),
-        ...verifier.checks().map(({ issuer, check }) => ({ name: `issuer ${issuer}`, check })),
-      ],
-      now,
-    );
-    const health: [string, Handler][] = [
-      ["/health/live", live],
-      ["/health/ready", () => readiness.answer()],
-    ];
-    const listeners = await listenOnBoth(config, events, {
-      public: new Map([
-        ["/graphql", (request, id) => endpoint.handle(request, id)],
-        ...health,
-        ...(options.routes ?? []),
-      ]),
-      admin: new Map<string, Handler>([["/metrics", () => renderMetrics(metrics)], ...health]),
-    });
-    const [publicListener, adminListener] = listeners;
+    const base = await openBase(config, options, closers);
+    const verifier = new Verifier(config.issuers, base.now);
+    const endpoint = await createEndpoint(base, verifier, closers);
+    const readiness = createReadiness(base, verifier);
+    const [publicListener, adminListener] = await listenOnBoth(base, endpoint, readiness, options.routes);
     // Health stays reachable, and says that the gateway is draining, until the last request is answered.
     closers.push(
       () => adminListener.close(),
@@ -174,6 +87,119 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   }
 }
 
+/** What the rest is made of: clocks, watchers, and all that is outside this process. */
+type Base = Awaited<ReturnType<typeof openBase>>;
+
+async function openBase(config: Config, options: GatewayOptions, closers: Closers) {
+  const { logger, now = Date.now, random = Math.random } = options;
+  const metrics = new Metrics();
+  const events = new Events(logger, metrics);
+  const store = await openStore(config.store);
+  closers.push(() => store.close());
+  const { attempts, work } = store;
+  metrics.observe("gateway_provisioning_attempts_in_doubt", "Attempts whose outcome nobody knows.", () =>
+    attempts.countInDoubt(now()),
+  );
+  metrics.observe("gateway_service_work_pending", "Revocations and deletions yet to be carried out.", () =>
+    work.count(),
+  );
+  const keys = openKeys(config);
+  const redis = await openRedis(config, events);
+  if (redis) closers.push(() => redis.close());
+  const timeoutMs = config.acs.timeoutSeconds * 1000;
+  const service = await connectAzureService({
+    access: config.acs,
+    timeoutMs,
+    observe: (...call) => events.serviceCalled(...call),
+  });
+  const leaseMs = timeoutMs + LEASE_MARGIN_MS;
+  const limits = new Limits(config.limits);
+  return { config, now, random, metrics, events, store, keys, redis, service, leaseMs, limits };
+}
+
+async function createEndpoint(base: Base, verifier: Verifier, closers: Closers): Promise<GraphqlEndpoint> {
+  const { config, events, store, limits } = base;
+  const schema = await createSchema(createServices(base, closers));
+  const server = await createGraphqlServer({ schema, settings: config.graphql, events });
+  closers.push(() => server.stop());
+  return new GraphqlEndpoint({
+    server,
+    verifier,
+    rules: config.policy.rules,
+    limits,
+    identities: store.identities,
+    events,
+    requestTimeoutMs: config.server.requestTimeoutSeconds * 1000,
+  });
+}
+
+function createServices(base: Base, closers: Closers): Services {
+  const { config, now, random, events, store, keys, service, leaseMs, limits } = base;
+  const { identities, attempts, work } = store;
+  const { onLostIdentity } = config.acs;
+  const hashUser = (user: ApplicationUser) => keyedUserHash(user, keys.auditKey);
+  const worker = new ServiceWorker({ work, service, events, now, random, leaseMs, hashUser });
+  worker.start();
+  closers.push(() => worker.stop());
+  const provisioning = new Provisioning({ identities, attempts, service, events, now, leaseMs });
+  const cache = createTokenCache(base);
+  const issuing = { identities, work, service, provisioning, cache, limits, events, now, random, onLostIdentity };
+  const issuers = config.issuers.map(({ issuer }) => issuer);
+  return {
+    issuance: new TokenIssuance(issuing),
+    teams: new TeamsExchange({ identities, service, limits, now, random }),
+    revocation: new Revocation({ identities, worker, events, now }),
+    operations: new Operations({ attempts, work, now }),
+    lifecycle: new IdentityLifecycle({ identities, provisioning, worker, events, now, hashUser, issuers }),
+  };
+}
+
+/** In memory it is this process's own; what goes to Redis is sealed. */
+function createTokenCache({ config, now, events, keys, redis }: Base): TokenCache {
+  const { cacheSize: maxEntries } = config.tokens;
+  return new TokenCache({
+    bytes: redis ? redisByteCache(redis, "tokens") : memoryByteCache({ maxEntries, now }),
+    seal: redis ? createSeal(keys.cacheKeys) : noSeal,
+    now,
+    observe: (outcome, error) => events.tokenCacheAsked(outcome, error),
+  });
+}
+
+function createReadiness({ now, store, service, redis }: Base, verifier: Verifier): Readiness {
+  const dependencies: Dependency[] = [
+    { name: "store", check: () => store.check() },
+    { name: "communication-services", check: (deadline) => service.check(deadline) },
+    ...verifier.checks().map(({ issuer, check }) => ({ name: `issuer ${issuer}`, check })),
+  ];
+  if (redis) dependencies.push({ name: "redis", optional: true, check: () => redis.check() });
+  return new Readiness(dependencies, now);
+}
+
+async function listenOnBoth(
+  { config, events, metrics }: Base,
+  endpoint: GraphqlEndpoint,
+  readiness: Readiness,
+  moreRoutes: Routes = new Map(),
+): Promise<[Listener, Listener]> {
+  const health: [string, Handler][] = [
+    ["/health/live", live],
+    ["/health/ready", () => readiness.answer()],
+  ];
+  const graphql: [string, Handler] = ["/graphql", (request, requestId) => endpoint.handle(request, requestId)];
+  const onFailure = (requestId: string, error: unknown) => events.requestFailed(requestId, error);
+  const publicRoutes = new Map([graphql, ...health, ...moreRoutes]);
+  const adminRoutes = new Map([["/metrics", () => renderMetrics(metrics)], ...health]);
+  const { server } = config;
+  const publicListener = await listen({ ...server, portVariable: "PORT", routes: publicRoutes, onFailure });
+  try {
+    const adminListener = await listen({ ...server.admin, portVariable: "ADMIN_PORT", routes: adminRoutes, onFailure });
+    return [publicListener, adminListener];
+  } catch (error) {
+    await publicListener.close();
+    throw error;
+  }
+}
+
 /** Loads the client only when there is a Redis. */
 async function openRedis({ redis: { url } }: Config, events: Events): Promise<RedisConnection | undefined> {
   if (url === null) return undefined;
@@ -189,21 +215,4 @@ const live: Handler = async () => ({
 
 async function renderMetrics(metrics: Metrics) {
   return { status: 200, headers: { "content-type": metrics.contentType }, body: await metrics.render() };
-}
-
-async function listenOnBoth(
-  { server }: Config,
-  events: Events,
-  routes: { readonly public: Routes; readonly admin: Routes },
-): Promise<[Listener, Listener]> {
-  const onFailure = (requestId: string, error: unknown) => events.requestFailed(requestId, error);
-  const { admin } = server;
-  const publicListener = await listen({ ...server, portVariable: "PORT", routes: routes.public, onFailure });
-  try {
-    const adminListener = await listen({ ...admin, portVariable: "ADMIN_PORT", routes: routes.admin, onFailure });
-    return [publicListener, adminListener];
-  } catch (error) {
-    await publicListener.close();
-    throw error;
-  }
 }
