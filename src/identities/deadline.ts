@@ -14,10 +14,11 @@ export async function waitFor<Result>(work: Promise<Result>, deadline: AbortSign
   }
 }
 
-/** Resolves when the work ends, or after so many milliseconds; the work itself goes on. It must not reject. */
-export async function waitBriefly(work: Promise<void>, milliseconds: number): Promise<void> {
+/** Resolves when the work ends, after so many milliseconds or at the deadline; the work goes on. It must not reject. */
+export async function waitBriefly(work: Promise<void>, milliseconds: number, deadline: AbortSignal): Promise<void> {
   const waited = new AbortController();
-  const nap = setTimeout(milliseconds, undefined, { signal: waited.signal }).catch(() => {});
+  const signal = AbortSignal.any([waited.signal, deadline]);
+  const nap = setTimeout(milliseconds, undefined, { signal }).catch(() => {});
   await Promise.race([work, nap]);
   waited.abort();
 }

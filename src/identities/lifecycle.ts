@@ -51,7 +51,7 @@ export class IdentityLifecycle {
     const suspended = await identities.revoke(target.id, ["PROVISIONING", "ACTIVE"], now(), "SUSPENDED");
     if (suspended === undefined) throw goneRefusal(target);
     events.identitySuspended(suspended, input.reason);
-    await worker.settle(suspended.communicationUserId);
+    await worker.settle(suspended.communicationUserId, call.deadline);
     return (await identities.findByIds([target.id]))[0] ?? suspended;
   }
 
@@ -78,7 +78,7 @@ export class IdentityLifecycle {
     const deleted = await identities.delete(target.id, deletableFrom(call), now(), hashUser);
     if (deleted !== undefined) events.identityDeleted(deleted, input.reason);
     else refuseSuspended((await identities.findByIds([target.id]))[0]);
-    await worker.settle((deleted ?? target).communicationUserId);
+    await worker.settle((deleted ?? target).communicationUserId, call.deadline);
     return target.id;
   }
 

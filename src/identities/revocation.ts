@@ -34,7 +34,7 @@ export class Revocation {
     const revoked = await identities.revoke(target.id, ["PROVISIONING", "ACTIVE", "SUSPENDED"], now());
     if (revoked === undefined) throw deletingRefusal();
     events.tokensRevoked(revoked, input.reason);
-    await worker.settle(revoked.communicationUserId);
+    await worker.settle(revoked.communicationUserId, call.deadline);
     const identity = (await identities.findByIds([target.id]))[0] ?? revoked;
     return { identity, effectiveBy: identity.revocationPending ? null : now() + REVOCATION_SPREAD_MS };
   }

@@ -53,10 +53,10 @@ export class ServiceWorker {
   }
 
   /** Tries at once, and resolves when the work is done or after a short wait; it goes on either way. */
-  async settle(communicationUserId: string | null): Promise<void> {
+  async settle(communicationUserId: string | null, deadline: AbortSignal): Promise<void> {
     if (communicationUserId === null) return;
     const settled = this.#settle(communicationUserId).catch((error: unknown) => this.#parts.events.workerFailed(error));
-    await waitBriefly(settled, BRIEF_MS);
+    await waitBriefly(settled, BRIEF_MS, deadline);
   }
 
   async #settle(communicationUserId: string): Promise<void> {

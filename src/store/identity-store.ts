@@ -41,6 +41,8 @@ const NEW_ROW = {
   user_hash: null,
 } as const;
 
+const CLAIM_TRIES = 3;
+
 const ORDER_COLUMNS = { CREATED_AT: "created_at", LAST_TOKEN_ISSUED_AT: "last_token_issued_at" } as const;
 
 /**
@@ -102,16 +104,23 @@ export class IdentityStore {
   }
 
   /** The user's live row, made as PROVISIONING with this id if there is none. */
-  async claim({ issuer, subject }: ApplicationUser, id: string, at: number): Promise<Identity> {
+  async claim(user: ApplicationUser, id: string, at: number): Promise<Identity> {
+    for (let tries = 0; tries < CLAIM_TRIES; tries++) {
+      const claimed = await this.#insertOrFind(user, id, at);
+      if (claimed !== undefined) return claimed;
+    }
+    throw new Error("a user's row is deleted again and again while it is being claimed");
+  }
+
+  /** Undefined when the row that was in the way is gone by the time it is read: its user has just been erased. */
+  async #insertOrFind({ issuer, subject }: ApplicationUser, id: string, at: number): Promise<Identity | undefined> {
     const row = { id, issuer, subject, communication_user_id: null, status: "PROVISIONING" as const, created_at: at };
     await this.database
       .insertInto("identities")
       .values({ ...row, ...NEW_ROW })
       .onConflict((conflict) => conflict.columns(["issuer", "subject"]).doNothing())
       .execute();
-    const claimed = await this.findByUser({ issuer, subject });
-    if (claimed === undefined) throw new Error("a row just claimed is gone");
-    return claimed;
+    return await this.findByUser({ issuer, subject });
   }
 
   /**
@@ -165,9 +174,12 @@ export class IdentityStore {
     });
   }
 
-  /** The service has carried out every revocation that there was; a row that is being deleted stays as it is. */
-  async confirmRevocation(id: string): Promise<void> {
-    await this.#update(id, ["ACTIVE", "SUSPENDED"]).set({ revocation_pending: 0 }).execute();
+  /** The service has carried out every revocation for this identity of its own; a row that has another by now stays as it is. */
+  async confirmRevocation(id: string, communicationUserId: string): Promise<void> {
+    await this.#update(id, ["ACTIVE", "SUSPENDED"])
+      .set({ revocation_pending: 0 })
+      .where("communication_user_id", "=", communicationUserId)
+      .execute();
   }
 
   /**

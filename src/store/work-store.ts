@@ -89,7 +89,7 @@ export class WorkStore {
       const identities = new IdentityStore(transaction);
       if (done.identityId === null) return true;
       if (done.action === "DELETE") await identities.erase(done.identityId, hashUser);
-      else await identities.confirmRevocation(done.identityId);
+      else await identities.confirmRevocation(done.identityId, done.communicationUserId);
       return true;
     });
   }

@@ -132,6 +132,17 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         expect(await work.find(communicationUserId)).toBeUndefined();
       });
 
+      it("for an identity that was lost says nothing of the one that came after it", async () => {
+        const { id, communicationUserId } = await revoked();
+        const held = lease(1000);
+        const leased = (await work.lease(communicationUserId, held)) ?? expect.fail("nothing to do");
+        await identities.disown(id, communicationUserId);
+        await identities.bind(id, { ...binding(`8:acs:next-${id}`), revocations: 2 }, 1001);
+        await identities.revoke(id, ["ACTIVE"], 1002);
+        expect(await work.complete(leased, held.holder, hashUser)).toBe(true);
+        expect(await statusOf(id)).toMatchObject({ revocationPending: true });
+      });
+
       it("is held by one at a time, until the lease runs out", async () => {
         const { communicationUserId } = await revoked();
         const held = await Promise.all(Array.from({ length: 5 }, () => work.lease(communicationUserId, lease(1000))));
