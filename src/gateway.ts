@@ -60,7 +60,9 @@ type Closers = (() => Promise<void>)[];
 export async function startGateway(config: Config, options: GatewayOptions): Promise<Gateway> {
   const closers: Closers = [];
   const close = async () => {
-    for (const closer of closers.splice(0).reverse()) await closer();
+    const failures: unknown[] = [];
+    for (const closer of closers.splice(0).reverse()) await closer().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
   };
   try {
     const base = await openBase(config, options, closers);
@@ -142,6 +144,7 @@ function createServices(base: Base, closers: Closers): Services {
   worker.start();
   closers.push(() => worker.stop());
   const provisioning = new Provisioning({ identities, attempts, service, events, now, leaseMs });
+  closers.push(() => provisioning.finish());
   const cache = createTokenCache(base);
   const issuing = { identities, work, service, provisioning, cache, limits, events, now, random, onLostIdentity };
   const issuers = config.issuers.map(({ issuer }) => issuer);

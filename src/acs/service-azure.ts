@@ -72,7 +72,9 @@ class AzureService implements CommunicationService {
   }
 
   async createIdentity() {
-    return await this.#call("createIdentity", undefined, (abortSignal) => this.#client.createUser({ abortSignal }));
+    return await this.#call("createIdentity", undefined, async (abortSignal) =>
+      identityOf(await this.#client.createUser({ abortSignal })),
+    );
   }
 
   async createIdentityWithToken(request: TokenRequest) {
@@ -81,7 +83,7 @@ class AzureService implements CommunicationService {
         ...wireLifetime(request),
         abortSignal,
       });
-      return { communicationUserId: made.user.communicationUserId, token: serviceToken(made) };
+      return { ...identityOf(made.user), token: serviceToken(made) };
     });
   }
 
@@ -144,6 +146,12 @@ function wireScopes({ scopes }: TokenRequest): WireScope[] {
 
 function wireLifetime({ lifetimeMinutes }: TokenRequest): { tokenExpiresInMinutes: number } {
   return { tokenExpiresInMinutes: lifetimeMinutes };
+}
+
+/** Throws for an answer that is not what the client's types promise. */
+function identityOf({ communicationUserId }: { communicationUserId?: unknown }): { communicationUserId: string } {
+  if (typeof communicationUserId === "string" && communicationUserId !== "") return { communicationUserId };
+  throw new Error("the service answered without an id");
 }
 
 /** Throws for an answer that is not what the client's types promise. */

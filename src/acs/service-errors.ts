@@ -1,10 +1,10 @@
-import { GatewayError } from "../errors.js";
 import { IdentityNotOwned, ServiceFailure, TeamsTokenRejected } from "./service.js";
 import type { ServiceOperation } from "./service-azure.js";
 
 /** What Microsoft's client throws for an answer that is not a success, as far as it is read here. */
 interface SdkError {
   readonly name: string;
+  readonly message: string;
   readonly code?: string;
   readonly statusCode?: number;
   readonly response?: { readonly headers: { get(name: string): string | undefined } };
@@ -12,20 +12,21 @@ interface SdkError {
 
 /** Each way in which the service says no, or does not say anything, as one of the gateway's own errors. */
 export function translateServiceError(operation: ServiceOperation, error: unknown): Error {
-  if (!(error instanceof Error)) return new GatewayError("INTERNAL_SERVER_ERROR", "The call failed.", { cause: error });
-  const failure: SdkError = error;
+  const failure: SdkError = error instanceof Error ? error : new Error("the client threw what is no error");
+  const cause = forTheLog(failure);
   if (failure.name === "AbortError" || failure.name === "TimeoutError") {
     const message = "Communication Services did not answer in time.";
-    return new ServiceFailure("DEADLINE_EXCEEDED", message, { effect: "unknown", cause: error });
+    return new ServiceFailure("DEADLINE_EXCEEDED", message, { effect: "unknown", cause });
   }
-  if (failure.code === "IdentityNotOwned") return new IdentityNotOwned(error.message, { cause: error });
+  if (failure.code === "IdentityNotOwned")
+    return new IdentityNotOwned("the identity is not of this resource", { cause });
   if (operation === "exchangeTeamsToken" && isTeamsRejection(failure)) {
-    return new TeamsTokenRejected(error.message, { cause: error });
+    return new TeamsTokenRejected("the Teams user's token was rejected", { cause });
   }
   return new ServiceFailure("UPSTREAM_UNAVAILABLE", messageFor(failure), {
     effect: effectOf(failure),
     askedToWaitSeconds: readRetryAfter(failure),
-    cause: error,
+    cause,
   });
 }
 
@@ -34,8 +35,24 @@ const NOT_SENT = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREAC
 
 /** A refusal has no effect; a server's error, or a connection that broke, may have come after it. */
 function effectOf({ statusCode, code }: SdkError): "none" | "unknown" {
-  if (statusCode !== undefined) return statusCode < 500 && statusCode !== 408 ? "none" : "unknown";
+  if (statusCode !== undefined) return isRefusal(statusCode) ? "none" : "unknown";
   return code !== undefined && NOT_SENT.has(code) ? "none" : "unknown";
+}
+
+function isRefusal(statusCode: number): boolean {
+  return statusCode >= 400 && statusCode < 500 && statusCode !== 408;
+}
+
+const MAX_MESSAGE_LENGTH = 300;
+
+/**
+ * What went wrong, for the log. The client's own error is not kept: for an answer that cannot be read, its message holds the
+ * answer, token and all. What the service says of a refusal is worth keeping.
+ */
+function forTheLog({ name, code, statusCode, message }: SdkError): Error {
+  const about = [name, code, statusCode].filter((part) => part !== undefined).join(" ");
+  const mayQuote = statusCode === undefined || statusCode >= 400;
+  return new Error(mayQuote ? `${about}: ${message.slice(0, MAX_MESSAGE_LENGTH)}` : about);
 }
 
 /** A 401 `Denied` is about our own key, any other 400 or 401 about the Teams user's token and ids. */
@@ -46,7 +63,7 @@ function isTeamsRejection({ statusCode, code }: SdkError): boolean {
 function messageFor({ statusCode }: SdkError): string {
   if (statusCode === undefined) return "Communication Services cannot be reached.";
   if (statusCode === 429) return "Communication Services asks for fewer calls.";
-  if (statusCode >= 500) return "Communication Services is out of order.";
+  if (!isRefusal(statusCode)) return "Communication Services is out of order.";
   return "Communication Services refused the call; the operator's log says why.";
 }
 

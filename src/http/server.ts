@@ -34,8 +34,13 @@ const GRACE_MS = 8000;
 /** Throws a `StartError` when the port cannot be had. */
 export async function listen(options: ListenOptions): Promise<Listener> {
   let closing = false;
+  let underWay = 0;
   const server = createServer(async (request, response) => {
     const requestId = readRequestId(request);
+    underWay += 1;
+    response.once("close", () => {
+      underWay -= 1;
+    });
     try {
       const answer = await route(options.routes, request, requestId);
       if (closing) response.setHeader("connection", "close");
@@ -54,11 +59,11 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     close: () =>
       new Promise((resolve) => {
         closing = true;
-        const part = setTimeout(() => server.closeIdleConnections(), IDLE_GRACE_MS);
+        const part = setInterval(() => underWay === 0 && server.closeAllConnections(), IDLE_GRACE_MS);
         const cut = setTimeout(() => server.closeAllConnections(), GRACE_MS);
         // The HTTP server's own close would cut idle connections at once, and with them a request just on its way.
         NetServer.prototype.close.call(server, () => {
-          clearTimeout(part);
+          clearInterval(part);
           clearTimeout(cut);
           resolve();
         });

@@ -5,7 +5,7 @@ import { requirePermission } from "../policy/policy.js";
 import type { IdentityStore } from "../store/identity-store.js";
 import type { ApplicationUser, Identity, IdentityStatus } from "./identity.js";
 import type { Provisioning } from "./provisioning.js";
-import { deletingRefusal } from "./revocation.js";
+import { goneRefusal } from "./revocation.js";
 import type { ServiceWorker } from "./service-worker.js";
 import { findTarget, type TargetPermissions } from "./target.js";
 
@@ -116,9 +116,4 @@ function deletableFrom({ entitlements }: Call): readonly IdentityStatus[] {
 function refuseSuspended(identity: Identity | undefined): void {
   if (identity?.status !== "SUSPENDED") return;
   throw new Refusal("IDENTITY_SUSPENDED", "A suspended identity can be deleted by an administrator only.", ["input"]);
-}
-
-function goneRefusal({ status }: Identity): Refusal {
-  if (status !== "DELETED") return deletingRefusal();
-  return new Refusal("IDENTITY_NOT_FOUND", "The identity has been deleted.", ["input", "identityId"]);
 }

@@ -3,9 +3,10 @@
  * - BOUND: the service made an identity, and the row has it.
  * - RELEASED: the service surely made none.
  * - IN_DOUBT: nobody knows whether the service made one.
+ * - LOST: the service no longer knows as ours an identity that the row had; the row was given another.
  * - SURPLUS: the service made one that came too late for the row; it is being deleted.
  */
-export type AttemptState = "RUNNING" | "BOUND" | "RELEASED" | "IN_DOUBT" | "SURPLUS";
+export type AttemptState = "RUNNING" | "BOUND" | "RELEASED" | "IN_DOUBT" | "LOST" | "SURPLUS";
 
 /** One call that asks the service for an identity, written down before it is made. Times are ms since 1970. */
 export interface ProvisioningAttempt {

@@ -3,14 +3,17 @@ import { type CommunicationService, ServiceFailure, type ServiceToken, type Toke
 import { type ErrorCode, errorKind, GatewayError } from "../errors.js";
 import type { Events } from "../observe/events.js";
 import type { AttemptStore } from "../store/attempt-store.js";
-import type { IdentityStore } from "../store/identity-store.js";
+import type { Binding, IdentityStore } from "../store/identity-store.js";
 import { waitFor } from "./deadline.js";
 import type { ApplicationUser, Identity } from "./identity.js";
 import { newAttemptId, newIdentityId } from "./ids.js";
 import type { ProvisioningAttempt } from "./provisioning-attempt.js";
 
-/** How often those who wait for another process's attempt look whether it has ended. */
-const FOLLOW_MS = 50;
+/** How often those who wait for another process's attempt look whether it has ended: ever more rarely. */
+const FIRST_LOOK_MS = 25;
+const LAST_LOOK_MS = 400;
+/** How often a store that is away is told again what the service has made. */
+const TELL_AGAIN_MS = 200;
 
 interface ProvisioningParts {
   readonly identities: IdentityStore;
@@ -25,8 +28,15 @@ interface ProvisioningParts {
 /** What the call that makes the identity wants along with it. */
 export interface FirstToken {
   readonly request: TokenRequest;
-  /** Asked by that call alone, before anything is written; what it throws ends the attempt. */
+  /** Asked by that call alone, before the service is; what it throws ends the attempt. */
   readonly admit: () => Promise<void>;
+}
+
+interface OwnAttempt {
+  readonly id: string;
+  readonly identityId: string;
+  /** ms since 1970 */
+  readonly leaseUntil: number;
 }
 
 interface Provisioned {
@@ -65,27 +75,44 @@ export class Provisioning {
     return await waitFor(started, deadline);
   }
 
+  /** Resolves when nothing is under way, whether anybody still waits for it or not. */
+  async finish(): Promise<void> {
+    await Promise.allSettled(this.#underWay.values());
+  }
+
   async #provision(user: ApplicationUser, first: FirstToken | undefined): Promise<Provisioned> {
     const { identities, attempts, now, leaseMs } = this.#parts;
-    await first?.admit();
     const claimed = await identities.claim(user, newIdentityId(), now());
     if (claimed.status !== "PROVISIONING") return { identity: claimed };
-    const attempt = { id: newAttemptId(), identityId: claimed.id };
-    const begun = await attempts.begin({ ...attempt, now: now(), leaseUntil: now() + leaseMs });
+    const attempt = { id: newAttemptId(), identityId: claimed.id, leaseUntil: now() + leaseMs };
+    const begun = await attempts.begin({ ...attempt, now: now() });
     if (!begun) return { identity: await this.#follow(claimed) };
     const current = await this.#reread(claimed);
-    if (current.status === "PROVISIONING") return await this.#carryOut(attempt, current, first?.request);
+    if (current.status === "PROVISIONING") {
+      await this.#admit(attempt, first);
+      return await this.#carryOut(attempt, current, first?.request);
+    }
     // Another attempt ended between the two writes.
-    await attempts.fail(attempt.id, "RELEASED", { errorCode: "UPSTREAM_UNAVAILABLE", retryAfterSeconds: null }, now());
+    await this.#release(attempt);
     return { identity: current };
   }
 
-  async #carryOut(
-    attempt: { readonly id: string; readonly identityId: string },
-    claimed: Identity,
-    request: TokenRequest | undefined,
-  ): Promise<Provisioned> {
-    const { attempts, events, service, now } = this.#parts;
+  async #admit(attempt: OwnAttempt, first: FirstToken | undefined): Promise<void> {
+    try {
+      await first?.admit();
+    } catch (error) {
+      await this.#release(attempt);
+      throw error;
+    }
+  }
+
+  async #release({ id }: OwnAttempt): Promise<void> {
+    const { attempts, now } = this.#parts;
+    await attempts.fail(id, "RELEASED", { errorCode: "UPSTREAM_UNAVAILABLE", retryAfterSeconds: 1 }, now());
+  }
+
+  async #carryOut(attempt: OwnAttempt, claimed: Identity, request: TokenRequest | undefined): Promise<Provisioned> {
+    const { events, service, now } = this.#parts;
     const made = await this.#create(attempt.id, request);
     const binding = {
       communicationUserId: made.communicationUserId,
@@ -93,10 +120,7 @@ export class Provisioning {
       revocations: claimed.revocations,
       tokenIssuedAt: made.token === undefined ? null : now(),
     };
-    const bound = await attempts.succeed(attempt, binding, now()).catch((error: unknown) => {
-      events.identityNotBound(attempt.id, made.communicationUserId, error);
-      throw error;
-    });
+    const bound = await this.#tellStore(attempt, binding);
     if (bound === undefined) {
       events.surplusIdentity(attempt.identityId);
       return { identity: requireMade(await this.#reread(claimed)) };
@@ -104,6 +128,23 @@ export class Provisioning {
     events.identityProvisioned(bound);
     const usable = bound.status === "ACTIVE" && bound.revocations === claimed.revocations;
     return { identity: bound, token: usable ? made.token : undefined };
+  }
+
+  /** What the service has made is known here alone, so a store that is away is told again while the lease lasts. */
+  async #tellStore(attempt: OwnAttempt, binding: Binding): Promise<Identity | undefined> {
+    const { attempts, events, now } = this.#parts;
+    for (;;) {
+      try {
+        return await attempts.succeed(attempt, binding, now());
+      } catch (error) {
+        const isAway = error instanceof GatewayError && error.code === "STORE_UNAVAILABLE";
+        if (!isAway || now() + TELL_AGAIN_MS >= attempt.leaseUntil) {
+          events.identityNotBound(attempt.id, binding.communicationUserId, error);
+          throw error;
+        }
+        await setTimeout(TELL_AGAIN_MS);
+      }
+    }
   }
 
   async #create(
@@ -130,8 +171,8 @@ export class Provisioning {
   async #follow(claimed: Identity): Promise<Identity> {
     const { attempts, now } = this.#parts;
     let attempt = await attempts.findRunning(claimed.id, now());
-    while (attempt?.state === "RUNNING" && attempt.leaseUntil > now()) {
-      await setTimeout(FOLLOW_MS);
+    for (let pause = FIRST_LOOK_MS; attempt?.state === "RUNNING" && attempt.leaseUntil > now(); pause *= 2) {
+      await setTimeout(Math.min(pause, LAST_LOOK_MS));
       attempt = await attempts.find(attempt.id);
     }
     const current = await this.#reread(claimed);

@@ -32,7 +32,7 @@ export class Revocation {
     const { identities, worker, events, now } = this.#parts;
     const target = await findTarget(identities, call, input.identityId, { own: "TOKEN_ISSUE", any: "IDENTITY_MANAGE" });
     const revoked = await identities.revoke(target.id, ["PROVISIONING", "ACTIVE", "SUSPENDED"], now());
-    if (revoked === undefined) throw deletingRefusal();
+    if (revoked === undefined) throw goneRefusal(target);
     events.tokensRevoked(revoked, input.reason);
     await worker.settle(revoked.communicationUserId, call.deadline);
     const identity = (await identities.findByIds([target.id]))[0] ?? revoked;
@@ -42,6 +42,12 @@ export class Revocation {
 
 /** Deleting takes the service a moment; what it could not do is tried again soon. */
 const DELETING_SECONDS = 5;
+
+/** Why an identity cannot be changed that is deleted or being deleted. */
+export function goneRefusal({ status }: Identity): Refusal {
+  if (status !== "DELETED") return deletingRefusal();
+  return new Refusal("IDENTITY_NOT_FOUND", "The identity has been deleted.", ["input", "identityId"]);
+}
 
 export function deletingRefusal(): Refusal {
   return new Refusal("IDENTITY_DELETING", "The identity is being deleted.", ["input"], DELETING_SECONDS);

@@ -7,6 +7,8 @@ export interface ServiceWork {
   readonly action: ServiceAction;
   /** Null for an identity that no row of ours points to. */
   readonly identityId: string | null;
+  /** The host of the resource that owns it; null where that was not written down. */
+  readonly resource: string | null;
   readonly generation: number;
   readonly createdAt: number;
   readonly nextTryAt: number;

@@ -9,7 +9,7 @@ import type { ServiceWork } from "./service-work.js";
 
 /** How often the worker looks for work that is due. */
 const LOOK_MS = 500;
-/** How many pieces of work one process has under way. */
+/** How many pieces of work one process has under way, besides those that a mutation waits for. */
 const CONCURRENCY = 4;
 /** How long a mutation waits for the service before it answers that the work is pending. */
 const BRIEF_MS = 3000;
@@ -37,6 +37,7 @@ export class ServiceWorker {
   readonly #parts: ServiceWorkerParts;
   readonly #stopped = new AbortController();
   #loops: readonly Promise<void>[] = [];
+  readonly #settling = new Set<Promise<void>>();
 
   constructor(parts: ServiceWorkerParts) {
     this.#parts = parts;
@@ -49,13 +50,15 @@ export class ServiceWorker {
   /** Resolves when what is under way has ended; the rest waits for the next process. */
   async stop(): Promise<void> {
     this.#stopped.abort();
-    await Promise.all(this.#loops);
+    await Promise.all([...this.#loops, ...this.#settling]);
   }
 
   /** Tries at once, and resolves when the work is done or after a short wait; it goes on either way. */
   async settle(communicationUserId: string | null, deadline: AbortSignal): Promise<void> {
     if (communicationUserId === null) return;
     const settled = this.#settle(communicationUserId).catch((error: unknown) => this.#parts.events.workerFailed(error));
+    this.#settling.add(settled);
+    void settled.finally(() => this.#settling.delete(settled));
     await waitBriefly(settled, BRIEF_MS, deadline);
   }
 
@@ -98,19 +101,26 @@ export class ServiceWorker {
       await work.giveBack(communicationUserId, holder, now() + this.#pause(leased, error), messageOf(error));
       return;
     }
-    const done = await work.complete(leased, holder, hashUser);
+    const done = await work.complete(leased, holder, hashUser).catch(async (error: unknown) => {
+      await work.giveBack(communicationUserId, holder, now(), null);
+      throw error;
+    });
     if (done) events.workDone(leased, now());
     else await work.giveBack(communicationUserId, holder, now(), null);
   }
 
-  async #ask({ action, communicationUserId }: ServiceWork): Promise<void> {
+  async #ask({ action, communicationUserId, resource }: ServiceWork): Promise<void> {
     const { service } = this.#parts;
     try {
       if (action === "DELETE") await service.deleteIdentity(communicationUserId);
       else await service.revokeTokens(communicationUserId);
     } catch (error) {
-      // What the service no longer has needs neither.
       if (!(error instanceof IdentityNotOwned)) throw error;
+      // What its own resource no longer has needs neither. Another resource cannot know.
+      if (resource === null || resource === service.resource) return;
+      throw new Error(`the identity is of ${resource}, and this gateway is connected to ${service.resource}`, {
+        cause: error,
+      });
     }
   }
 

@@ -99,8 +99,9 @@ export class Events {
   }
 
   /** The service does not know as ours what a row of ours points to. */
-  identityLost({ id, resource }: Identity, configuredResource: string): void {
-    this.log.warn({ identityId: id, resource, configuredResource }, "identity lost at the service");
+  identityLost({ id, communicationUserId, resource }: Identity, configuredResource: string): void {
+    const about = { identityId: id, communicationUserId, resource, configuredResource };
+    this.log.warn(about, "identity lost at the service");
   }
 
   workDone({ action, identityId, createdAt, tries }: ServiceWork, now: number): void {

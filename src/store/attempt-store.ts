@@ -37,6 +37,8 @@ export class AttemptStore {
         ended_at: 0,
         error_code: null,
         retry_after_seconds: null,
+        communication_user_id: null,
+        resource: null,
       })
       .onConflict((conflict) => conflict.doNothing())
       .executeTakeFirst();
@@ -44,7 +46,7 @@ export class AttemptStore {
   }
 
   /**
-   * The service has made an identity. It is bound to the row, unless the lease was lost or the row has no use for it: then it
+   * The service has made an identity. May be said again when the answer was lost. It is bound to the row, unless the lease was lost or the row has no use for it: then it
    * is surplus, its deletion is asked for, and the answer is undefined.
    */
   async succeed(
@@ -54,12 +56,17 @@ export class AttemptStore {
   ): Promise<Identity | undefined> {
     return await inTransaction(this.database, async (transaction) => {
       const attempts = new AttemptStore(transaction);
+      const identities = new IdentityStore(transaction);
       const held = await attempts.#end(attempt.id, ["RUNNING"], "BOUND", now, null);
-      const bound = held ? await new IdentityStore(transaction).bind(attempt.identityId, binding, now) : undefined;
+      const bound = held ? await identities.bind(attempt.identityId, binding, now) : undefined;
       if (bound !== undefined) return bound;
+      // Said twice: the first time was carried out, and its answer was lost.
+      const row = (await identities.findByIds([attempt.identityId]))[0];
+      if (row?.communicationUserId === binding.communicationUserId) return row;
       await attempts.#end(attempt.id, ["RUNNING", "BOUND", "IN_DOUBT"], "SURPLUS", now, null);
-      const { communicationUserId } = binding;
-      await new WorkStore(transaction).request({ communicationUserId, action: "DELETE", identityId: null }, now);
+      const { communicationUserId, resource } = binding;
+      const work = { communicationUserId, action: "DELETE", identityId: null, resource } as const;
+      await new WorkStore(transaction).request(work, now);
       return undefined;
     });
   }

@@ -1,4 +1,5 @@
 import { type Kysely, type SelectQueryBuilder, sql } from "kysely";
+import { GatewayError } from "../errors.js";
 import type {
   ApplicationUser,
   Identity,
@@ -40,8 +41,6 @@ const NEW_ROW = {
   revocations: 0,
   user_hash: null,
 } as const;
-
-const CLAIM_TRIES = 3;
 
 const ORDER_COLUMNS = { CREATED_AT: "created_at", LAST_TOKEN_ISSUED_AT: "last_token_issued_at" } as const;
 
@@ -104,23 +103,17 @@ export class IdentityStore {
   }
 
   /** The user's live row, made as PROVISIONING with this id if there is none. */
-  async claim(user: ApplicationUser, id: string, at: number): Promise<Identity> {
-    for (let tries = 0; tries < CLAIM_TRIES; tries++) {
-      const claimed = await this.#insertOrFind(user, id, at);
-      if (claimed !== undefined) return claimed;
-    }
-    throw new Error("a user's row is deleted again and again while it is being claimed");
-  }
-
-  /** Undefined when the row that was in the way is gone by the time it is read: its user has just been erased. */
-  async #insertOrFind({ issuer, subject }: ApplicationUser, id: string, at: number): Promise<Identity | undefined> {
+  async claim({ issuer, subject }: ApplicationUser, id: string, at: number): Promise<Identity> {
     const row = { id, issuer, subject, communication_user_id: null, status: "PROVISIONING" as const, created_at: at };
     await this.database
       .insertInto("identities")
       .values({ ...row, ...NEW_ROW })
       .onConflict((conflict) => conflict.columns(["issuer", "subject"]).doNothing())
       .execute();
-    return await this.findByUser({ issuer, subject });
+    const claimed = await this.findByUser({ issuer, subject });
+    if (claimed !== undefined) return claimed;
+    // The row that was in the way, or this one, has been erased in between; that is over now.
+    throw new GatewayError("STORE_UNAVAILABLE", "The identity was being deleted; try again.", { retryAfterSeconds: 1 });
   }
 
   /**
@@ -183,20 +176,41 @@ export class IdentityStore {
   }
 
   /**
-   * The service no longer knows the row's identity as ours: ACTIVE becomes PROVISIONING, with none. Undefined when the row
-   * has another by now.
+   * The service no longer knows the row's identity as ours: ACTIVE becomes PROVISIONING, with none, and what was lost is
+   * written down as an attempt with this id. Undefined when the row has another identity by now.
    */
-  async disown(id: string, communicationUserId: string): Promise<Identity | undefined> {
-    const update = this.#update(id, ["ACTIVE"])
-      .set((row) => ({
-        communication_user_id: null,
-        resource: null,
-        status: "PROVISIONING",
-        revocations: row("revocations", "+", 1),
-        revocation_pending: 0,
-      }))
-      .where("communication_user_id", "=", communicationUserId);
-    return asIdentity(await update.executeTakeFirst());
+  async disown(lost: Identity, attemptId: string, now: number): Promise<Identity | undefined> {
+    return await inTransaction(this.database, async (transaction) => {
+      const update = new IdentityStore(transaction)
+        .#update(lost.id, ["ACTIVE"])
+        .set((row) => ({
+          communication_user_id: null,
+          resource: null,
+          status: "PROVISIONING",
+          revocations: row("revocations", "+", 1),
+          revocation_pending: 0,
+        }))
+        .where("communication_user_id", "=", lost.communicationUserId);
+      const disowned = asIdentity(await update.executeTakeFirst());
+      if (disowned === undefined) return undefined;
+      const { id: identity_id, communicationUserId: communication_user_id, resource } = lost;
+      const times = { started_at: now, lease_until: now, ended_at: now };
+      const failure = { error_code: null, retry_after_seconds: null };
+      await transaction
+        .insertInto("provisioning_attempts")
+        .values({ id: attemptId, identity_id, state: "LOST", ...times, ...failure, communication_user_id, resource })
+        .execute();
+      return disowned;
+    });
+  }
+
+  /** Keeps everybody else from changing the row until the transaction ends. */
+  async touch(id: string): Promise<void> {
+    await this.database
+      .updateTable("identities")
+      .set((row) => ({ revocations: row.ref("revocations") }))
+      .where("id", "=", id)
+      .execute();
   }
 
   /** SUSPENDED becomes ACTIVE, or PROVISIONING if the service never made its identity. */
@@ -252,8 +266,8 @@ export class IdentityStore {
       const changed = await change(new IdentityStore(transaction));
       if (changed?.revocationPending && changed.communicationUserId !== null) {
         const action = changed.status === "DELETING" ? "DELETE" : "REVOKE";
-        const { communicationUserId, id: identityId } = changed;
-        await new WorkStore(transaction).request({ communicationUserId, action, identityId }, now);
+        const { communicationUserId, id: identityId, resource } = changed;
+        await new WorkStore(transaction).request({ communicationUserId, action, identityId, resource }, now);
       }
       return changed;
     });

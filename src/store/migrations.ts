@@ -64,6 +64,8 @@ async function createServiceWork(database: Kysely<unknown>): Promise<void> {
     .addColumn("ended_at", "bigint", (column) => column.notNull())
     .addColumn("error_code", text(database))
     .addColumn("retry_after_seconds", "integer")
+    .addColumn("communication_user_id", text(database))
+    .addColumn("resource", text(database))
     .execute();
   // Only one attempt for a row at a time.
   await database.schema
@@ -83,6 +85,7 @@ async function createServiceWork(database: Kysely<unknown>): Promise<void> {
     .addColumn("communication_user_id", text(database), (column) => column.primaryKey())
     .addColumn("action", text(database), (column) => column.notNull())
     .addColumn("identity_id", text(database))
+    .addColumn("resource", text(database))
     .addColumn("generation", "integer", (column) => column.notNull())
     .addColumn("created_at", "bigint", (column) => column.notNull())
     .addColumn("next_try_at", "bigint", (column) => column.notNull())

@@ -37,6 +37,9 @@ export interface AttemptRow {
   /** What the attempt failed with, for those who waited for it. */
   readonly error_code: string | null;
   readonly retry_after_seconds: number | null;
+  /** Of a LOST one: what was lost, and whose it was. */
+  readonly communication_user_id: string | null;
+  readonly resource: string | null;
 }
 
 /** At most one row for each identity of the service: what has to be done to it there. */
@@ -45,6 +48,7 @@ export interface WorkRow {
   readonly action: ServiceAction;
   /** Null for an identity that no row of ours points to. */
   readonly identity_id: string | null;
+  readonly resource: string | null;
   /** Changes whenever the work is asked for again, so that the end of an earlier try does not count for it. */
   readonly generation: number;
   readonly created_at: number;

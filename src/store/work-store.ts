@@ -9,6 +9,8 @@ interface Request {
   readonly communicationUserId: string;
   readonly action: ServiceAction;
   readonly identityId: string | null;
+  /** The host of the resource that owns it. */
+  readonly resource: string | null;
 }
 
 interface Lease {
@@ -24,14 +26,15 @@ interface Lease {
 export class WorkStore {
   constructor(private readonly database: Kysely<Tables>) {}
 
-  /** Asks for the work, due at once. A deletion is never turned back into a revocation. */
-  async request({ communicationUserId, action, identityId }: Request, now: number): Promise<void> {
+  /** Asks for the work, due at once unless it has failed before. A deletion is never turned back into a revocation. */
+  async request({ communicationUserId, action, identityId, resource }: Request, now: number): Promise<void> {
     await this.database
       .insertInto("service_work")
       .values({
         communication_user_id: communicationUserId,
         action,
         identity_id: identityId,
+        resource,
         generation: 1,
         created_at: now,
         next_try_at: now,
@@ -44,16 +47,18 @@ export class WorkStore {
         conflict.column("communication_user_id").doUpdateSet((row) => ({
           action: sql<ServiceAction>`case when service_work.action = 'DELETE' then 'DELETE' else ${row.ref("excluded.action")} end`,
           generation: row("service_work.generation", "+", 1),
-          next_try_at: now,
+          // What has failed waits its time, unless it has become something else.
+          next_try_at: sql<number>`case when service_work.tries > 0 and service_work.action = ${row.ref("excluded.action")} then service_work.next_try_at else ${now} end`,
         })),
       )
       .execute();
   }
 
-  /** The work for this identity of the service, if there is any and nobody else holds it, due or not. */
+  /** The work for this identity of the service, if it is due and nobody else holds it. */
   async lease(communicationUserId: string, lease: Lease): Promise<ServiceWork | undefined> {
     const row = await this.#leasing(lease)
       .where("communication_user_id", "=", communicationUserId)
+      .where("next_try_at", "<=", lease.now)
       .returningAll()
       .executeTakeFirst();
     return row && toWork(row);
@@ -79,6 +84,9 @@ export class WorkStore {
    */
   async complete(done: ServiceWork, holder: string, hashUser: (user: ApplicationUser) => string): Promise<boolean> {
     return await inTransaction(this.database, async (transaction) => {
+      const identities = new IdentityStore(transaction);
+      // First the identity's row, then the work, as whoever asks for work does: else the two wait for each other.
+      if (done.identityId !== null) await identities.touch(done.identityId);
       const { numDeletedRows } = await transaction
         .deleteFrom("service_work")
         .where("communication_user_id", "=", done.communicationUserId)
@@ -86,7 +94,6 @@ export class WorkStore {
         .where("lease_holder", "=", holder)
         .executeTakeFirst();
       if (numDeletedRows === 0n) return false;
-      const identities = new IdentityStore(transaction);
       if (done.identityId === null) return true;
       if (done.action === "DELETE") await identities.erase(done.identityId, hashUser);
       else await identities.confirmRevocation(done.identityId, done.communicationUserId);
@@ -151,6 +158,7 @@ function toWork(row: WorkRow): ServiceWork {
     communicationUserId: row.communication_user_id,
     action: row.action,
     identityId: row.identity_id,
+    resource: row.resource,
     generation: row.generation,
     createdAt: row.created_at,
     nextTryAt: row.next_try_at,

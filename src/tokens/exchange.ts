@@ -44,6 +44,7 @@ export class TeamsExchange {
     const { limits, now, random } = this.#parts;
     await limits.takeMint(call.caller);
     const token = await this.#askService(request, call.deadline);
+    await this.#refuseSuspended(call);
     if (!hasUsefulLife(token, now()))
       throw rejected("The Teams user's token has less than 15 minutes left; get a new one.");
     return { ...token, refreshAfter: refreshAfter(now(), token.expiresOn, random()) };

@@ -3,14 +3,15 @@
  *
  * authorise → find the identity → from the cache, or: limit → mint → record → keep → answer. A first-time user gets identity
  * and token in one service call, a known one costs one issue call or none. A token counts as issued only once the
- * identity's row has taken note of it; if tokens were revoked while this one was under way, the row refuses and the token
- * is dropped.
+ * identity's row has taken note of it, and the row is looked at once more before the token leaves: if tokens were revoked
+ * while this one was under way, it is dropped.
  */
 import { type CommunicationService, IdentityNotOwned, type ServiceToken, type TokenRequest } from "../acs/service.js";
 import type { TokenScope } from "../config/config.js";
 import { Refusal } from "../errors.js";
 import { waitFor } from "../identities/deadline.js";
 import type { Identity } from "../identities/identity.js";
+import { newAttemptId } from "../identities/ids.js";
 import type { Provisioning } from "../identities/provisioning.js";
 import { deletingRefusal } from "../identities/revocation.js";
 import { findTarget } from "../identities/target.js";
@@ -105,7 +106,8 @@ export class TokenIssuance {
     const { identity, token } = await this.#parts.provisioning.ensure(user, call.deadline, { request, admit });
     if (token !== undefined) {
       requireUsefulLife(token, this.#parts.now());
-      await this.#parts.cache.put(lookupOf(identity, request), identity.revocations, token);
+      // Not waited for: what the row said a moment ago must still be so when the token leaves.
+      void this.#parts.cache.put(lookupOf(identity, request), identity.revocations, token);
       return { identity, token };
     }
     // It was deleted while it was being made; the next call makes another.
@@ -119,20 +121,16 @@ export class TokenIssuance {
     await this.#refusePending(identity);
     const { cache } = this.#parts;
     const lookup = lookupOf(identity, request);
-    let recorded = identity;
-    const mint = async () => {
-      const issued = await this.#mint(identity, request);
-      recorded = issued.identity;
-      return issued.token;
+    const mint = () => this.#mint(identity, request);
+    const mintNew = async () => {
+      const token = await mint();
+      await cache.put(lookup, identity.revocations, token);
+      return token;
     };
     try {
-      if (!forceNew) {
-        const token = await waitFor(cache.getOrMint(lookup, identity.revocations, mint), call.deadline);
-        return { identity: recorded, token };
-      }
-      const token = await waitFor(mint(), call.deadline);
-      await cache.put(lookup, identity.revocations, token);
-      return { identity: recorded, token };
+      const found = forceNew ? mintNew() : cache.getOrMint(lookup, identity.revocations, mint);
+      const token = await waitFor(found, call.deadline);
+      return { identity: await this.#confirmGood(identity), token };
     } catch (error) {
       if (!(error instanceof IdentityNotOwned)) throw error;
       return await this.#tokenFor(order, await this.#replaceLost(identity));
@@ -140,7 +138,7 @@ export class TokenIssuance {
   }
 
   /** One token from the service, noted in the row. Callers may share it, so no caller's deadline ends it. */
-  async #mint(identity: Identity, request: TokenRequest): Promise<Issued> {
+  async #mint(identity: Identity, request: TokenRequest): Promise<ServiceToken> {
     const { identities, limits, service, now } = this.#parts;
     if (identity.communicationUserId === null || identity.user === null) {
       throw new Error(`identity ${identity.id} is ${identity.status} without user or service id`);
@@ -149,9 +147,23 @@ export class TokenIssuance {
     const token = await service.issueToken(identity.communicationUserId, request);
     requireUsefulLife(token, now());
     const recorded = await identities.recordIssue(identity.id, identity.revocations, now());
-    if (recorded !== undefined) return { identity: recorded, token };
-    refuseUnusable((await identities.findByIds([identity.id]))[0] ?? identity);
-    throw pendingRefusal(1);
+    if (recorded === undefined) await this.#confirmGood(identity);
+    return token;
+  }
+
+  /**
+   * The last look before a token leaves: the row as it is now. Refuses when it is not the one that the token was issued or
+   * found for, because tokens were revoked meanwhile, or the identity was suspended, deleted or replaced.
+   */
+  async #confirmGood(identity: Identity): Promise<Identity> {
+    const current = (await this.#parts.identities.findByIds([identity.id]))[0] ?? identity;
+    refuseUnusable(current);
+    const isSame =
+      current.status === "ACTIVE" &&
+      current.revocations === identity.revocations &&
+      current.communicationUserId === identity.communicationUserId;
+    if (!isSame) throw pendingRefusal(1);
+    return current;
   }
 
   /** A revocation that the service has yet to carry out would take a new token with it. */
@@ -164,13 +176,13 @@ export class TokenIssuance {
 
   /** The row without the identity that was lost, ready to be provisioned anew, if that is what the operator wants. */
   async #replaceLost(identity: Identity): Promise<Identity> {
-    const { identities, events, service, onLostIdentity } = this.#parts;
+    const { identities, events, service, now, onLostIdentity } = this.#parts;
     events.identityLost(identity, service.resource);
     if (onLostIdentity === "refuse" || identity.communicationUserId === null) {
       const message = "Communication Services no longer has this identity; delete it here to get a new one.";
       throw new Refusal("IDENTITY_NOT_FOUND", message, ["input"]);
     }
-    await identities.disown(identity.id, identity.communicationUserId);
+    await identities.disown(identity, newAttemptId(), now());
     return (await identities.findByIds([identity.id]))[0] ?? identity;
   }
 }

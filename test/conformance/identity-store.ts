@@ -114,11 +114,13 @@ export function identityStoreConformance(name: string, open: () => Promise<Opene
     });
 
     it("gives up an identity that was lost, once, and only the one that was", async () => {
-      const { id, communicationUserId } = await active();
-      expect(await identities.disown(id, "8:acs:other")).toBeUndefined();
-      const lost = await identities.disown(id, communicationUserId ?? "");
+      const had = await active();
+      expect(await identities.disown({ ...had, communicationUserId: "8:acs:other" }, "att_lost_0", 5)).toBeUndefined();
+      const lost = await identities.disown(had, "att_lost_1", 5);
       expect(lost).toMatchObject({ status: "PROVISIONING", communicationUserId: null, resource: null, revocations: 1 });
-      expect(await identities.disown(id, communicationUserId ?? "")).toBeUndefined();
+      expect(await identities.disown(had, "att_lost_2", 5)).toBeUndefined();
+      expect(await opened.store.attempts.find("att_lost_1")).toMatchObject({ state: "LOST", identityId: had.id });
+      expect(await opened.store.attempts.find("att_lost_2")).toBeUndefined();
     });
 
     it("answers nothing for nothing", async () => {

@@ -60,6 +60,16 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         expect(await begin(id, "att_bind_2")).toBe(true);
       });
 
+      it("may be told twice of their success", async () => {
+        const { id } = await claim();
+        await begin(id, "att_twice");
+        const attempt = { id: "att_twice", identityId: id };
+        const bound = await attempts.succeed(attempt, binding("8:acs:twice"), 1010);
+        expect(await attempts.succeed(attempt, binding("8:acs:twice"), 1011)).toEqual(bound);
+        expect(await work.find("8:acs:twice")).toBeUndefined();
+        expect(await attempts.find("att_twice")).toMatchObject({ state: "BOUND" });
+      });
+
       it("release the row when the service surely made nothing, with what they failed with", async () => {
         const { id } = await claim();
         await begin(id, "att_release");
@@ -136,7 +146,7 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         const { id, communicationUserId } = await revoked();
         const held = lease(1000);
         const leased = (await work.lease(communicationUserId, held)) ?? expect.fail("nothing to do");
-        await identities.disown(id, communicationUserId);
+        await identities.disown((await statusOf(id)) ?? expect.fail("no row"), `att_lost_${id}`, 1001);
         await identities.bind(id, { ...binding(`8:acs:next-${id}`), revocations: 2 }, 1001);
         await identities.revoke(id, ["ACTIVE"], 1002);
         expect(await work.complete(leased, held.holder, hashUser)).toBe(true);
@@ -182,11 +192,23 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         expect(await work.find(communicationUserId)).toMatchObject({ action: "REVOKE" });
       });
 
+      it("that has failed waits its time though it is asked for again, unless it becomes a deletion", async () => {
+        const { id, communicationUserId } = await revoked();
+        const held = lease(1000);
+        expect(await work.lease(communicationUserId, held)).toBeDefined();
+        await work.giveBack(communicationUserId, held.holder, 9000, "the service asked for fewer calls");
+        await identities.revoke(id, ["ACTIVE"], 1100);
+        expect(await work.lease(communicationUserId, lease(1100))).toBeUndefined();
+        expect(await work.find(communicationUserId)).toMatchObject({ nextTryAt: 9000, tries: 1 });
+        await identities.delete(id, ["ACTIVE"], 1200, hashUser);
+        expect(await work.lease(communicationUserId, lease(1200))).toMatchObject({ action: "DELETE" });
+      });
+
       it("becomes a deletion and never a revocation again", async () => {
         const { id, communicationUserId } = await revoked();
         await identities.delete(id, ["PROVISIONING", "ACTIVE"], 1001, hashUser);
         expect(await work.find(communicationUserId)).toMatchObject({ action: "DELETE" });
-        await work.request({ communicationUserId, action: "REVOKE", identityId: id }, 1002);
+        await work.request({ communicationUserId, action: "REVOKE", identityId: id, resource: "r" }, 1002);
         expect(await work.find(communicationUserId)).toMatchObject({ action: "DELETE" });
       });
 
@@ -213,8 +235,14 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
           for (let found = await work.leaseDue(held); found; found = await work.leaseDue(held))
             await work.complete(found, held.holder, hashUser);
         }
-        await work.request({ communicationUserId: "8:acs:second", action: "DELETE", identityId: null }, 6001);
-        await work.request({ communicationUserId: "8:acs:first", action: "DELETE", identityId: null }, 6000);
+        await work.request(
+          { communicationUserId: "8:acs:second", action: "DELETE", identityId: null, resource: "r" },
+          6001,
+        );
+        await work.request(
+          { communicationUserId: "8:acs:first", action: "DELETE", identityId: null, resource: "r" },
+          6000,
+        );
         const held = lease(6002);
         const first = (await work.leaseDue(held)) ?? expect.fail("nothing due");
         expect(first.communicationUserId).toBe("8:acs:first");
