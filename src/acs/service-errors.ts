@@ -60,7 +60,8 @@ function isTeamsRejection({ statusCode, code }: SdkError): boolean {
   return statusCode === 400 || (statusCode === 401 && code !== "Denied");
 }
 
-function messageFor({ statusCode }: SdkError): string {
+function messageFor({ statusCode, code }: SdkError): string {
+  if (statusCode === undefined && code === undefined) return "Communication Services answered what cannot be used.";
   if (statusCode === undefined) return "Communication Services cannot be reached.";
   if (statusCode === 429) return "Communication Services asks for fewer calls.";
   if (!isRefusal(statusCode)) return "Communication Services is out of order.";

@@ -3,6 +3,7 @@ import { type Client, Rig } from "../fixtures/rig.js";
 import {
   DeleteIdentityDocument,
   DeleteMyIdentityDocument,
+  ExchangeTeamsUserTokenDocument,
   IdentityDocument,
   IssueAccessTokenDocument,
   IssueAccessTokenOnBehalfDocument,
@@ -141,6 +142,26 @@ describe("suspendIdentity and reinstateIdentity", () => {
       accessToken: null,
       userErrors: [{ code: "IDENTITY_SUSPENDED" }],
     });
+  });
+
+  it("stop a Teams exchange too, also one that was under way", async () => {
+    const { client, identityId } = await signedIn();
+    const guid = "11111111-2222-3333-4444-555555555555";
+    const claims = { oid: guid, appid: guid, exp: Math.floor(Date.now() / 1000) + 3600 };
+    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const teamsUserAadToken = `${part({ alg: "RS256", typ: "JWT" })}.${part(claims)}.${part({})}`;
+    const exchange = () =>
+      client.ask(ExchangeTeamsUserTokenDocument, { teamsUserAadToken, clientId: guid, userObjectId: guid });
+    await rig.fault({ operation: "exchangeTeamsUserAccessToken", kind: "delay", delayMs: 300 });
+    const underWay = exchange();
+    await rig.untilCalled("exchangeTeamsUserAccessToken");
+    await admin.ask(SuspendIdentityDocument, { identityId });
+    for (const reply of [await underWay, await exchange()]) {
+      expect(reply.exchangeTeamsUserToken).toMatchObject({
+        accessToken: null,
+        userErrors: [{ code: "IDENTITY_SUSPENDED" }],
+      });
+    }
   });
 
   it("hold for a user whose identity is just being made", async () => {

@@ -1,0 +1,77 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Writable } from "node:stream";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type CommunicationService, ServiceFailure } from "../../src/acs/service.js";
+import { connectAzureService } from "../../src/acs/service-azure.js";
+import { Secret } from "../../src/config/secret.js";
+import { createLogger } from "../../src/observe/logger.js";
+
+const CANARY = "eyJ.a-token-that-must-not-be-logged";
+
+let server: Server;
+let service: CommunicationService;
+let reply: { status: number; body: string };
+
+beforeEach(async () => {
+  server = createServer((_, response) => {
+    response.writeHead(reply.status, { "content-type": "application/json" });
+    response.end(reply.body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const access = { kind: "key", endpoint, accessKey: new Secret("AAAA") } as const;
+  service = await connectAzureService({ access, timeoutMs: 2000, observe: () => {} });
+});
+afterEach(async () => {
+  await new Promise((resolve) => server.close(resolve));
+});
+
+async function create(): Promise<unknown> {
+  return await service
+    .createIdentityWithToken({ scopes: ["CHAT"], lifetimeMinutes: 60 })
+    .catch((error: unknown) => error);
+}
+
+describe("an answer that is no good", () => {
+  const identity = { id: "8:acs:x_y" };
+  it.each([
+    ["a success whose body is cut off", 201, `{"identity":{"id":"8:acs:x_y"},"accessToken":{"token":"${CANARY}`],
+    ["a success without a token", 201, JSON.stringify({ identity })],
+    ["a token without an end", 201, JSON.stringify({ identity, accessToken: { token: CANARY } })],
+    [
+      "a success without an id",
+      201,
+      JSON.stringify({ identity: {}, accessToken: { token: CANARY, expiresOn: "2030-01-01T00:00:00Z" } }),
+    ],
+    ["a redirect to nowhere", 304, ""],
+    ["a server's error", 500, "{}"],
+    ["a time-out said by a proxy", 408, "{}"],
+  ])("may have taken effect, and nothing of it is logged: %s", async (_, status, body) => {
+    reply = { status, body };
+    const error = await create();
+    expect(error).toBeInstanceOf(ServiceFailure);
+    expect(error).toMatchObject({ effect: "unknown", code: "UPSTREAM_UNAVAILABLE" });
+    let logged = "";
+    const destination = new Writable({
+      write: (line, __, done) => {
+        logged += String(line);
+        done();
+      },
+    });
+    createLogger("trace", destination).error({ err: error });
+    expect(logged).toMatch(/Communication Services (is out of order|answered what cannot be used)/);
+    expect(logged).not.toContain(CANARY);
+  });
+
+  it.each([400, 401, 403, 404, 409, 429])("has had no effect when it is a refusal: %i", async (status) => {
+    reply = { status, body: '{"error":{"code":"No","message":"because"}}' };
+    expect(await create()).toMatchObject({ effect: "none", code: "UPSTREAM_UNAVAILABLE" });
+  });
+
+  it("has had no effect when nobody listens", async () => {
+    await new Promise((resolve) => server.close(resolve));
+    expect(await create()).toMatchObject({ effect: "none", code: "UPSTREAM_UNAVAILABLE" });
+    server.listen(0);
+  });
+});

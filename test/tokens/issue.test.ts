@@ -1,0 +1,132 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { connectAzureService } from "../../src/acs/service-azure.js";
+import { Secret } from "../../src/config/secret.js";
+import { type Emulator, startEmulator } from "../../src/emulator/emulator.js";
+import { Provisioning } from "../../src/identities/provisioning.js";
+import { Limits } from "../../src/limits/limits.js";
+import { Events } from "../../src/observe/events.js";
+import { createLogger } from "../../src/observe/logger.js";
+import { Metrics } from "../../src/observe/metrics.js";
+import type { Call } from "../../src/policy/call.js";
+import type { ByteCache } from "../../src/shared/byte-cache.js";
+import { memoryByteCache } from "../../src/shared/byte-cache-memory.js";
+import { openStore, type Store } from "../../src/store/store.js";
+import { TokenCache } from "../../src/tokens/cache.js";
+import { TokenIssuance } from "../../src/tokens/issue.js";
+import { noSeal } from "../../src/tokens/seal.js";
+
+const now = () => Date.now();
+const call: Call = {
+  caller: { issuer: "https://i.example.com", subject: "alice", claims: {} },
+  entitlements: { permissions: new Set(["TOKEN_ISSUE"]), scopes: new Set(["CHAT"]), maxLifetimeMinutes: 1440 },
+  deadline: new AbortController().signal,
+};
+const input = { scopes: ["CHAT"] as const, lifetimeMinutes: null, identityId: null, forceNew: false };
+
+/** A cache whose answers can be held back, as Redis over a slow line does. */
+class GatedCache implements ByteCache {
+  readonly #inner = memoryByteCache({ maxEntries: 10, now });
+  #gate = Promise.withResolvers<void>();
+  arrived = Promise.withResolvers<void>();
+  isOpen = true;
+
+  close(): void {
+    this.isOpen = false;
+    this.#gate = Promise.withResolvers();
+    this.arrived = Promise.withResolvers();
+  }
+
+  open(): void {
+    this.isOpen = true;
+    this.#gate.resolve();
+  }
+
+  async get(key: string): Promise<Buffer | undefined> {
+    await this.#pass();
+    return await this.#inner.get(key);
+  }
+
+  async set(key: string, value: Buffer, ttlMs: number): Promise<void> {
+    await this.#pass();
+    await this.#inner.set(key, value, ttlMs);
+  }
+
+  async #pass(): Promise<void> {
+    if (this.isOpen) return;
+    this.arrived.resolve();
+    await this.#gate.promise;
+  }
+}
+
+describe("a revocation that lands while the token cache is slow", () => {
+  let emulator: Emulator;
+  let store: Store;
+  let folder: string;
+  let gated: GatedCache;
+  let issuance: TokenIssuance;
+
+  beforeEach(async () => {
+    emulator = await startEmulator({ host: "127.0.0.1", port: 0, latency: "none", rateLimits: false });
+    folder = mkdtempSync(join(tmpdir(), "gateway-issue-"));
+    store = await openStore({ kind: "sqlite", file: join(folder, "gateway.db") });
+    const accessKey = new Secret(emulator.connectionString.split("accesskey=")[1] ?? "");
+    const access = { kind: "key", endpoint: emulator.endpoint, accessKey } as const;
+    const service = await connectAzureService({ access, timeoutMs: 2000, observe: () => {} });
+    const events = new Events(createLogger("silent"), new Metrics());
+    const { identities, attempts, work } = store;
+    gated = new GatedCache();
+    const limit = 1000;
+    issuance = new TokenIssuance({
+      identities,
+      work,
+      service,
+      events,
+      now,
+      random: () => 0,
+      provisioning: new Provisioning({ identities, attempts, service, events, now, leaseMs: 5000 }),
+      cache: new TokenCache({ bytes: gated, seal: noSeal, now, observe: () => {} }),
+      limits: new Limits({
+        mintsPerSubject: limit,
+        mintsPerIssuer: limit,
+        requestsPerSubject: limit,
+        failedAuthPerAddress: limit,
+      }),
+      onLostIdentity: "provision",
+    });
+  });
+  afterEach(async () => {
+    await store.close();
+    await emulator.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  async function revokeWhileHeldBack(order: typeof input & { forceNew: boolean }): Promise<unknown> {
+    const { identity } = await issuance.issue(call, input);
+    gated.close();
+    const underWay = issuance.issue(call, order).catch((error: unknown) => error);
+    await gated.arrived.promise;
+    await store.identities.revoke(identity.id, ["ACTIVE"], now());
+    gated.open();
+    return await underWay;
+  }
+
+  it("lets no token from the cache out", async () => {
+    expect(await revokeWhileHeldBack(input)).toMatchObject({ name: "Refusal", code: "REVOCATION_PENDING" });
+  });
+
+  it("lets no token out that was minted before it", async () => {
+    expect(await revokeWhileHeldBack({ ...input, forceNew: true })).toMatchObject({
+      name: "Refusal",
+      code: "REVOCATION_PENDING",
+    });
+  });
+
+  it("does not hold up a first token, which waits for no cache", async () => {
+    gated.close();
+    expect(await issuance.issue(call, input)).toMatchObject({ scopes: ["CHAT"] });
+    gated.open();
+  });
+});
