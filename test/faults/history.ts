@@ -45,7 +45,7 @@ export interface Entry {
   readonly stillTaken?: number;
 }
 
-/** When a process was not there, from the kill on. */
+/** When a process was not there: from the kill until it listened again, or frozen. */
 export interface Downtime {
   readonly instance: number;
   readonly from: number;

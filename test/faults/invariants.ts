@@ -44,7 +44,7 @@ export function checkAnswers(history: readonly Entry[], downtimes: readonly Down
     if (outcome === "failed" && !STATED_FAILURES.has(`${code} ${status}`)) return violated("only stated errors");
     if (outcome === "refused" && !STATED_REFUSALS.has(code ?? "")) return violated("only refusals that fit");
     if (outcome === "unanswered") return violated("every request is answered in time");
-    if (outcome === "cut" && !wasDown(entry)) return violated("only a killed process drops a connection");
+    if (outcome === "cut" && !wasDown(entry)) return violated("only a process killed or frozen drops a connection");
     return [];
   });
 }

@@ -51,6 +51,11 @@ const DRAIN_MS = 150_000;
 const SUBJECTS = 24;
 const CALLERS = 10;
 const SCOPES = [["CHAT"], ["VOIP"], ["CHAT", "VOIP"]] as const;
+/** So that the history is not all about a process that is away. */
+const CUT_PAUSE_MS = 100;
+/** How long a process is left in peace at most, alone or one of many: starting one takes a small machine a second. */
+const ONE_LIVES_MS = 4_000;
+const MANY_LIVE_MS = 8_000;
 const REPORT_MS = 5_000;
 
 export async function runRound(options: RoundOptions): Promise<RoundResult> {
@@ -113,8 +118,8 @@ class Round {
 
   async #call(chance: Chance): Promise<void> {
     while (!this.#isOver) {
-      await this.#send(this.#nextOrder(chance));
-      await setTimeout(chance.between(0, 40));
+      const { outcome } = await this.#send(this.#nextOrder(chance));
+      await setTimeout(outcome === "cut" ? CUT_PAUSE_MS : chance.between(0, 40));
     }
   }
 
@@ -150,9 +155,10 @@ class Round {
   /** Kills, sometimes while it starts, and starts again; or freezes. */
   async #disturb(instance: number, chance: Chance): Promise<void> {
     while (!this.#isOver) {
-      await this.#sleep(chance.between(700, 4_000));
+      await this.#sleep(chance.between(1_000, this.cluster.size > 1 ? MANY_LIVE_MS : ONE_LIVES_MS));
       if (this.#isOver) return;
-      if (this.options.freezes && chance.happens(0.15)) await this.#freeze(instance, chance);
+      // One alone has nobody to lose its leases to.
+      if (this.options.freezes && this.cluster.size > 1 && chance.happens(0.15)) await this.#freeze(instance, chance);
       else await this.#crash(instance, chance);
     }
   }
@@ -174,9 +180,13 @@ class Round {
 
   async #freeze(instance: number, chance: Chance): Promise<void> {
     this.#freezes += 1;
+    // Its HTTP server wakes up to find kept connections idle for too long, and ends them unread.
+    const downtime: Downtime = { instance, from: clock(), until: Number.POSITIVE_INFINITY };
+    this.#downtimes.push(downtime);
     this.cluster.signal(instance, "SIGSTOP");
     await setTimeout(chance.between(...FREEZE_MS));
     this.cluster.signal(instance, "SIGCONT");
+    downtime.until = clock();
   }
 
   /** Makes calls of the service go wrong. */
@@ -283,7 +293,7 @@ class Round {
       `${count("failed")} failed`,
       `${count("cut")} cut`,
       `${tokens} tokens`,
-      `${this.#downtimes.length} kills`,
+      `${this.#downtimes.length - this.#freezes} kills`,
       `${this.#freezes} freezes`,
       `${this.#faults} faults`,
     ];
