@@ -30,6 +30,8 @@ const START_LIMIT_MS = 60_000;
 /** The service and the issuer, which survive, and gateway processes on one store, which need not. */
 export class Cluster {
   readonly #running: (Cli | undefined)[] = [];
+  /** Of those that listen. */
+  readonly #listening = new Set<number>();
   readonly #urls: string[] = [];
 
   private constructor(
@@ -68,6 +70,12 @@ export class Cluster {
     return `${this.#urls[instance]}/graphql`;
   }
 
+  /** The instance, or else the next that listens; undefined when none does. One that is frozen still listens. */
+  listening(instance: number): number | undefined {
+    const candidates = Array.from({ length: this.size }, (_, step) => (instance + step) % this.size);
+    return candidates.find((candidate) => this.#listening.has(candidate));
+  }
+
   async startAll(): Promise<void> {
     await Promise.all(Array.from({ length: this.size }, (_, instance) => this.startInstance(instance)));
   }
@@ -85,6 +93,7 @@ export class Cluster {
     });
     const [, url = ""] = await Promise.race([cli.printed(/"url":"([^"]+)"/), late]);
     this.#urls[instance] = url;
+    this.#listening.add(instance);
   }
 
   signal(instance: number, signal: NodeJS.Signals): void {
@@ -95,6 +104,7 @@ export class Cluster {
   async kill(instance: number): Promise<void> {
     const cli = this.#running[instance];
     cli?.kill("SIGKILL");
+    this.#listening.delete(instance);
     await cli?.ended();
     this.#running[instance] = undefined;
   }

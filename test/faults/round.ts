@@ -51,8 +51,7 @@ const DRAIN_MS = 150_000;
 const SUBJECTS = 24;
 const CALLERS = 10;
 const SCOPES = [["CHAT"], ["VOIP"], ["CHAT", "VOIP"]] as const;
-/** So that the history is not all about a process that is away. */
-const CUT_PAUSE_MS = 100;
+const AWAY_PAUSE_MS = 20;
 /** How long a process is left in peace at most, alone or one of many: starting one takes a small machine a second. */
 const ONE_LIVES_MS = 4_000;
 const MANY_LIVE_MS = 8_000;
@@ -118,8 +117,16 @@ class Round {
 
   async #call(chance: Chance): Promise<void> {
     while (!this.#isOver) {
-      const { outcome } = await this.#send(this.#nextOrder(chance));
-      await setTimeout(outcome === "cut" ? CUT_PAUSE_MS : chance.between(0, 40));
+      const order = this.#nextOrder(chance);
+      const pause = chance.between(0, 40);
+      // As a balancer does. A process that is killed under way still cuts what it had.
+      let instance = this.cluster.listening(order.instance);
+      while (instance === undefined && !this.#isOver) {
+        await setTimeout(AWAY_PAUSE_MS);
+        instance = this.cluster.listening(order.instance);
+      }
+      if (instance !== undefined) await this.#send({ ...order, instance });
+      await setTimeout(pause);
     }
   }
 
