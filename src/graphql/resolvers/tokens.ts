@@ -54,7 +54,8 @@ export class TokensResolver {
   }
 
   @Mutation(() => RevokeAccessTokensPayload, {
-    description: "Revokes every token issued so far; new ones can be asked for at once. Can be repeated freely.",
+    description:
+      "Revokes every token issued so far. The gateway hands none of them out from then on; the service is told at once, and again until it has confirmed. Until then new tokens are refused with REVOCATION_PENDING. Can be repeated freely.",
   })
   async revokeAccessTokens(
     @Arg("input", () => RevokeAccessTokensInput, { description: "Whose tokens." }) input: RevokeAccessTokensInput,

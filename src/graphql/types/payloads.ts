@@ -32,7 +32,7 @@ export class RevokeAccessTokensPayload extends Payload {
 
   @Field(() => DateTime, {
     nullable: true,
-    description: "By when the service promises that no revoked token works.",
+    description: "By when the service promises that no revoked token works. Null while it has yet to confirm.",
   })
   readonly effectiveBy!: number | null;
 }
@@ -57,7 +57,10 @@ export class ReinstateIdentityPayload extends Payload {
 
 @ObjectType({ description: "What was deleted, or why it was not." })
 export class DeleteIdentityPayload extends Payload {
-  @Field(() => ID, { nullable: true, description: "The id of the identity that is gone. Null when refused." })
+  @Field(() => ID, {
+    nullable: true,
+    description: "The id of the identity that is deleted, or will be as soon as the service can. Null when refused.",
+  })
   readonly deletedIdentityId!: string | null;
 }
 
