@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, createServer, get, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CommunicationIdentityClient } from "@azure/communication-identity";
@@ -122,6 +122,10 @@ describe("serve", () => {
   it("on SIGTERM ends though clients keep their connections busy, without cutting a request", async () => {
     const gateway = start(["serve"]);
     const [, url] = await gateway.printed(/"url":"([^"]+)"/);
+    const [, adminUrl] = await gateway.printed(/"adminUrl":"([^"]+)"/);
+    // And though somebody has connected and says nothing.
+    const silent = [url, adminUrl].map((address) => connect(Number(new URL(address ?? "").port), "127.0.0.1"));
+    for (const socket of silent) socket.on("error", () => {});
     const agent = new Agent({ keepAlive: true, maxSockets: 4 });
     const statuses: (number | string)[] = [];
     const ask = () =>
@@ -141,6 +145,7 @@ describe("serve", () => {
     expect(await gateway.ended()).toBe(0);
     await clients;
     agent.destroy();
+    for (const socket of silent) socket.destroy();
     expect(new Set(statuses)).toEqual(new Set([200, "ECONNREFUSED"]));
   });
 
