@@ -172,6 +172,27 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         expect(await work.lease(communicationUserId, lease(1060))).toMatchObject({ tries: 0 });
       });
 
+      it("is asked for and completed at the same time without the two waiting for each other", async () => {
+        const { id, communicationUserId } = await revoked();
+        const doer = (opened.other ?? opened.store).work;
+        const carryOut = async (now: number) => {
+          const held = lease(now);
+          const leased = await doer.lease(communicationUserId, held);
+          if (leased && !(await doer.complete(leased, held.holder, hashUser))) {
+            await doer.giveBack(communicationUserId, held.holder, now, null);
+          }
+        };
+        for (let now = 2000; now < 62_000; now += 1000) {
+          await Promise.all([
+            carryOut(now),
+            identities.revoke(id, ["ACTIVE"], now),
+            identities.revoke(id, ["ACTIVE"], now),
+          ]);
+        }
+        await carryOut(70_000);
+        expect(await statusOf(id)).toMatchObject({ revocationPending: false });
+      });
+
       it("is not completed by one who has lost the lease", async () => {
         const { id, communicationUserId } = await revoked();
         const slow = lease(1000);

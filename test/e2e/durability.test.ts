@@ -1,12 +1,14 @@
+import { join } from "node:path";
 import { CommunicationIdentityClient } from "@azure/communication-identity";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.js";
-import { type Client, Rig } from "../fixtures/rig.js";
+import { type Client, IS_ON_SQLITE, Rig } from "../fixtures/rig.js";
 import {
   DeleteMyIdentityDocument,
   IdentityByUserDocument,
   IssueAccessTokenDocument,
   OperationsDocument,
+  RevokeAccessTokensDocument,
   RevokeMyAccessTokensDocument,
 } from "../generated/graphql.js";
 
@@ -118,6 +120,32 @@ describe("work that was accepted", () => {
     await expect.poll(() => rig.isActive(old), { timeout: 10_000 }).toBe(false);
     await expect.poll(() => identityOf("alice"), { timeout: 5000 }).toBeNull();
   });
+
+  it.runIf(IS_ON_SQLITE)(
+    "of another resource's identity is not taken for done, and is done once that resource is back",
+    async () => {
+      const alice = await rig.member();
+      const old = await token(alice);
+      const identityId = (await identityOf("alice"))?.id ?? expect.fail("no identity");
+      await rig.gateway.close();
+      const store = { kind: "sqlite", file: join(rig.folder, "gateway.db") } as const;
+      const elsewhere = await Rig.start({ configure: (config) => ({ ...config, store }) });
+      try {
+        const operator = await elsewhere.admin();
+        const { revokeAccessTokens } = await operator.ask(RevokeAccessTokensDocument, { identityId });
+        expect(revokeAccessTokens).toMatchObject({ effectiveBy: null, identity: { revocationPending: true } });
+        const { pendingServiceWork } = await operator.ask(OperationsDocument);
+        expect(pendingServiceWork).toMatchObject([
+          { lastError: expect.stringContaining("this gateway is connected to") },
+        ]);
+        expect(await rig.isActive(old)).toBe(true);
+      } finally {
+        await elsewhere.close();
+      }
+      await rig.startGateway();
+      await expect.poll(() => rig.isActive(old), { timeout: 15_000 }).toBe(false);
+    },
+  );
 
   it("needs IDENTITY_READ to be seen", async () => {
     expect(await (await rig.member()).execute(OperationsDocument)).toMatchObject({ status: 403, data: null });
