@@ -157,6 +157,8 @@ export class TokenIssuance {
    */
   async #confirmGood(identity: Identity): Promise<Identity> {
     const current = (await this.#parts.identities.findByIds([identity.id]))[0] ?? identity;
+    // Deleted just now: nobody asked for an id that is unknown, and the next call makes another.
+    if (current.status === "DELETED") throw deletingRefusal();
     refuseUnusable(current);
     const isSame =
       current.status === "ACTIVE" &&

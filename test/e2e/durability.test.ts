@@ -88,6 +88,27 @@ describe("an attempt to provision", () => {
   });
 });
 
+describe("a gateway that is stopped while an identity is being made", () => {
+  it("keeps it, though the caller has gone: nothing is in doubt afterwards", async () => {
+    const alice = await rig.member();
+    await rig.fault({ operation: "createIdentity", kind: "delay", delayMs: 200 });
+    const gone = new AbortController();
+    const left = fetch(`${rig.gateway.url}/graphql`, {
+      method: "POST",
+      signal: gone.signal,
+      headers: { "content-type": "application/json", authorization: `Bearer ${alice.token}` },
+      body: '{"query":"mutation { issueAccessToken(input: { scopes: [CHAT] }) { accessToken { token } } }"}',
+    }).catch(() => "left");
+    await rig.untilCalled("createIdentity");
+    gone.abort();
+    expect(await left).toBe("left");
+    await rig.restartGateway();
+    expect(await identityOf("alice")).toMatchObject({ status: "ACTIVE" });
+    expect((await admin.ask(OperationsDocument)).provisioningAttemptsInDoubt).toEqual([]);
+    expect(await rig.identitiesAtService()).toBe(1);
+  });
+});
+
 describe("work that was accepted", () => {
   it("is shown to operators while it is pending, with what went wrong, and is done when the service can", async () => {
     const alice = await rig.member();
