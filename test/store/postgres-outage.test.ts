@@ -1,9 +1,10 @@
+import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Secret } from "../../src/config/secret.js";
 import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
 import { Rig } from "../fixtures/rig.js";
 import { TcpProxy } from "../fixtures/tcp-proxy.js";
-import { IssueAccessTokenDocument } from "../generated/graphql.js";
+import { IssueAccessTokenDocument, OperationsDocument } from "../generated/graphql.js";
 
 const server = POSTGRES_URL;
 if (server === undefined) {
@@ -70,5 +71,20 @@ function onServer(server: string): void {
         await expect.poll(readiness, { timeout: 5000 }).toBe(200);
       },
     );
+
+    it("keeps what the service made while the store was away, once it is back", async () => {
+      const before = await rig.identitiesAtService();
+      await rig.takeCalls();
+      await rig.fault({ operation: "createIdentity", kind: "delay", delayMs: 300 });
+      const underWay = issue("made during an outage");
+      await rig.untilCalled("createIdentity");
+      proxy.cut();
+      await setTimeout(1000);
+      proxy.mend();
+      expect((await underWay).data?.issueAccessToken.accessToken).toBeTruthy();
+      expect(await rig.identitiesAtService()).toBe(before + 1);
+      const { provisioningAttemptsInDoubt } = await (await rig.admin()).ask(OperationsDocument);
+      expect(provisioningAttemptsInDoubt).toEqual([]);
+    });
   });
 }
