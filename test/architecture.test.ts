@@ -14,7 +14,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["acs", "auth", "limits", "observe", "policy", "shared", "store"],
   ["keys"],
   ["config"],
-  ["errors", "text"],
+  ["errors", "json", "text"],
 ];
 
 /** Who may import which library, at run time or for its types. */

@@ -44,7 +44,7 @@ async function createClient(access: AcsAccess): Promise<CommunicationIdentityCli
   };
   try {
     if (access.kind === "key") {
-      return new CommunicationIdentityClient(access.endpoint, { key: access.accessKey.reveal() }, settings);
+      return new CommunicationIdentityClient(access.endpoint, { key: access.accessKeys[0].reveal() }, settings);
     }
     // Loaded only when used: it is by far the largest dependency.
     const { DefaultAzureCredential } = await import("@azure/identity");

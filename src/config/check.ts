@@ -1,5 +1,6 @@
+import { isIP } from "node:net";
 import type { z } from "zod";
-import type { AcsAccess, Config, IssuerConfig, StoreConfig } from "./config.js";
+import type { AcsAccess, Config, IssuerConfig, ServerConfig, StoreConfig } from "./config.js";
 import { ConfigError, type Fault } from "./fault.js";
 import { formatPath, type RawConfig } from "./read.js";
 import { Secret } from "./secret.js";
@@ -32,16 +33,17 @@ export function checkConfig(raw: RawConfig, file: string, mode: Mode): Config {
 type Report = (path: readonly PropertyKey[], message: string) => void;
 
 function checkMeaning(shaped: ShapedConfig, mode: Mode, report: Report): Config {
-  checkServer(shaped.server, report);
   checkRules(shaped, report);
+  checkTrustedDocuments(shaped.graphql, report);
   if (mode === "production") refuseDevelopmentSettings(shaped, report);
   const store = checkStore(shaped.store, report);
   if (store.kind !== "sqlite" || shaped.redis.url !== null) requireKeys(shaped, report);
   const { timeoutSeconds, onLostIdentity } = shaped.acs;
   return {
-    server: shaped.server,
+    server: checkServer(shaped.server, report),
     acs: { ...checkAcs(shaped.acs, report), timeoutSeconds, onLostIdentity },
     issuers: checkIssuers(shaped.issuers, report),
+    auth: shaped.auth,
     policy: shaped.policy,
     limits: shaped.limits,
     store,
@@ -79,21 +81,79 @@ export function isHttpsOrLoopback(url: URL): boolean {
   return url.protocol === "http:" && /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(url.hostname);
 }
 
-function checkServer({ host, port, publicUrl, admin }: ShapedConfig["server"], report: Report): void {
-  if (publicUrl !== null) checkUrl(publicUrl, ["server", "publicUrl"], report);
+function checkServer(server: ShapedConfig["server"], report: Report): ServerConfig {
+  const { host, port, publicUrl, admin } = server;
+  if (publicUrl !== null) checkPublicUrl(publicUrl, report);
   if (port !== 0 && port === admin.port && host === admin.host) {
     report(["server", "admin", "port"], "is the public port too; choose another with ADMIN_PORT");
   }
+  return { ...server, corsOrigins: checkOrigins(server, report), proxies: checkProxies(server, report) };
+}
+
+/** DPoP proofs name it (RFC 9449 §4.2), so it is what clients see: nothing behind the path. */
+function checkPublicUrl(text: string, report: Report): void {
+  const path = ["server", "publicUrl"];
+  const url = checkUrl(text, path, report);
+  if (url && (url.search !== "" || url.hash !== "")) report(path, "must not have a query or a fragment");
+}
+
+function checkOrigins({ corsOrigins }: ShapedConfig["server"], report: Report): string[] {
+  return corsOrigins.flatMap((origin, index) => {
+    const path = ["server", "corsOrigins", index];
+    if (origin === null) return [];
+    const url = checkUrl(origin, path, report);
+    if (url && url.origin !== origin) report(path, `must be an origin as browsers send it, here ${url.origin}`);
+    return origin;
+  });
+}
+
+/** RFC 9110 §5.6.2 */
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+function checkProxies({ proxies }: ShapedConfig["server"], report: Report): ServerConfig["proxies"] {
+  const at = (...rest: PropertyKey[]) => ["server", "proxies", ...rest];
+  const addresses = proxies.addresses.flatMap((address, index) => {
+    if (address !== null && !isAddressRange(address)) {
+      report(at("addresses", index), "must be an IP address, or a range such as 10.0.0.0/8");
+    }
+    return address ?? [];
+  });
+  const header = (key: "clientAddressHeader" | "clientCertificateHeader") => {
+    const name = proxies[key];
+    if (name === null) return null;
+    if (!HEADER_NAME.test(name)) report(at(key), "must be the name of a header");
+    else if (addresses.length === 0)
+      report(at(key), "needs proxies.addresses: from anyone else the header proves nothing");
+    return name.toLowerCase();
+  };
+  return {
+    addresses,
+    clientAddressHeader: header("clientAddressHeader"),
+    clientCertificateHeader: header("clientCertificateHeader"),
+  };
+}
+
+function isAddressRange(text: string): boolean {
+  const [address = "", bits, ...more] = text.split("/");
+  const version = isIP(address);
+  if (version === 0 || more.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128));
 }
 
 const NO_ACCESS: AcsAccess = { kind: "entra", endpoint: "" };
 
-function checkAcs({ connectionString, endpoint }: ShapedConfig["acs"], report: Report): AcsAccess {
+function checkAcs(
+  { connectionString, secondaryConnectionString, endpoint }: ShapedConfig["acs"],
+  report: Report,
+): AcsAccess {
   if (connectionString !== null && endpoint !== null) {
     report(["acs"], "has both a connectionString and an endpoint; keep one (ACS_CONNECTION_STRING or ACS_ENDPOINT)");
     return NO_ACCESS;
   }
-  if (connectionString !== null) return checkConnectionString(connectionString, report);
+  if (connectionString !== null) return checkKeys(connectionString, secondaryConnectionString, report);
+  if (secondaryConnectionString !== null) {
+    report(["acs", "secondaryConnectionString"], "stands beside a connectionString only; set ACS_CONNECTION_STRING");
+  }
   if (endpoint === null) {
     report(["acs"], "needs the resource: set ACS_CONNECTION_STRING, or ACS_ENDPOINT for Microsoft Entra ID");
     return NO_ACCESS;
@@ -108,9 +168,24 @@ function checkAcs({ connectionString, endpoint }: ShapedConfig["acs"], report: R
   return { kind: "entra", endpoint };
 }
 
+const SECONDARY = ["acs", "secondaryConnectionString"];
+
+function checkKeys(primary: string, secondary: string | null, report: Report): AcsAccess {
+  const first = checkConnectionString(primary, ["acs", "connectionString"], report);
+  const second = secondary === null ? undefined : checkConnectionString(secondary, SECONDARY, report);
+  if (first === undefined) return NO_ACCESS;
+  if (second === undefined) return { kind: "key", endpoint: first.endpoint, accessKeys: [first.accessKey] };
+  if (URL.parse(first.endpoint)?.host !== URL.parse(second.endpoint)?.host) {
+    report(SECONDARY, "is of another resource; it is for the other of the resource's two keys");
+  }
+  if (first.accessKey.reveal() === second.accessKey.reveal()) {
+    report(SECONDARY, "has the same key; take the other one from the resource's Keys page");
+  }
+  return { kind: "key", endpoint: first.endpoint, accessKeys: [first.accessKey, second.accessKey] };
+}
+
 /** `endpoint=https://…/;accesskey=<base64>`. Never repeats the text: it holds the key. */
-function checkConnectionString(text: string, report: Report): AcsAccess {
-  const path = ["acs", "connectionString"];
+function checkConnectionString(text: string, path: readonly PropertyKey[], report: Report) {
   const parts = new Map(
     text.split(";").flatMap((part): [string, string][] => {
       const cut = part.indexOf("=");
@@ -121,13 +196,13 @@ function checkConnectionString(text: string, report: Report): AcsAccess {
   const accessKey = parts.get("accesskey");
   if (!endpoint || !accessKey) {
     report(path, "must read endpoint=https://<resource>.communication.azure.com/;accesskey=<base64 key>");
-    return NO_ACCESS;
+    return undefined;
   }
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(accessKey) || accessKey.length % 4 !== 0) {
     report(path, "has an accesskey that is not base64; copy it again from the resource's Keys page");
   }
   checkUrl(endpoint, path, (at, message) => report(at, `has an endpoint that ${message}`));
-  return { kind: "key", endpoint, accessKey: new Secret(accessKey) };
+  return { endpoint, accessKey: new Secret(accessKey) };
 }
 
 function checkIssuers(issuers: ShapedConfig["issuers"], report: Report): IssuerConfig[] {
@@ -152,6 +227,12 @@ function checkRules({ policy, issuers }: ShapedConfig, report: Report): void {
       report([...at, "issuer"], "is none of the issuers in this file, so the rule could never match");
     }
   });
+}
+
+function checkTrustedDocuments({ trustedDocuments }: ShapedConfig["graphql"], report: Report): void {
+  if (trustedDocuments.mode !== "enforce" || trustedDocuments.manifests.length > 0) return;
+  const path = ["graphql", "trustedDocuments", "manifests"];
+  report(path, "is needed: without one, enforce would refuse every operation");
 }
 
 const NO_STORE: StoreConfig = { kind: "sqlite", file: "" };

@@ -12,7 +12,8 @@ type Shaped<Section extends keyof ShapedConfig> = ShapedConfig[Section];
 
 /** How to reach the Communication Services resource, and as whom. */
 export type AcsAccess =
-  | { readonly kind: "key"; readonly endpoint: string; readonly accessKey: Secret }
+  /** One or two keys of the resource: the second is used when the service refuses the first. */
+  | { readonly kind: "key"; readonly endpoint: string; readonly accessKeys: readonly [Secret, ...Secret[]] }
   | { readonly kind: "entra"; readonly endpoint: string };
 
 /** Where identities are kept. The URL of a Postgres database holds its password. */
@@ -30,6 +31,12 @@ export interface IssuerConfig {
   readonly subjectClaim: string;
   readonly jwksUri: string | null;
   readonly clockToleranceSeconds: number;
+  /** How old fetched keys may be before they are fetched again. */
+  readonly keyMaxAgeSeconds: number;
+  /** For how long after that they serve on while the issuer cannot be asked. */
+  readonly keyStaleSeconds: number;
+  /** Whether DPoP proofs have to carry a nonce of this gateway (RFC 9449 §8). */
+  readonly dpopNonce: boolean;
 }
 
 /** What a token lets its bearer do. */
@@ -39,10 +46,26 @@ export type Permission = Shaped<"policy">["rules"][number]["permissions"][number
 export type RuleConfig = Shaped<"policy">["rules"][number];
 export type LimitsConfig = Readonly<Shaped<"limits">>;
 
+/** Whose word is taken for the client's address and certificate. */
+interface ProxiesConfig {
+  /** Addresses and CIDR ranges; none: every caller is the client itself. */
+  readonly addresses: readonly string[];
+  /** Lower case. */
+  readonly clientAddressHeader: string | null;
+  readonly clientCertificateHeader: string | null;
+}
+
+export interface ServerConfig extends Omit<Readonly<Shaped<"server">>, "proxies" | "corsOrigins"> {
+  /** Exact texts, as in a browser's `Origin`. */
+  readonly corsOrigins: readonly string[];
+  readonly proxies: ProxiesConfig;
+}
+
 export interface Config {
-  readonly server: Readonly<Shaped<"server">>;
+  readonly server: ServerConfig;
   readonly acs: AcsAccess & Readonly<Pick<Shaped<"acs">, "timeoutSeconds" | "onLostIdentity">>;
   readonly issuers: readonly IssuerConfig[];
+  readonly auth: Readonly<Shaped<"auth">>;
   readonly policy: { readonly rules: readonly RuleConfig[] };
   readonly limits: LimitsConfig;
   readonly store: StoreConfig;

@@ -28,21 +28,36 @@ const SIGNATURE_ALGORITHMS = [
   "ES384",
   "ES512",
   "EdDSA",
+  "Ed25519",
 ] as const;
 const SCOPES = ["CHAT", "CHAT_JOIN", "CHAT_JOIN_LIMITED", "VOIP", "VOIP_JOIN"] as const;
 const PERMISSIONS = ["TOKEN_ISSUE", "TOKEN_ISSUE_ANY", "IDENTITY_READ", "IDENTITY_MANAGE", "AUDIT_READ"] as const;
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
+
+/** A list, in which null stands for a reference whose variable is unset. */
+const references = z.array(text.nullable()).default([]);
 
 const server = z.strictObject({
   host: text.default("127.0.0.1"),
   port: port.default(4000),
   publicUrl: optionalText,
   requestTimeoutSeconds: whole(1, 300).default(10),
+  clientTimeoutSeconds: whole(1, 300).default(10),
+  maxConnections: whole(1, 1_000_000).default(10_000),
+  corsOrigins: references,
+  proxies: z
+    .strictObject({
+      addresses: references,
+      clientAddressHeader: optionalText,
+      clientCertificateHeader: optionalText,
+    })
+    .prefault({}),
   admin: z.strictObject({ host: text.default("127.0.0.1"), port: port.default(9464) }).prefault({}),
 });
 
 const acs = z.strictObject({
   connectionString: optionalText,
+  secondaryConnectionString: optionalText,
   endpoint: optionalText,
   timeoutSeconds: whole(1, 120).default(5),
   onLostIdentity: z.enum(["provision", "refuse"]).default("provision"),
@@ -56,6 +71,9 @@ const issuer = z.strictObject({
   subjectClaim: text.default("sub"),
   jwksUri: optionalText,
   clockToleranceSeconds: whole(0, 300).default(5),
+  keyMaxAgeSeconds: whole(1, 86_400).default(300),
+  keyStaleSeconds: whole(0, 604_800).default(3600),
+  dpopNonce: flag.default(false),
 });
 
 const rule = z.strictObject({
@@ -65,6 +83,12 @@ const rule = z.strictObject({
     claim: text.optional().describe("name of a claim, to be compared by includes or equals"),
     includes: text.optional().describe("the claim is a list that has this text"),
     equals: text.optional().describe("the claim is this text"),
+    senderConstrained: z
+      .literal(true)
+      .optional()
+      .describe(
+        "the caller has proven possession of the key that the token is bound to (DPoP, or a client certificate)",
+      ),
   }),
   permissions: z.array(z.enum(PERMISSIONS)).default([]),
   scopes: z.array(z.enum(SCOPES)).default([]),
@@ -73,10 +97,29 @@ const rule = z.strictObject({
 
 const limit = whole(1, 1_000_000_000);
 
+const graphql = z.strictObject({
+  introspection: flag.default(false),
+  explorer: flag.default(false),
+  maxTokens: whole(1, 10_000).default(500),
+  maxDepth: whole(1, 50).default(8),
+  maxAliases: whole(0, 1000).default(10),
+  maxDirectives: whole(0, 1000).default(10),
+  maxCost: whole(1, 1_000_000).default(1000),
+  trustedDocuments: z
+    .strictObject({ mode: z.enum(["off", "log", "enforce"]).default("off"), manifests: z.array(text).default([]) })
+    .prefault({}),
+});
+
 export const configShape = z.strictObject({
   server: server.prefault({}),
   acs: acs.prefault({}),
   issuers: z.array(issuer).min(1),
+  auth: z
+    .strictObject({
+      rememberedTokens: whole(0, 10_000_000).default(10_000),
+      rememberedProofs: whole(1, 10_000_000).default(200_000),
+    })
+    .prefault({}),
   policy: z.strictObject({ rules: z.array(rule) }),
   limits: z
     .strictObject({
@@ -84,17 +127,16 @@ export const configShape = z.strictObject({
       mintsPerIssuer: limit.default(1500),
       requestsPerSubject: limit.default(600),
       failedAuthPerAddress: limit.default(120),
+      instances: whole(1, 10_000).default(1),
     })
     .prefault({}),
   store: z
     .strictObject({ url: text.default("sqlite:./data/gateway.db"), maxConnections: whole(1, 100).default(10) })
     .prefault({}),
   redis: z.strictObject({ url: optionalText }).prefault({}),
-  tokens: z
-    .strictObject({ cacheKeys: z.array(text.nullable()).default([]), cacheSize: whole(1, 10_000_000).default(10_000) })
-    .prefault({}),
+  tokens: z.strictObject({ cacheKeys: references, cacheSize: whole(1, 10_000_000).default(10_000) }).prefault({}),
   audit: z.strictObject({ key: optionalText }).prefault({}),
-  graphql: z.strictObject({ introspection: flag.default(false), explorer: flag.default(false) }).prefault({}),
+  graphql: graphql.prefault({}),
   log: z.strictObject({ level: z.enum(LOG_LEVELS).default("info") }).prefault({}),
 });
 

@@ -102,7 +102,7 @@ function loadDevConfig(
   };
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ""));
   const config = loadConfig(file, { ...embedded, ...given }, "development");
-  return { ...config, graphql: { introspection: true, explorer: true } };
+  return { ...config, graphql: { ...config.graphql, introspection: true, explorer: true } };
 }
 
 interface Running {

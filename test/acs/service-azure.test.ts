@@ -20,7 +20,7 @@ beforeEach(async () => {
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-  const access = { kind: "key", endpoint, accessKey: new Secret("AAAA") } as const;
+  const access = { kind: "key", endpoint, accessKeys: [new Secret("AAAA")] } as const;
   service = await connectAzureService({ access, timeoutMs: 2000, observe: () => {} });
 });
 afterEach(async () => {

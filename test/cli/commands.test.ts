@@ -237,7 +237,7 @@ describe("config check", () => {
     const { code, stdout } = await run(["config", "check"], { PORT: "4321" });
     expect(code).toBe(0);
     expect(stdout).toMatch(/port: 4321/);
-    expect(stdout).toMatch(/accessKey: "?\[hidden\]"?/);
+    expect(stdout).toMatch(/accessKeys:\n\s+- "?\[hidden\]"?/);
     expect(stdout).not.toContain(ACCESS_KEY);
   });
 

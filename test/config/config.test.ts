@@ -63,6 +63,8 @@ describe("the shipped gateway.yaml", () => {
       redis: { url: null },
       tokens: { cacheKeys: [], cacheSize: 10_000 },
       audit: { key: null },
+      auth: { rememberedTokens: 10_000, rememberedProofs: 200_000 },
+      graphql: { maxTokens: 500, maxDepth: 8, maxAliases: 10, maxDirectives: 10, trustedDocuments: { mode: "off" } },
       log: { level: "info" },
     });
   });
@@ -224,7 +226,9 @@ describe("a broken file", () => {
       "a symmetric algorithm",
       MINIMAL.replace("audience:", "algorithms: [HS256], audience:"),
       ENV,
-      ["issuers[0].algorithms[0] must be one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA."],
+      [
+        "issuers[0].algorithms[0] must be one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519.",
+      ],
     ],
     [
       "a rule that compares nothing",
@@ -329,6 +333,63 @@ describe("a broken file", () => {
       `a: [\n"${SECRET}": }`,
       ENV,
       ["the file is not YAML: bad indent.", "the file is not YAML: unexpected token."],
+    ],
+    [
+      "a public address with a query",
+      `${MINIMAL}server: { publicUrl: "https://tokens.example.com/?a=1" }`,
+      ENV,
+      ["server.publicUrl must not have a query or a fragment."],
+    ],
+    [
+      "an origin with a path, and a wildcard",
+      `${MINIMAL}server: { corsOrigins: ["https://app.example.com/", "*"] }`,
+      ENV,
+      [
+        "server.corsOrigins[0] must be an origin as browsers send it, here https://app.example.com.",
+        "server.corsOrigins[1] must be an address such as https://example.com.",
+      ],
+    ],
+    [
+      "proxies that are no addresses",
+      `${MINIMAL}server: { proxies: { addresses: ["10.0.0.0/33", "proxy.example.com", "::1/129"] } }`,
+      ENV,
+      [0, 1, 2].map((at) => `server.proxies.addresses[${at}] must be an IP address, or a range such as 10.0.0.0/8.`),
+    ],
+    [
+      "a proxy's header without proxies",
+      `${MINIMAL}server: { proxies: { clientAddressHeader: X-Forwarded-For, clientCertificateHeader: "client cert" } }`,
+      ENV,
+      [
+        "server.proxies.clientAddressHeader needs proxies.addresses: from anyone else the header proves nothing.",
+        "server.proxies.clientCertificateHeader must be the name of a header.",
+      ],
+    ],
+    [
+      "a second key that is the first",
+      MINIMAL.replace("acs: {", 'acs: { secondaryConnectionString: "${ACS_CONNECTION_STRING}",'),
+      ENV,
+      ["acs.secondaryConnectionString has the same key; take the other one from the resource's Keys page."],
+    ],
+    [
+      "a second key of another resource",
+      MINIMAL.replace(
+        "acs: {",
+        `acs: { secondaryConnectionString: "endpoint=https://y.communication.azure.com/;accesskey=${OTHER_KEY}",`,
+      ),
+      ENV,
+      ["acs.secondaryConnectionString is of another resource; it is for the other of the resource's two keys."],
+    ],
+    [
+      "a second key without a first",
+      `${MINIMAL.replace(/acs:.*\n/, "")}acs: { endpoint: "https://x.example.com", secondaryConnectionString: "endpoint=https://x.example.com/;accesskey=${OTHER_KEY}" }`,
+      { ...ENV, ACS_CONNECTION_STRING: "" },
+      ["acs.secondaryConnectionString stands beside a connectionString only; set ACS_CONNECTION_STRING."],
+    ],
+    [
+      "trusted documents to enforce, and none",
+      `${MINIMAL}graphql: { trustedDocuments: { mode: enforce } }`,
+      ENV,
+      ["graphql.trustedDocuments.manifests is needed: without one, enforce would refuse every operation."],
     ],
     ["an empty file", "", ENV, ["the file is empty; start from the shipped gateway.yaml."]],
   ];
@@ -441,13 +502,13 @@ describe("secrets", () => {
     const printed = printConfig(config);
     expect(printed).not.toContain(SECRET);
     expect(parse(printed)).toMatchObject({
-      acs: { endpoint: "https://x.communication.azure.com/", accessKey: "[hidden]" },
+      acs: { endpoint: "https://x.communication.azure.com/", accessKeys: ["[hidden]"] },
       server: { port: 4000 },
     });
     for (const text of [
       inspect(config, { depth: 9 }),
       JSON.stringify(config),
-      `${config.acs.kind === "key" && config.acs.accessKey}`,
+      `${config.acs.kind === "key" && config.acs.accessKeys}`,
     ]) {
       expect(text).not.toContain(SECRET);
     }

@@ -299,7 +299,13 @@ describe("limits", () => {
     const tight = await Rig.start({
       configure: (config) => ({
         ...config,
-        limits: { mintsPerSubject: 2, mintsPerIssuer: 1000, requestsPerSubject: 4, failedAuthPerAddress: 3 },
+        limits: {
+          mintsPerSubject: 2,
+          mintsPerIssuer: 1000,
+          requestsPerSubject: 4,
+          failedAuthPerAddress: 3,
+          instances: 1,
+        },
       }),
     });
     try {

@@ -72,8 +72,8 @@ describe("a revocation that lands while the token cache is slow", () => {
     emulator = await startEmulator({ host: "127.0.0.1", port: 0, latency: "none", rateLimits: false });
     folder = mkdtempSync(join(tmpdir(), "gateway-issue-"));
     store = await openStore({ kind: "sqlite", file: join(folder, "gateway.db") });
-    const accessKey = new Secret(emulator.connectionString.split("accesskey=")[1] ?? "");
-    const access = { kind: "key", endpoint: emulator.endpoint, accessKey } as const;
+    const accessKeys = [new Secret(emulator.connectionString.split("accesskey=")[1] ?? "")] as const;
+    const access = { kind: "key", endpoint: emulator.endpoint, accessKeys } as const;
     const service = await connectAzureService({ access, timeoutMs: 2000, observe: () => {} });
     const events = new Events(createLogger("silent"), new Metrics());
     const { identities, attempts, work } = store;
@@ -93,6 +93,7 @@ describe("a revocation that lands while the token cache is slow", () => {
         mintsPerIssuer: limit,
         requestsPerSubject: limit,
         failedAuthPerAddress: limit,
+        instances: 1,
       }),
       onLostIdentity: "provision",
     });
