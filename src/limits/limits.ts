@@ -30,6 +30,7 @@ interface LimitsParts {
   readonly now: () => number;
   /** Told each time that Redis could not be asked. */
   readonly observe: (error: unknown) => void;
+  /** A minute unless a test is in a hurry. */
   readonly windowSeconds?: number;
 }
 

@@ -43,7 +43,7 @@ export async function countGranted(times: number, take: () => Promise<unknown>):
 }
 
 /** The quota that a refusal carries. */
-export async function refused(take: Promise<unknown>): Promise<RateLimited> {
+async function refused(take: Promise<unknown>): Promise<RateLimited> {
   const error = await take.then(
     () => undefined,
     (reason: unknown) => reason,
