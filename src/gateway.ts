@@ -3,7 +3,9 @@
  * part stands behind an interface.
  */
 import { connectAzureService } from "./acs/service-azure.js";
-import { Verifier } from "./auth/verifier.js";
+import { Authenticator } from "./auth/authenticator.js";
+import { Dpop } from "./auth/dpop.js";
+import { DpopNonces } from "./auth/dpop-nonces.js";
 import type { Config } from "./config/config.js";
 import { createSchema, type Services } from "./graphql/schema.js";
 import { createGraphqlServer } from "./graphql/server.js";
@@ -26,6 +28,8 @@ import { Metrics } from "./observe/metrics.js";
 import { memoryByteCache } from "./shared/byte-cache-memory.js";
 import { redisByteCache } from "./shared/byte-cache-redis.js";
 import type { RedisConnection } from "./shared/redis.js";
+import { memorySingleUse } from "./shared/single-use-memory.js";
+import { redisSingleUse } from "./shared/single-use-redis.js";
 import { openStore } from "./store/store.js";
 import { TokenCache } from "./tokens/cache.js";
 import { TeamsExchange } from "./tokens/exchange.js";
@@ -69,9 +73,9 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   };
   try {
     const base = await openBase(config, options, closers);
-    const verifier = new Verifier(config.issuers, base.now);
-    const endpoint = await createEndpoint(base, verifier, closers);
-    const readiness = createReadiness(base, verifier);
+    const authenticator = createAuthenticator(base);
+    const endpoint = await createEndpoint(base, authenticator, closers);
+    const readiness = createReadiness(base, authenticator);
     const [publicListener, adminListener] = await listenOnBoth(base, endpoint, readiness, options.routes);
     // Health stays reachable, and says that the gateway is draining, until the last request is answered.
     closers.push(
@@ -123,20 +127,35 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   return { config, now, random, metrics, events, store, keys, redis, service, leaseMs, limits };
 }
 
-async function createEndpoint(base: Base, verifier: Verifier, closers: Closers): Promise<GraphqlEndpoint> {
+function createAuthenticator({ config, now, events, keys, redis }: Base): Authenticator {
+  const { issuers, auth } = config;
+  const nonces = new DpopNonces(keys.cacheKeys, now);
+  const used = redis ? redisSingleUse(redis, "proofs") : memorySingleUse({ maxEntries: auth.rememberedProofs, now });
+  return new Authenticator({
+    issuers,
+    settings: auth,
+    dpop: new Dpop({ used, nonces, now }),
+    nonces,
+    now,
+    observeFetch: (...fetched) => events.issuerKeysFetched(...fetched),
+  });
+}
+
+async function createEndpoint(base: Base, authenticator: Authenticator, closers: Closers): Promise<GraphqlEndpoint> {
   const { config, events, store, limits } = base;
   const schema = await createSchema(createServices(base, closers));
   const server = await createGraphqlServer({ schema, settings: config.graphql, events });
   closers.push(() => server.stop());
   return new GraphqlEndpoint({
     server,
-    verifier,
+    authenticator,
     rules: config.policy.rules,
     limits,
     proxies: new Proxies(config.server.proxies),
     identities: store.identities,
     events,
     requestTimeoutMs: config.server.requestTimeoutSeconds * 1000,
+    publicUrl: config.server.publicUrl?.replace(/\/$/, "") ?? null,
   });
 }
 
@@ -173,11 +192,11 @@ function createTokenCache({ config, now, events, keys, redis }: Base): TokenCach
   });
 }
 
-function createReadiness({ now, store, service, redis }: Base, verifier: Verifier): Readiness {
+function createReadiness({ now, store, service, redis }: Base, authenticator: Authenticator): Readiness {
   const dependencies: Dependency[] = [
     { name: "store", check: () => store.check() },
     { name: "communication-services", check: (deadline) => service.check(deadline) },
-    ...verifier.checks().map(({ issuer, check }) => ({ name: `issuer ${issuer}`, check })),
+    ...authenticator.checks().map(({ issuer, check }) => ({ name: `issuer ${issuer}`, check })),
   ];
   if (redis) dependencies.push({ name: "redis", optional: true, check: () => redis.check() });
   return new Readiness(dependencies, now);

@@ -1,65 +1,157 @@
-import { createRemoteJWKSet, errors, type JWTVerifyGetKey } from "jose";
-import { isHttpsOrLoopback } from "../config/check.js";
+/**
+ * The public keys of one issuer, kept for a while and never mixed with another's.
+ *
+ * Keys younger than half of their greatest age are used as they are; then a fetch begins beside the requests; at that age
+ * it is waited for. While the issuer cannot be asked, or answers what is no key set, the last good keys serve on up to a
+ * second age; after that it is KEYS_UNAVAILABLE. A key that is not there may be new: that is looked up, once in a cool-down
+ * at most, so a flood of made-up keys makes no flood at the issuer.
+ */
 import type { IssuerConfig } from "../config/config.js";
 import { GatewayError } from "../errors.js";
+import { AuthenticationFailure } from "./failure.js";
+import { discoverJwksUri, type FetchedKeys, fetchKeys } from "./key-fetch.js";
+import { keyFits, type PublicKey } from "./public-key.js";
 
+/** Discovery included. */
 const FETCH_TIMEOUT_MS = 3000;
+/** A new key is accepted this long after its first use, at the latest. */
+const COOL_DOWN_MS = 4000;
+/** After a first failure; doubled with each further one, up to the cool-down. */
+const FIRST_BACK_OFF_MS = 1000;
+/** The address of the keys is looked up anew after this, or after a failure. */
+const DISCOVERY_MS = 3_600_000;
 
-/** The public keys of one issuer, found by OpenID discovery unless the configuration says where they are. */
+/** Told of every fetch when it ends. */
+export type ObserveFetch = (issuer: string, outcome: FetchedKeys | Error) => void;
+
+type KeyConfig = Pick<IssuerConfig, "issuer" | "jwksUri" | "keyMaxAgeSeconds" | "keyStaleSeconds">;
+
+interface KeySet {
+  readonly keys: readonly PublicKey[];
+  /** ms since 1970, when it was asked for. */
+  readonly at: number;
+}
+
 export class IssuerKeys {
-  #keySet: Promise<JWTVerifyGetKey> | undefined;
+  readonly #config: KeyConfig;
+  readonly #now: () => number;
+  readonly #observe: ObserveFetch;
+  #held: KeySet | undefined;
+  #jwksUri: { readonly uri: string; readonly at: number } | undefined;
+  #lastTryAt = Number.NEGATIVE_INFINITY;
+  #failures = 0;
+  #lastError: unknown;
+  #underWay: Promise<void> | undefined;
 
-  constructor(private readonly config: Pick<IssuerConfig, "issuer" | "jwksUri">) {}
+  constructor(config: KeyConfig, now: () => number, observe: ObserveFetch) {
+    this.#config = config;
+    this.#now = now;
+    this.#observe = observe;
+  }
 
-  /** For jose's `jwtVerify`. Throws KEYS_UNAVAILABLE when the issuer cannot be asked, jose's error for an unknown key. */
-  readonly forToken: JWTVerifyGetKey = async (header, token) => {
-    const keySet = await this.#load();
-    try {
-      return await keySet(header, token);
-    } catch (error) {
-      throw isAboutTheToken(error) ? error : unavailable(this.config.issuer, error);
-    }
-  };
+  /**
+   * The one key of this algorithm and id. Throws an `AuthenticationFailure` when the issuer has none, KEYS_UNAVAILABLE when
+   * it cannot be asked.
+   */
+  async find(alg: string, kid: string | undefined): Promise<PublicKey> {
+    const found = select(await this.#current(), alg, kid);
+    if (found !== undefined) return found;
+    if (this.#sinceLastTry() >= COOL_DOWN_MS) await this.#fetch();
+    else await this.#underWay;
+    const added = select(await this.#current(), alg, kid);
+    if (added !== undefined) return added;
+    if (this.#failures > 0) throw this.#unavailable();
+    throw new AuthenticationFailure("unknown_key", "the issuer has no such key");
+  }
+
+  /** Whether a key that was found here is still the issuer's. Throws KEYS_UNAVAILABLE as `find` does. */
+  async has(key: PublicKey): Promise<boolean> {
+    return (await this.#current()).includes(key);
+  }
 
   /** Resolves once the issuer has answered; throws KEYS_UNAVAILABLE until then. */
   async check(): Promise<void> {
-    await this.#load();
+    await this.#current();
   }
 
-  /** One discovery at a time; a failed one is forgotten, so that the next token tries again. */
-  #load(): Promise<JWTVerifyGetKey> {
-    this.#keySet ??= this.#discover().catch((error: unknown) => {
-      this.#keySet = undefined;
-      throw unavailable(this.config.issuer, error);
+  async #current(): Promise<readonly PublicKey[]> {
+    const greatestAge = this.#config.keyMaxAgeSeconds * 1000;
+    if (this.#age() < greatestAge / 2 && this.#held !== undefined) return this.#held.keys;
+    const canServe = this.#age() < greatestAge || (this.#failures > 0 && this.#age() < this.#mostStale());
+    if (this.#sinceLastTry() >= this.#backOff()) void this.#fetch();
+    if (!canServe) await this.#underWay;
+    if (this.#held === undefined || this.#age() >= this.#mostStale()) throw this.#unavailable();
+    return this.#held.keys;
+  }
+
+  /** ms, of the keys that are held; infinite when there are none. */
+  #age(): number {
+    return this.#held === undefined ? Number.POSITIVE_INFINITY : this.#now() - this.#held.at;
+  }
+
+  #mostStale(): number {
+    return (this.#config.keyMaxAgeSeconds + this.#config.keyStaleSeconds) * 1000;
+  }
+
+  #sinceLastTry(): number {
+    return this.#now() - this.#lastTryAt;
+  }
+
+  #backOff(): number {
+    if (this.#failures === 0) return 0;
+    return Math.min(COOL_DOWN_MS, FIRST_BACK_OFF_MS * 2 ** (this.#failures - 1));
+  }
+
+  /** One at a time; never rejects. */
+  #fetch(): Promise<void> {
+    this.#underWay ??= this.#tryFetch().finally(() => {
+      this.#underWay = undefined;
     });
-    return this.#keySet;
+    return this.#underWay;
   }
 
-  async #discover(): Promise<JWTVerifyGetKey> {
-    const uri = this.config.jwksUri ?? (await discoverJwksUri(this.config.issuer));
-    const keySet = createRemoteJWKSet(new URL(uri), { timeoutDuration: FETCH_TIMEOUT_MS });
-    await keySet.reload();
-    return keySet;
+  async #tryFetch(): Promise<void> {
+    const at = this.#now();
+    try {
+      const deadline = AbortSignal.timeout(FETCH_TIMEOUT_MS);
+      const fetched = await fetchKeys(await this.#findJwksUri(at, deadline), deadline);
+      this.#held = { keys: fetched.usable.map((key) => this.#known(key)), at };
+      this.#failures = 0;
+      this.#observe(this.#config.issuer, fetched);
+    } catch (error) {
+      this.#failures += 1;
+      this.#lastError = error;
+      this.#jwksUri = undefined;
+      this.#observe(this.#config.issuer, error instanceof Error ? error : new Error("the fetch failed"));
+    } finally {
+      // A pause is counted from the end, or an issuer that does not answer would be asked nearly all the time.
+      this.#lastTryAt = this.#now();
+    }
+  }
+
+  async #findJwksUri(at: number, deadline: AbortSignal): Promise<string> {
+    if (this.#config.jwksUri !== null) return this.#config.jwksUri;
+    if (this.#jwksUri === undefined || at - this.#jwksUri.at >= DISCOVERY_MS) {
+      this.#jwksUri = { uri: await discoverJwksUri(this.#config.issuer, deadline), at };
+    }
+    return this.#jwksUri.uri;
+  }
+
+  /** The object that stands for this key already, so that what was verified with it stays so. */
+  #known(key: PublicKey): PublicKey {
+    const isSame = ({ thumbprint, kid, alg }: PublicKey) =>
+      thumbprint === key.thumbprint && kid === key.kid && alg === key.alg;
+    return this.#held?.keys.find(isSame) ?? key;
+  }
+
+  #unavailable(): GatewayError {
+    const message = `The keys of issuer ${this.#config.issuer} cannot be fetched.`;
+    return new GatewayError("KEYS_UNAVAILABLE", message, { cause: this.#lastError });
   }
 }
 
-/** OpenID Connect Discovery 1.0 §4: the `jwks_uri` of the issuer's metadata, whose `issuer` must be the same text. */
-async function discoverJwksUri(issuer: string): Promise<string> {
-  const address = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
-  const response = await fetch(address, { redirect: "error", signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) });
-  if (!response.ok) throw new Error(`${address} answered ${response.status}`);
-  const metadata = (await response.json()) as { issuer?: unknown; jwks_uri?: unknown };
-  if (metadata.issuer !== issuer) throw new Error(`${address} names another issuer`);
-  const uri = typeof metadata.jwks_uri === "string" ? URL.parse(metadata.jwks_uri) : null;
-  if (uri === null || !isHttpsOrLoopback(uri)) throw new Error(`${address} has no usable jwks_uri`);
-  return uri.href;
-}
-
-function isAboutTheToken(error: unknown): boolean {
-  return error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys;
-}
-
-function unavailable(issuer: string, cause: unknown): GatewayError {
-  if (cause instanceof GatewayError) return cause;
-  return new GatewayError("KEYS_UNAVAILABLE", `The keys of issuer ${issuer} cannot be fetched.`, { cause });
+/** Undefined also when several fit: which one is meant cannot be told (RFC 7515 appendix D). */
+function select(keys: readonly PublicKey[], alg: string, kid: string | undefined): PublicKey | undefined {
+  const fitting = keys.filter((key) => (kid === undefined || key.kid === kid) && keyFits(key, alg));
+  return fitting.length === 1 ? fitting[0] : undefined;
 }

@@ -1,5 +1,6 @@
-import type { JWTHeaderParameters, JWTPayload } from "jose";
 import type { IssuerProfile } from "../config/config.js";
+import type { CompactJws } from "./compact-jws.js";
+import { AuthenticationFailure } from "./failure.js";
 
 interface ProfileRules {
   /** Accepted `typ` header values, in lower case and without `application/`; null stands for no `typ` at all. */
@@ -20,24 +21,19 @@ const PROFILES: Readonly<Record<IssuerProfile, ProfileRules>> = {
   generic: { types: [null, "jwt", "at+jwt"], requiredClaims: ["iss", "exp", "aud", "sub", "iat"] },
 };
 
-/** Claims of an ID token (OpenID Connect Core §2, §3.1.3.6): it tells an app who signed in and is no key to an API. */
-const ID_TOKEN_CLAIMS = ["nonce", "at_hash"];
+/** Throws an `AuthenticationFailure` for a `typ` that the profile does not accept. */
+export function checkType(profile: IssuerProfile, { typ }: CompactJws["header"]): void {
+  if (PROFILES[profile].types.includes(normalisedType(typ))) return;
+  throw new AuthenticationFailure("wrong_type", `typ is not one that profile ${profile} accepts`);
+}
 
-/** Why the token does not fit the profile; undefined when it does. */
-export function profileViolation(
-  profile: IssuerProfile,
-  header: JWTHeaderParameters,
-  claims: JWTPayload,
-): string | undefined {
-  const rules = PROFILES[profile];
-  if (!rules.types.includes(normalisedType(header.typ))) return `typ is not one that profile ${profile} accepts`;
-  const missing = rules.requiredClaims.find((claim) => !isPresent(claims[claim]));
-  if (missing !== undefined) return `claim ${missing} is missing`;
-  const wrong = Object.entries(rules.exactClaims ?? {}).find(([claim, value]) => claims[claim] !== value);
-  if (wrong !== undefined) return `claim ${wrong[0]} is not ${wrong[1]}`;
-  const telltale = ID_TOKEN_CLAIMS.find((claim) => Object.hasOwn(claims, claim));
-  if (telltale !== undefined) return `claim ${telltale} marks an ID token`;
-  return undefined;
+/** Throws an `AuthenticationFailure` for a claim that the profile requires and the token lacks. */
+export function checkRequiredClaims(profile: IssuerProfile, claims: CompactJws["payload"]): void {
+  const { requiredClaims, exactClaims = {} } = PROFILES[profile];
+  const missing = requiredClaims.find((claim) => !isPresent(claims[claim]));
+  if (missing !== undefined) throw new AuthenticationFailure("bad_claims", `claim ${missing} is missing`);
+  const wrong = Object.entries(exactClaims).find(([claim, value]) => claims[claim] !== value);
+  if (wrong !== undefined) throw new AuthenticationFailure("bad_claims", `claim ${wrong[0]} is not ${wrong[1]}`);
 }
 
 function isPresent(value: unknown): boolean {
@@ -45,9 +41,6 @@ function isPresent(value: unknown): boolean {
 }
 
 /** RFC 7515 §4.1.9: `application/` may be left out; media types ignore case. */
-function normalisedType(typ: unknown): string | null {
-  if (typ === undefined) return null;
-  return String(typ)
-    .toLowerCase()
-    .replace(/^application\//, "");
+export function normalisedType(typ: string | undefined): string | null {
+  return typ === undefined ? null : typ.toLowerCase().replace(/^application\//, "");
 }

@@ -28,6 +28,8 @@ interface IssuerOptions {
 interface DevUser {
   readonly subject: string;
   readonly roles?: readonly string[];
+  /** Thumbprint of the client's key, for a token that is bound to it (RFC 9449 §6.1). */
+  readonly jkt?: string | undefined;
 }
 
 export interface DevIssuer {
@@ -71,8 +73,8 @@ class Issuer {
     private readonly privateKey: CryptoKey,
   ) {}
 
-  async token({ subject, roles = [] }: DevUser): Promise<string> {
-    return await new SignJWT({ client_id: "dev", roles })
+  async token({ subject, roles = [], jkt }: DevUser): Promise<string> {
+    return await new SignJWT({ client_id: "dev", roles, ...(jkt !== undefined && { cnf: { jkt } }) })
       .setProtectedHeader({ alg: ALGORITHM, typ: "at+jwt", kid: this.key.kid ?? "" })
       .setIssuer(this.url)
       .setAudience(this.audience)
@@ -101,11 +103,13 @@ class Issuer {
   async #answerToken(query: URLSearchParams, response: ServerResponse): Promise<void> {
     const subject = query.get("subject");
     if (!subject) {
-      const error = "Name a user: /token?subject=alice, or with &roles=Gateway.Admin";
+      const error = "Name a user: /token?subject=alice, with &roles=Gateway.Admin or &jkt=<thumbprint> if you like";
       return json(response, 400, { error });
     }
-    const access_token = await this.token({ subject, roles: query.getAll("roles") });
-    json(response, 200, { access_token, token_type: "Bearer", expires_in: TOKEN_HOURS * 3600 });
+    const jkt = query.get("jkt") ?? undefined;
+    const access_token = await this.token({ subject, roles: query.getAll("roles"), jkt });
+    const token_type = jkt === undefined ? "Bearer" : "DPoP";
+    json(response, 200, { access_token, token_type, expires_in: TOKEN_HOURS * 3600 });
   }
 
   #metadata(): object {

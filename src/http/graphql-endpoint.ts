@@ -3,8 +3,11 @@
  * is answered in GraphQL's own shape.
  */
 import type { IncomingMessage } from "node:http";
-import { type Caller, readAuthorization, Unauthenticated } from "../auth/caller.js";
-import type { Verifier } from "../auth/verifier.js";
+import type { Authenticator } from "../auth/authenticator.js";
+import type { Caller } from "../auth/caller.js";
+import { challengesFor } from "../auth/challenge.js";
+import { readCredentials } from "../auth/credentials.js";
+import { AuthenticationFailure } from "../auth/failure.js";
 import type { RuleConfig } from "../config/config.js";
 import { type ErrorCode, errorKind, GatewayError } from "../errors.js";
 import type { RequestContext } from "../graphql/context.js";
@@ -24,13 +27,15 @@ import { rateLimitHeaders } from "./rate-limit-headers.js";
 
 export interface GraphqlEndpointParts {
   readonly server: GraphqlServer;
-  readonly verifier: Verifier;
+  readonly authenticator: Authenticator;
   readonly rules: readonly RuleConfig[];
   readonly limits: Limits;
   readonly proxies: Proxies;
   readonly identities: IdentityStore;
   readonly events: Events;
   readonly requestTimeoutMs: number;
+  /** Where clients believe the gateway to be, without a slash at the end; null: at the address they are connected to. */
+  readonly publicUrl: string | null;
 }
 
 type Outcome = { code: ErrorCode | "OK"; caller?: Caller; readonly quotas: Quota[] };
@@ -67,23 +72,34 @@ export class GraphqlEndpoint {
       outcome.caller = caller;
       outcome.quotas.push(await this.#parts.limits.takeRequest(caller));
       const context = this.#contextFor(caller, requestId, outcome);
-      return await this.#parts.server.execute(await readJson(request), request.headers.accept, context);
+      const answer = await this.#parts.server.execute(await readJson(request), request.headers.accept, context);
+      return { ...answer, headers: { ...answer.headers, ...this.#nonceHeader(caller) } };
     } catch (error) {
-      return this.#failed(error, requestId, outcome);
+      return this.#failed(error, request, requestId, outcome);
     }
   }
 
   async #authenticate(request: IncomingMessage, requestId: string): Promise<Caller> {
-    const { limits, proxies, verifier, events } = this.#parts;
+    const { limits, proxies, authenticator, events } = this.#parts;
     try {
-      return await verifier.verify(readAuthorization(request.headers.authorization));
+      return await authenticator.authenticate({
+        ...readCredentials(request.headersDistinct),
+        method: request.method ?? "",
+        uri: `${this.#parts.publicUrl ?? connectedUrl(request)}/graphql`,
+        certificate: undefined,
+      });
     } catch (error) {
-      if (error instanceof Unauthenticated) {
-        events.authenticationFailed(requestId, error.reason);
+      if (error instanceof AuthenticationFailure) {
+        events.authenticationFailed(requestId, error);
         await limits.takeFailedAuth(networkOf(proxies.clientAddress(request)));
       }
       throw error;
     }
+  }
+
+  #nonceHeader(outcome: Caller | AuthenticationFailure): Record<string, string> {
+    const nonce = this.#parts.authenticator.nonceFor(outcome);
+    return nonce === undefined ? {} : { "dpop-nonce": nonce };
   }
 
   #contextFor(caller: Caller, requestId: string, outcome: Outcome): RequestContext {
@@ -93,7 +109,7 @@ export class GraphqlEndpoint {
     return { requestId, call, identities: new IdentityReader(identities, call), outcome };
   }
 
-  #failed(error: unknown, requestId: string, outcome: Outcome): Answer {
+  #failed(error: unknown, request: IncomingMessage, requestId: string, outcome: Outcome): Answer {
     const known =
       error instanceof GatewayError
         ? error
@@ -110,13 +126,22 @@ export class GraphqlEndpoint {
       status: known instanceof BodyTooLarge ? 413 : (errorKind(known.code)?.status ?? 500),
       headers: {
         "content-type": "application/json; charset=utf-8",
-        ...(known instanceof Unauthenticated && { "www-authenticate": known.challenge }),
+        ...(known instanceof AuthenticationFailure && {
+          "www-authenticate": challengesFor(known, request.headers.authorization),
+          ...this.#nonceHeader(known),
+        }),
         ...(known.retryAfterSeconds !== undefined && { "retry-after": String(known.retryAfterSeconds) }),
         ...(known instanceof BodyTooLarge && { connection: "close" }),
       },
       body: errorBody(known),
     };
   }
+}
+
+/** Of this end of the connection, which no header can change. */
+function connectedUrl({ socket: { localAddress = "", localPort } }: IncomingMessage): string {
+  const address = localAddress.replace(/^::ffff:(?=\d+\.)/, "");
+  return `http://${address.includes(":") ? `[${address}]` : address}:${localPort}`;
 }
 
 /** GraphQL over HTTP: POST and JSON only, so that no form or link of another site can send one. */

@@ -1,5 +1,7 @@
 /** What happens in the gateway that an operator wants to see: one function per event, which logs and counts it. */
 import type { ServiceOperation } from "../acs/service-azure.js";
+import type { AuthenticationFailure } from "../auth/failure.js";
+import type { FetchedKeys } from "../auth/key-fetch.js";
 import type { ErrorCode } from "../errors.js";
 import type { Identity } from "../identities/identity.js";
 import type { ServiceWork } from "../identities/service-work.js";
@@ -29,8 +31,17 @@ export class Events {
   }
 
   /** The reason stays here; the caller is told nothing but that the token was not accepted. */
-  authenticationFailed(requestId: string, reason: string): void {
-    this.log.info({ requestId, reason }, "authentication failed");
+  authenticationFailed(requestId: string, { reason, detail }: AuthenticationFailure): void {
+    this.metrics.authenticationFailures.inc({ reason });
+    this.log.info({ requestId, reason, detail }, "authentication failed");
+  }
+
+  /** An answer of an issuer that brought its keys, or none. The last good ones serve on for a while. */
+  issuerKeysFetched(issuer: string, outcome: FetchedKeys | Error): void {
+    const isFailure = outcome instanceof Error;
+    this.metrics.issuerKeyFetches.inc({ issuer, outcome: isFailure ? "failed" : "ok" });
+    if (isFailure) this.log.warn({ issuer, err: outcome }, "issuer keys not fetched");
+    else this.log.debug({ issuer, usable: outcome.usable.length, unusable: outcome.unusable }, "issuer keys fetched");
   }
 
   /** A request that a dependency or a bug ended: the answer is masked or short, this has the cause. */

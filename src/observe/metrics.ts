@@ -18,6 +18,20 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly authenticationFailures = new Counter({
+    name: "gateway_authentication_failures_total",
+    help: "Requests whose caller did not authenticate, by reason.",
+    labelNames: ["reason"],
+    registers: [this.#registry],
+  });
+
+  readonly issuerKeyFetches = new Counter({
+    name: "gateway_issuer_key_fetches_total",
+    help: "Fetches of an issuer's keys, by outcome.",
+    labelNames: ["issuer", "outcome"],
+    registers: [this.#registry],
+  });
+
   readonly tokensIssued = new Counter({
     name: "gateway_tokens_issued_total",
     help: "Communication tokens handed out.",

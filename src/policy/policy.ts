@@ -33,7 +33,8 @@ export function requirePermission({ permissions }: Entitlements, ...anyOf: reado
   );
 }
 
-function matches(when: RuleConfig["when"], { issuer, claims }: Caller): boolean {
+function matches(when: RuleConfig["when"], { issuer, claims, senderConstraint }: Caller): boolean {
+  if (when.senderConstrained && senderConstraint === null) return false;
   if (when.issuer !== undefined && when.issuer !== issuer) return false;
   if (when.claim === undefined) return true;
   const value = Object.hasOwn(claims, when.claim) ? claims[when.claim] : undefined;

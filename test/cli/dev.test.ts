@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Cli } from "../fixtures/cli.js";
+import { DpopClient } from "../fixtures/dpop.js";
 
 const hasCurl = spawnSync("curl", ["--version"]).status === 0;
 
@@ -116,6 +117,21 @@ describe("dev", () => {
       data: { viewer: { user: { subject: "bob" }, permissions: ["TOKEN_ISSUE", "IDENTITY_READ", "AUDIT_READ"] } },
     });
     expect(await (await fetch(`${issuer}/token`)).text()).toContain("/token?subject=alice");
+  });
+
+  it("has tokens that are bound to a client's key, which take a proof of it", async () => {
+    const [, issuer] = await dev.printed(/OpenID issuer\s+(\S+)/);
+    const client = new DpopClient();
+    const { cnf } = await client.confirmation();
+    const answer = await fetch(`${issuer}/token?subject=bob&jkt=${cnf.jkt}`);
+    const { access_token: token, token_type } = (await answer.json()) as { access_token: string; token_type: string };
+    expect(token_type).toBe("DPoP");
+    const uri = `${await url()}/graphql`;
+    const send = async (authorization: string) => {
+      const headers = { "content-type": "application/json", authorization, dpop: client.proof(token, uri) };
+      return (await fetch(uri, { method: "POST", headers, body: '{"query":"{ viewer { __typename } }"}' })).status;
+    };
+    expect([await send(`Bearer ${token}`), await send(`DPoP ${token}`)]).toEqual([401, 200]);
   });
 
   it("says in one line that another dev has the data folder's port", async () => {

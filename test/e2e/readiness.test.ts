@@ -70,7 +70,7 @@ describe("health", () => {
     await rig.restartGateway();
     expect(await missing()).toEqual([`issuer ${rig.issuer.url}`]);
     rig.issuer.outage = undefined;
-    await expect.poll(missing, { timeout: 5000 }).toEqual([]);
+    await expect.poll(missing, { timeout: 10_000 }).toEqual([]);
   });
 });
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Caller } from "../../src/auth/caller.js";
 import type { RuleConfig } from "../../src/config/config.js";
 import { requirePermission, resolveEntitlements } from "../../src/policy/policy.js";
 
@@ -10,10 +11,11 @@ const rule = (part: Partial<RuleConfig>): RuleConfig => ({
   maxLifetimeMinutes: 1440,
   ...part,
 });
-const caller = (claims: Record<string, unknown> = {}, issuer = "https://a.example.com") => ({
+const caller = (claims: Record<string, unknown> = {}, issuer = "https://a.example.com"): Caller => ({
   issuer,
   subject: "s",
   claims,
+  senderConstraint: null,
 });
 const granted = (when: RuleConfig["when"], who = caller()) =>
   resolveEntitlements([rule({ when, permissions: ["TOKEN_ISSUE"] })], who).permissions.has("TOKEN_ISSUE");
@@ -48,6 +50,15 @@ describe("the policy", () => {
       scopes: new Set(["CHAT", "VOIP"]),
       maxLifetimeMinutes: 120,
     });
+  });
+
+  it("grants what is for sender-constrained callers to those who have proven their key, by either way", () => {
+    const when = { senderConstrained: true } as const;
+    expect(granted(when)).toBe(false);
+    for (const senderConstraint of ["dpop", "certificate"] as const) {
+      expect(granted(when, { ...caller(), senderConstraint })).toBe(true);
+      expect(granted({ ...when, claim: "roles", includes: "x" }, { ...caller(), senderConstraint })).toBe(false);
+    }
   });
 
   it("takes no lifetime from a rule that grants no scopes", () => {

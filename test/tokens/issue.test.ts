@@ -20,7 +20,7 @@ import { noSeal } from "../../src/tokens/seal.js";
 
 const now = () => Date.now();
 const call: Call = {
-  caller: { issuer: "https://i.example.com", subject: "alice", claims: {} },
+  caller: { issuer: "https://i.example.com", subject: "alice", claims: {}, senderConstraint: null },
   entitlements: { permissions: new Set(["TOKEN_ISSUE"]), scopes: new Set(["CHAT"]), maxLifetimeMinutes: 1440 },
   deadline: new AbortController().signal,
   quotas: [],

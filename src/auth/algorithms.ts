@@ -1,0 +1,28 @@
+/** What a signature algorithm needs of its key (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2). Asymmetric ones only. */
+interface Algorithm {
+  readonly kty: "RSA" | "EC" | "OKP";
+  readonly crv?: string;
+}
+
+const ALGORITHMS: Readonly<Record<string, Algorithm>> = {
+  RS256: { kty: "RSA" },
+  RS384: { kty: "RSA" },
+  RS512: { kty: "RSA" },
+  PS256: { kty: "RSA" },
+  PS384: { kty: "RSA" },
+  PS512: { kty: "RSA" },
+  ES256: { kty: "EC", crv: "P-256" },
+  ES384: { kty: "EC", crv: "P-384" },
+  ES512: { kty: "EC", crv: "P-521" },
+  EdDSA: { kty: "OKP", crv: "Ed25519" },
+  Ed25519: { kty: "OKP", crv: "Ed25519" },
+};
+
+/** What a DPoP proof may be signed with: all that are known here (RFC 9449 §4.3, "asymmetric"). */
+export const PROOF_ALGORITHMS: readonly string[] = Object.keys(ALGORITHMS);
+
+/** Whether a key of this type and curve can verify signatures of this algorithm. */
+export function algorithmFits(alg: string, { kty, crv }: { readonly kty?: unknown; readonly crv?: unknown }): boolean {
+  const algorithm = Object.hasOwn(ALGORITHMS, alg) ? ALGORITHMS[alg] : undefined;
+  return algorithm !== undefined && algorithm.kty === kty && algorithm.crv === (kty === "RSA" ? undefined : crv);
+}

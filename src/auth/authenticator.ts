@@ -1,0 +1,99 @@
+import type { Config, IssuerConfig } from "../config/config.js";
+import type { Caller } from "./caller.js";
+import { checkClaims, checkTimes } from "./claims.js";
+import { type CompactJws, parseCompactJws } from "./compact-jws.js";
+import type { Credentials } from "./credentials.js";
+import type { Dpop } from "./dpop.js";
+import type { DpopNonces } from "./dpop-nonces.js";
+import { AuthenticationFailure } from "./failure.js";
+import { IssuerKeys, type ObserveFetch } from "./issuer-keys.js";
+import { checkRequiredClaims, checkType } from "./profiles.js";
+import { checkSender } from "./sender-constraint.js";
+import { verifySignature } from "./signature.js";
+import { type Issuer, TokenMemory, type VerifiedToken } from "./token-memory.js";
+
+interface AuthenticatorParts {
+  readonly issuers: readonly IssuerConfig[];
+  readonly settings: Pick<Config["auth"], "rememberedTokens">;
+  readonly dpop: Dpop;
+  readonly nonces: DpopNonces;
+  readonly now: () => number;
+  readonly observeFetch: ObserveFetch;
+}
+
+/** Turns credentials into a `Caller`: see caller.ts for the way. */
+export class Authenticator {
+  readonly #parts: AuthenticatorParts;
+  readonly #issuers: ReadonlyMap<string, Issuer>;
+  readonly #memory: TokenMemory;
+
+  constructor(parts: AuthenticatorParts) {
+    const { issuers, now, observeFetch, settings } = parts;
+    const makeIssuer = (config: IssuerConfig) => ({ config, keys: new IssuerKeys(config, now, observeFetch) });
+    this.#parts = parts;
+    this.#issuers = new Map(issuers.map((config) => [config.issuer, makeIssuer(config)]));
+    this.#memory = new TokenMemory(settings.rememberedTokens);
+  }
+
+  async authenticate(credentials: Credentials): Promise<Caller> {
+    const token = await this.#verify(credentials.token);
+    const { issuer, claims, subject } = token;
+    const senderConstraint = await checkSender(credentials, token, this.#parts.dpop);
+    return { issuer: issuer.config.issuer, subject, claims, senderConstraint };
+  }
+
+  /** What the answer has to bring in `DPoP-Nonce` (RFC 9449 §8.1, §8.2); undefined for callers who need none. */
+  nonceFor(outcome: Caller | AuthenticationFailure): string | undefined {
+    const isNeeded =
+      outcome instanceof AuthenticationFailure
+        ? outcome.reason === "nonce_needed"
+        : outcome.senderConstraint === "dpop" && this.#issuers.get(outcome.issuer)?.config.dpopNonce === true;
+    return isNeeded ? this.#parts.nonces.current() : undefined;
+  }
+
+  /** Per issuer: resolves when its keys are at hand, throws KEYS_UNAVAILABLE otherwise. */
+  checks(): { issuer: string; check: () => Promise<void> }[] {
+    return [...this.#issuers].map(([issuer, { keys }]) => ({ issuer, check: () => keys.check() }));
+  }
+
+  async #verify(text: string): Promise<VerifiedToken> {
+    const known = await this.#recall(text);
+    if (known !== undefined) return known;
+    const token = parseCompactJws(text, { ownKey: "refused" });
+    const issuer = this.#issuerOf(token);
+    const verified = await this.#verifyNew(token, issuer);
+    this.#memory.keep(text, verified);
+    return verified;
+  }
+
+  /** A token that was verified before, if it is still its time and its key is still its issuer's. */
+  async #recall(text: string): Promise<VerifiedToken | undefined> {
+    const known = this.#memory.find(text);
+    if (known === undefined) return undefined;
+    checkTimes(known.claims, known.issuer.config, this.#parts.now());
+    if (await known.issuer.keys.has(known.key)) return known;
+    this.#memory.forget(text);
+    return undefined;
+  }
+
+  /** By what nobody has verified yet, and for nothing but to choose whose keys must verify it. */
+  #issuerOf({ payload }: CompactJws): Issuer {
+    const issuer = typeof payload.iss === "string" ? this.#issuers.get(payload.iss) : undefined;
+    if (issuer === undefined) throw new AuthenticationFailure("unknown_issuer", "iss is not a configured issuer");
+    return issuer;
+  }
+
+  async #verifyNew(token: CompactJws, issuer: Issuer): Promise<VerifiedToken> {
+    const { header, payload } = token;
+    const { config, keys } = issuer;
+    if (!config.algorithms.includes(header.alg)) {
+      throw new AuthenticationFailure("algorithm_refused", "alg is not one that is configured for the issuer");
+    }
+    checkType(config.profile, header);
+    const key = await keys.find(header.alg, header.kid);
+    await verifySignature(token, key, "bad_signature");
+    checkRequiredClaims(config.profile, payload);
+    const { subject } = checkClaims(payload, config, this.#parts.now());
+    return { issuer, key, claims: payload, subject };
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * A key that may verify signatures. What an issuer publishes, or a DPoP proof brings, is looked at once, here; a key that is
+ * weak, meant for something else or not understood does not become a `PublicKey`.
+ */
+import { createPublicKey, type JsonWebKey, type KeyObject } from "node:crypto";
+import { calculateJwkThumbprint } from "jose";
+import { algorithmFits } from "./algorithms.js";
+import { rsaWeakness } from "./weak-keys.js";
+
+export interface PublicKey {
+  readonly key: KeyObject;
+  readonly kty: string;
+  readonly crv: string | undefined;
+  readonly kid: string | undefined;
+  /** The one algorithm that the key is for, where it says so. */
+  readonly alg: string | undefined;
+  /** JWK SHA-256 thumbprint (RFC 7638), base64url. */
+  readonly thumbprint: string;
+}
+
+/** Whether the key can verify a signature of this algorithm. */
+export function keyFits({ kty, crv, alg: only }: PublicKey, alg: string): boolean {
+  return algorithmFits(alg, { kty, crv }) && (only === undefined || only === alg || bothEdDsa(only, alg));
+}
+
+/** RFC 9864 §2.2: `Ed25519` is the newer name of what `EdDSA` is with such a key. */
+function bothEdDsa(one: string, other: string): boolean {
+  return ["EdDSA", "Ed25519"].includes(one) && ["EdDSA", "Ed25519"].includes(other);
+}
+
+/** Why a JWK is not used. The message never quotes it. */
+export class UnusableKey extends Error {
+  override readonly name = "UnusableKey";
+}
+
+const PRIVATE_MEMBERS = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+/** Reads a JWK (RFC 7517). Throws `UnusableKey`. */
+export async function readPublicKey(jwk: unknown): Promise<PublicKey> {
+  if (jwk === null || typeof jwk !== "object") throw new UnusableKey("no JSON object");
+  const { kty, crv, kid, alg, use, key_ops: operations } = jwk as Record<string, unknown>;
+  if (typeof kty !== "string" || !isTextOrAbsent(crv) || !isTextOrAbsent(kid) || !isTextOrAbsent(alg)) {
+    throw new UnusableKey("a member of the wrong type");
+  }
+  // A private key that is published is everybody's, a shared one was never the issuer's alone.
+  if (PRIVATE_MEMBERS.some((name) => Object.hasOwn(jwk, name))) throw new UnusableKey("not a public key");
+  // RFC 7517 §4.2 and §4.3
+  if (use !== undefined && use !== "sig") throw new UnusableKey("not for signatures");
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes("verify"))) {
+    throw new UnusableKey("not for verifying");
+  }
+  if (alg !== undefined && !algorithmFits(alg, { kty, crv })) throw new UnusableKey("its alg does not fit its type");
+  const key = importKey(jwk as JsonWebKey);
+  const thumbprint = await calculateJwkThumbprint(key.export({ format: "jwk" }));
+  if (PUBLISHED_EXAMPLES.has(thumbprint)) throw new UnusableKey("an example whose private key is published");
+  return { key, kty, crv, kid, alg, thumbprint };
+}
+
+function isTextOrAbsent(value: unknown): value is string | undefined {
+  return value === undefined || typeof value === "string";
+}
+
+/** OpenSSL refuses points that are not on their curve. */
+function importKey(jwk: JsonWebKey): KeyObject {
+  let key: KeyObject;
+  try {
+    key = createPublicKey({ key: jwk, format: "jwk" });
+  } catch (error) {
+    throw new UnusableKey("not a sound public key", { cause: error });
+  }
+  if (jwk.kty === "RSA") refuseWeakRsa(key);
+  return key;
+}
+
+const LEAST_RSA_BITS = 2048;
+/** Verification takes time by the square of it: what is longer is there to slow us down. */
+const MOST_RSA_BITS = 8192;
+/** RFC 8017 §3.1 wants it odd and at least 3; a long one slows verification down. */
+const MOST_RSA_EXPONENT = 2n ** 32n;
+
+function refuseWeakRsa(key: KeyObject): void {
+  const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
+  if (modulusLength < LEAST_RSA_BITS) throw new UnusableKey(`RSA with less than ${LEAST_RSA_BITS} bits`);
+  if (modulusLength > MOST_RSA_BITS) throw new UnusableKey(`RSA with more than ${MOST_RSA_BITS} bits`);
+  if (publicExponent < 3n || publicExponent % 2n === 0n || publicExponent > MOST_RSA_EXPONENT) {
+    throw new UnusableKey("RSA with a bad public exponent");
+  }
+  const weakness = rsaWeakness(modulusOf(key));
+  if (weakness !== undefined) throw new UnusableKey(`RSA modulus ${weakness}`);
+}
+
+function modulusOf(key: KeyObject): bigint {
+  return BigInt(`0x${Buffer.from(key.export({ format: "jwk" }).n ?? "", "base64url").toString("hex")}`);
+}
+
+/** Thumbprints of keys that people paste from examples into what they run: jwt.io's and the RFCs'. */
+const PUBLISHED_EXAMPLES: ReadonlySet<string> = new Set([
+  "oGDmHqCJ7yzMkWEkrlZVHkvrHIyQwtlDmeq5ForUHeY", // jwt.io, RSA
+  "19J8y7Zprt2-QKLjF2I5pVk0OELX6cY2AfaAv1LC_w8", // jwt.io, P-256
+  "IsUn6_e04MaShXFIISMp4kG62LWzMIPy_MvSA5pJgX8", // RFC 7515 appendix A.2, RSA
+  "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U", // RFC 7515 appendix A.3, P-256
+  "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s", // RFC 7517 appendix A.2, P-256
+  "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", // RFC 8037 appendix A.1, Ed25519
+]);

@@ -1,0 +1,57 @@
+import { createHash } from "node:crypto";
+import type { IssuerConfig } from "../config/config.js";
+import type { IssuerKeys } from "./issuer-keys.js";
+import type { PublicKey } from "./public-key.js";
+
+export interface Issuer {
+  readonly config: IssuerConfig;
+  readonly keys: IssuerKeys;
+}
+
+/** A token whose form, signature and claims are good, as far as they never change. */
+export interface VerifiedToken {
+  readonly issuer: Issuer;
+  readonly key: PublicKey;
+  readonly claims: Readonly<Record<string, unknown>>;
+  readonly subject: string;
+}
+
+/**
+ * Tokens that have been verified, so that it is not done again: by a hash of the whole token, so that nothing that differs
+ * in a single character is taken for it, and no token is kept. When full, the one goes that was not used for longest. Whether
+ * it is still the token's time, and its key still the issuer's, is for the caller to see.
+ */
+export class TokenMemory {
+  readonly #most: number;
+  /** In the order of their last use. */
+  readonly #tokens = new Map<string, VerifiedToken>();
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  find(token: string): VerifiedToken | undefined {
+    const key = keyOf(token);
+    const found = this.#tokens.get(key);
+    if (found === undefined) return undefined;
+    this.#tokens.delete(key);
+    this.#tokens.set(key, found);
+    return found;
+  }
+
+  keep(token: string, verified: VerifiedToken): void {
+    this.#tokens.set(keyOf(token), verified);
+    for (const oldest of this.#tokens.keys()) {
+      if (this.#tokens.size <= this.#most) break;
+      this.#tokens.delete(oldest);
+    }
+  }
+
+  forget(token: string): void {
+    this.#tokens.delete(keyOf(token));
+  }
+}
+
+function keyOf(token: string): string {
+  return createHash("sha256").update(token).digest("base64url");
+}
