@@ -10,6 +10,7 @@ import type { Config } from "./config/config.js";
 import { createSchema, type Services } from "./graphql/schema.js";
 import { createGraphqlServer } from "./graphql/server.js";
 import { GraphqlEndpoint } from "./http/graphql-endpoint.js";
+import { Proxies } from "./http/proxies.js";
 import { type Dependency, Readiness } from "./http/readiness.js";
 import { type Handler, type Listener, listen, type Routes } from "./http/server.js";
 import type { ApplicationUser } from "./identities/identity.js";
@@ -50,6 +51,8 @@ export interface GatewayOptions {
   readonly now?: () => number;
   /** 0 ≤ x < 1 */
   readonly random?: () => number;
+  /** Before every key in Redis; the gateway's own unless a test shares the server with others. */
+  readonly redisPrefix?: string | undefined;
   /** More public paths, such as the explorer that `dev` adds. */
   readonly routes?: Routes;
 }
@@ -110,7 +113,7 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
     work.count(),
   );
   const keys = openKeys(config);
-  const redis = await openRedis(config, events);
+  const redis = await openRedis(config, events, options.redisPrefix);
   if (redis) closers.push(() => redis.close());
   const timeoutMs = config.acs.timeoutSeconds * 1000;
   const service = await connectAzureService({
@@ -119,7 +122,8 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
     observe: (...call) => events.serviceCalled(...call),
   });
   const leaseMs = timeoutMs + LEASE_MARGIN_MS;
-  const limits = new Limits(config.limits);
+  const observe = (error: unknown) => events.limitCountedHere(error);
+  const limits = new Limits({ config: config.limits, redis, now, observe });
   return { config, now, random, metrics, events, store, keys, redis, service, leaseMs, limits };
 }
 
@@ -147,6 +151,7 @@ async function createEndpoint(base: Base, authenticator: Authenticator, closers:
     authenticator,
     rules: config.policy.rules,
     limits,
+    proxies: new Proxies(config.server.proxies),
     identities: store.identities,
     events,
     requestTimeoutMs: config.server.requestTimeoutSeconds * 1000,
@@ -223,10 +228,14 @@ async function listenOnBoth(
 }
 
 /** Loads the client only when there is a Redis. */
-async function openRedis({ redis: { url } }: Config, events: Events): Promise<RedisConnection | undefined> {
+async function openRedis(
+  { redis: { url } }: Config,
+  events: Events,
+  prefix: string | undefined,
+): Promise<RedisConnection | undefined> {
   if (url === null) return undefined;
   const { connectRedis } = await import("./shared/redis.js");
-  return connectRedis({ url, onLost: (error) => events.redisLost(error), onBack: () => events.redisBack() });
+  return connectRedis({ url, prefix, onLost: (error) => events.redisLost(error), onBack: () => events.redisBack() });
 }
 
 const live: Handler = async () => ({

@@ -14,6 +14,7 @@ import {
 import type { GraphQLFormattedError, GraphQLSchema } from "graphql";
 import type { Config } from "../config/config.js";
 import { errorKind, GatewayError } from "../errors.js";
+import { RateLimited } from "../limits/quota.js";
 import type { Events } from "../observe/events.js";
 import type { RequestContext } from "./context.js";
 import { codeOf, translateError } from "./errors.js";
@@ -96,6 +97,7 @@ function answerByErrors(events: Events): ApolloServerPlugin<RequestContext> {
         const told = new Set<string>();
         for (const error of errors) {
           const original = unwrapResolverError(error);
+          if (original instanceof RateLimited) contextValue.call.quotas.push(original.quota);
           if (told.has(String(original)) || !isWorthALine(original)) continue;
           told.add(String(original));
           events.requestFailed(contextValue.requestId, original);

@@ -15,17 +15,22 @@ import { errorBody } from "../graphql/errors.js";
 import type { GraphqlServer } from "../graphql/server.js";
 import { IdentityReader } from "../identities/reader.js";
 import type { Limits } from "../limits/limits.js";
+import { type Quota, RateLimited } from "../limits/quota.js";
 import type { Events } from "../observe/events.js";
 import { resolveEntitlements } from "../policy/policy.js";
 import type { IdentityStore } from "../store/identity-store.js";
+import { networkOf } from "./addresses.js";
 import type { Answer } from "./answer.js";
 import { BodyTooLarge, readJson } from "./body.js";
+import type { Proxies } from "./proxies.js";
+import { rateLimitHeaders } from "./rate-limit-headers.js";
 
 export interface GraphqlEndpointParts {
   readonly server: GraphqlServer;
   readonly authenticator: Authenticator;
   readonly rules: readonly RuleConfig[];
   readonly limits: Limits;
+  readonly proxies: Proxies;
   readonly identities: IdentityStore;
   readonly events: Events;
   readonly requestTimeoutMs: number;
@@ -33,7 +38,7 @@ export interface GraphqlEndpointParts {
   readonly publicUrl: string | null;
 }
 
-type Outcome = { code: ErrorCode | "OK" };
+type Outcome = { code: ErrorCode | "OK"; caller?: Caller; readonly quotas: Quota[] };
 
 export class GraphqlEndpoint {
   readonly #parts: GraphqlEndpointParts;
@@ -44,7 +49,7 @@ export class GraphqlEndpoint {
 
   async handle(request: IncomingMessage, requestId: string): Promise<Answer> {
     const started = performance.now();
-    const outcome: Outcome = { code: "OK" };
+    const outcome: Outcome = { code: "OK", quotas: [] };
     const answer = await this.#answer(request, requestId, outcome);
     this.#parts.events.requestEnded({
       requestId,
@@ -53,7 +58,7 @@ export class GraphqlEndpoint {
       milliseconds: performance.now() - started,
       clientName: headerText(request, "apollographql-client-name"),
     });
-    return answer;
+    return { ...answer, headers: { ...answer.headers, ...rateLimitHeaders(outcome.quotas, outcome.caller) } };
   }
 
   async #answer(request: IncomingMessage, requestId: string, outcome: Outcome): Promise<Answer> {
@@ -64,7 +69,8 @@ export class GraphqlEndpoint {
         return refused;
       }
       const caller = await this.#authenticate(request, requestId);
-      await this.#parts.limits.takeRequest(caller);
+      outcome.caller = caller;
+      outcome.quotas.push(await this.#parts.limits.takeRequest(caller));
       const context = this.#contextFor(caller, requestId, outcome);
       const answer = await this.#parts.server.execute(await readJson(request), request.headers.accept, context);
       return { ...answer, headers: { ...answer.headers, ...this.#nonceHeader(caller) } };
@@ -74,7 +80,7 @@ export class GraphqlEndpoint {
   }
 
   async #authenticate(request: IncomingMessage, requestId: string): Promise<Caller> {
-    const { limits, authenticator, events } = this.#parts;
+    const { limits, proxies, authenticator, events } = this.#parts;
     try {
       return await authenticator.authenticate({
         ...readCredentials(request.headersDistinct),
@@ -85,7 +91,7 @@ export class GraphqlEndpoint {
     } catch (error) {
       if (error instanceof AuthenticationFailure) {
         events.authenticationFailed(requestId, error);
-        await limits.takeFailedAuth(request.socket.remoteAddress ?? "unknown");
+        await limits.takeFailedAuth(networkOf(proxies.clientAddress(request)));
       }
       throw error;
     }
@@ -99,7 +105,7 @@ export class GraphqlEndpoint {
   #contextFor(caller: Caller, requestId: string, outcome: Outcome): RequestContext {
     const { rules, identities, requestTimeoutMs } = this.#parts;
     const deadline = AbortSignal.timeout(requestTimeoutMs);
-    const call = { caller, entitlements: resolveEntitlements(rules, caller), deadline };
+    const call = { caller, entitlements: resolveEntitlements(rules, caller), deadline, quotas: outcome.quotas };
     return { requestId, call, identities: new IdentityReader(identities, call), outcome };
   }
 
@@ -113,6 +119,7 @@ export class GraphqlEndpoint {
             { cause: error },
           );
     outcome.code = known.code;
+    if (known instanceof RateLimited) outcome.quotas.push(known.quota);
     if (known.cause !== undefined && known.code !== "UNAUTHENTICATED")
       this.#parts.events.requestFailed(requestId, known);
     return {

@@ -1,64 +1,131 @@
 /**
- * How much one caller may cost. Budgets are per minute and counted in this process: requests by subject, tokens minted at
- * the service by subject and by issuer, failed authentication by address.
+ * How much one caller may cost: requests by subject, tokens minted at the service by subject and by issuer, failed
+ * authentication by network.
+ *
+ * Budgets are per minute. With Redis they are counted there, for all instances together; while it is away or slow, each
+ * instance grants its part of them by a count of its own, so nobody is refused for Redis' sake and nothing is unlimited.
+ * Without Redis there is one instance, and it counts for itself. Keys are hashes: they name neither user nor address.
  */
-import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
+import { hash } from "node:crypto";
 import type { LimitsConfig } from "../config/config.js";
-import { GatewayError } from "../errors.js";
 import type { ApplicationUser } from "../identities/identity.js";
+import type { RedisConnection } from "../shared/redis.js";
+import { type Counter, type Take, withFallback } from "./counter.js";
+import { memoryCounter } from "./counter-memory.js";
+import { redisCounter } from "./counter-redis.js";
+import { type BudgetName, type Quota, RateLimited } from "./quota.js";
 
 const WINDOW_SECONDS = 60;
+/**
+ * Of each budget's counts in this process: some 15 MB at most. Who has more users or networks than that to send from in one
+ * minute gains little by having an old count forgotten.
+ */
+const MAX_KEYS = 100_000;
+
+interface LimitsParts {
+  readonly config: LimitsConfig;
+  /** None: the whole budgets are this process's. */
+  readonly redis?: RedisConnection | undefined;
+  /** ms since 1970; Redis goes by its own clock. */
+  readonly now: () => number;
+  /** Told each time that Redis could not be asked. */
+  readonly observe: (error: unknown) => void;
+  /** A minute unless a test is in a hurry. */
+  readonly windowSeconds?: number;
+}
+
+interface Budget {
+  readonly name: BudgetName;
+  readonly counter: Counter;
+  /** What a caller is told when it is spent. */
+  readonly message: string;
+}
 
 export class Limits {
-  readonly #requests: RateLimiterMemory;
-  readonly #mintsBySubject: RateLimiterMemory;
-  readonly #mintsByIssuer: RateLimiterMemory;
-  readonly #failedAuth: RateLimiterMemory;
+  readonly #requests: Budget;
+  readonly #mints: Budget;
+  readonly #issuerMints: Budget;
+  readonly #failedAuth: Budget;
+  readonly #windowSeconds: number;
 
-  constructor(config: LimitsConfig) {
-    const budget = (points: number) => new RateLimiterMemory({ points, duration: WINDOW_SECONDS });
-    this.#requests = budget(config.requestsPerSubject);
-    this.#mintsBySubject = budget(config.mintsPerSubject);
-    this.#mintsByIssuer = budget(config.mintsPerIssuer);
-    this.#failedAuth = budget(config.failedAuthPerAddress);
+  constructor(parts: LimitsParts) {
+    const { config, windowSeconds = WINDOW_SECONDS } = parts;
+    const budget = (name: BudgetName, limit: number, message: string): Budget => {
+      return { name, message, counter: createCounter({ ...parts, windowSeconds }, name, limit) };
+    };
+    this.#windowSeconds = windowSeconds;
+    this.#requests = budget("requests", config.requestsPerSubject, "Too many requests; wait before sending the next.");
+    this.#mints = budget(
+      "mints",
+      config.mintsPerSubject,
+      "Too many tokens for this user; keep a token until its refreshAfter.",
+    );
+    this.#issuerMints = budget(
+      "issuer-mints",
+      config.mintsPerIssuer,
+      "Too many tokens for the users of this issuer; try again later.",
+    );
+    this.#failedAuth = budget(
+      "failed-auth",
+      config.failedAuthPerAddress,
+      "Too many failed attempts from this address.",
+    );
   }
 
   /** Counts one request. Throws RATE_LIMITED when the subject's budget is spent. */
-  async takeRequest(user: ApplicationUser): Promise<void> {
-    await take(this.#requests, subjectKey(user), "Too many requests; wait before sending the next.");
-  }
-
-  /** Counts one token about to be minted for this user. Throws RATE_LIMITED when a budget is spent. */
-  async takeMint(user: ApplicationUser): Promise<void> {
-    await take(
-      this.#mintsBySubject,
-      subjectKey(user),
-      "Too many tokens for this user; keep a token until its refreshAfter.",
-    );
-    await take(this.#mintsByIssuer, user.issuer, "Too many tokens for the users of this issuer; try again later.");
+  async takeRequest(user: ApplicationUser): Promise<Quota> {
+    const take = await this.#requests.counter.take(userKey(user));
+    return this.#granted(this.#requests, take, user);
   }
 
   /**
-   * Counts one token that did not verify. Throws RATE_LIMITED when the address's budget is spent. A good token is never held
+   * Counts one token about to be minted for this user. Throws RATE_LIMITED when the user's or the issuer's budget is spent,
+   * and then neither has lost anything. The quota is the user's.
+   */
+  async takeMint(user: ApplicationUser): Promise<Quota> {
+    const own = await this.#mints.counter.take(userKey(user));
+    const quota = this.#granted(this.#mints, own, user);
+    const issuers = await this.#issuerMints.counter.take(keyOf(user.issuer));
+    if (!issuers.granted) await own.giveBack();
+    this.#granted(this.#issuerMints, issuers, null);
+    return quota;
+  }
+
+  /**
+   * Counts one token that did not verify. Throws RATE_LIMITED when the network's budget is spent. A good token is never held
    * up by this: many users can share an address.
    */
-  async takeFailedAuth(address: string): Promise<void> {
-    await take(this.#failedAuth, address, "Too many failed attempts from this address.");
+  async takeFailedAuth(network: string): Promise<void> {
+    this.#granted(this.#failedAuth, await this.#failedAuth.counter.take(keyOf(network)), null);
+  }
+
+  #granted({ name, message }: Budget, { granted, limit, remaining, msLeft }: Take, user: Quota["user"]): Quota {
+    const resetSeconds = Math.max(1, Math.ceil(msLeft / 1000));
+    const quota = { name, user, limit, windowSeconds: this.#windowSeconds, remaining, resetSeconds };
+    if (!granted) throw new RateLimited(message, quota);
+    return quota;
   }
 }
 
-function subjectKey({ issuer, subject }: ApplicationUser): string {
-  return `${issuer}\n${subject}`;
+type CounterParts = LimitsParts & { readonly windowSeconds: number };
+
+function createCounter(parts: CounterParts, name: BudgetName, limit: number): Counter {
+  const { config, redis, now, observe, windowSeconds } = parts;
+  const local = { windowSeconds, maxKeys: MAX_KEYS, now };
+  if (redis === undefined) return memoryCounter({ ...local, limit });
+  const part = Math.max(1, Math.floor(limit / config.instances));
+  return withFallback(
+    redisCounter(redis, { name, limit, windowSeconds }),
+    memoryCounter({ ...local, limit: part }),
+    observe,
+  );
 }
 
-async function take(limiter: RateLimiterMemory, key: string, message: string): Promise<void> {
-  try {
-    await limiter.consume(key);
-  } catch (state) {
-    throw state instanceof RateLimiterRes ? spent(state, message) : state;
-  }
+/** As JSON, no part can be taken for another. */
+function userKey({ issuer, subject }: ApplicationUser): string {
+  return keyOf(issuer, subject);
 }
 
-function spent({ msBeforeNext }: RateLimiterRes, message: string): GatewayError {
-  return new GatewayError("RATE_LIMITED", message, { retryAfterSeconds: Math.max(1, Math.ceil(msBeforeNext / 1000)) });
+function keyOf(...parts: readonly string[]): string {
+  return hash("sha256", JSON.stringify(parts), "base64url");
 }

@@ -63,6 +63,12 @@ export class Events {
     this.log.info("redis back");
   }
 
+  /** Redis could not be asked, so this instance granted from its own part of a budget. */
+  limitCountedHere(error: unknown): void {
+    this.metrics.limitsCountedHere.inc();
+    this.log.debug({ err: error }, "limit counted here");
+  }
+
   /** What the token cache had; one that cannot be asked costs a call to the service. */
   tokenCacheAsked(outcome: CacheOutcome, error?: unknown): void {
     this.metrics.tokenCache.inc({ outcome });

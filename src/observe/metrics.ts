@@ -45,6 +45,12 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly limitsCountedHere = new Counter({
+    name: "gateway_limits_counted_here_total",
+    help: "Takes from a budget that this instance counted by itself because Redis could not be asked.",
+    registers: [this.#registry],
+  });
+
   readonly serviceCalls = new Counter({
     name: "gateway_service_calls_total",
     help: "Calls to Communication Services, by operation and outcome.",

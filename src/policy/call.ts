@@ -1,4 +1,5 @@
 import type { Caller } from "../auth/caller.js";
+import type { Quota } from "../limits/quota.js";
 import type { Entitlements } from "./policy.js";
 
 /** What a service needs to know of the request it works for. */
@@ -7,4 +8,6 @@ export interface Call {
   readonly entitlements: Entitlements;
   /** Aborted when the request's time is up. */
   readonly deadline: AbortSignal;
+  /** What has been taken from budgets on the way; whoever takes adds to it, and the answer's headers tell the caller. */
+  readonly quotas: Quota[];
 }

@@ -33,7 +33,7 @@ export interface RedisOptions {
   /** At its end. */
   readonly onBack: () => void;
   /** Before every key. */
-  readonly prefix?: string;
+  readonly prefix?: string | undefined;
 }
 
 /** Begins to connect and returns at once. */

@@ -42,7 +42,7 @@ export class TeamsExchange {
     checkRequest(request);
     await this.#refuseSuspended(call);
     const { limits, now, random } = this.#parts;
-    await limits.takeMint(call.caller);
+    call.quotas.push(await limits.takeMint(call.caller));
     const token = await this.#askService(request, call.deadline);
     await this.#refuseSuspended(call);
     if (!hasUsefulLife(token, now()))

@@ -10,7 +10,7 @@ import { type CommunicationService, IdentityNotOwned, type ServiceToken, type To
 import type { TokenScope } from "../config/config.js";
 import { Refusal } from "../errors.js";
 import { waitFor } from "../identities/deadline.js";
-import type { Identity } from "../identities/identity.js";
+import type { ApplicationUser, Identity } from "../identities/identity.js";
 import { newAttemptId } from "../identities/ids.js";
 import type { Provisioning } from "../identities/provisioning.js";
 import { deletingRefusal } from "../identities/revocation.js";
@@ -102,7 +102,7 @@ export class TokenIssuance {
     if (known !== undefined && known.status !== "PROVISIONING") return await this.#issueFor(order, known);
     const { call, request } = order;
     const user = known?.user ?? call.caller;
-    const admit = () => this.#parts.limits.takeMint(user);
+    const admit = () => this.#takeMint(call, user);
     const { identity, token } = await this.#parts.provisioning.ensure(user, call.deadline, { request, admit });
     if (token !== undefined) {
       requireUsefulLife(token, this.#parts.now());
@@ -121,7 +121,7 @@ export class TokenIssuance {
     await this.#refusePending(identity);
     const { cache } = this.#parts;
     const lookup = lookupOf(identity, request);
-    const mint = () => this.#mint(identity, request);
+    const mint = () => this.#mint(call, identity, request);
     const mintNew = async () => {
       const token = await mint();
       await cache.put(lookup, identity.revocations, token);
@@ -137,18 +137,25 @@ export class TokenIssuance {
     }
   }
 
-  /** One token from the service, noted in the row. Callers may share it, so no caller's deadline ends it. */
-  async #mint(identity: Identity, request: TokenRequest): Promise<ServiceToken> {
-    const { identities, limits, service, now } = this.#parts;
+  /**
+   * One token from the service, noted in the row. Callers may share it, so no caller's deadline ends it; what it takes from
+   * the budgets is told to the one whose call began it.
+   */
+  async #mint(call: Call, identity: Identity, request: TokenRequest): Promise<ServiceToken> {
+    const { identities, service, now } = this.#parts;
     if (identity.communicationUserId === null || identity.user === null) {
       throw new Error(`identity ${identity.id} is ${identity.status} without user or service id`);
     }
-    await limits.takeMint(identity.user);
+    await this.#takeMint(call, identity.user);
     const token = await service.issueToken(identity.communicationUserId, request);
     requireUsefulLife(token, now());
     const recorded = await identities.recordIssue(identity.id, identity.revocations, now());
     if (recorded === undefined) await this.#confirmGood(identity);
     return token;
+  }
+
+  async #takeMint({ quotas }: Call, user: ApplicationUser): Promise<void> {
+    quotas.push(await this.#parts.limits.takeMint(user));
   }
 
   /**

@@ -46,7 +46,10 @@ describe.skipIf(!TEST_REDIS_URL)(`a replay store in Redis${WHY_SKIPPED}`, () => 
       audit: { key: SHARED_KEY },
     });
     const store = { kind: "sqlite", file: join(rig.folder, "other.db") } as const;
-    const other = await startGateway({ ...config, store }, { logger: createLogger("silent") });
+    const other = await startGateway(
+      { ...config, store },
+      { logger: createLogger("silent"), redisPrefix: rig.redisPrefix },
+    );
     onTestFinished(() => other.close());
     const client = new DpopClient();
     const token = await rig.issuer.sign("alice", { claims: await client.confirmation() });

@@ -23,6 +23,7 @@ const call: Call = {
   caller: { issuer: "https://i.example.com", subject: "alice", claims: {}, senderConstraint: null },
   entitlements: { permissions: new Set(["TOKEN_ISSUE"]), scopes: new Set(["CHAT"]), maxLifetimeMinutes: 1440 },
   deadline: new AbortController().signal,
+  quotas: [],
 };
 const input = { scopes: ["CHAT"] as const, lifetimeMinutes: null, identityId: null, forceNew: false };
 
@@ -89,11 +90,15 @@ describe("a revocation that lands while the token cache is slow", () => {
       provisioning: new Provisioning({ identities, attempts, service, events, now, leaseMs: 5000 }),
       cache: new TokenCache({ bytes: gated, seal: noSeal, now, observe: () => {} }),
       limits: new Limits({
-        mintsPerSubject: limit,
-        mintsPerIssuer: limit,
-        requestsPerSubject: limit,
-        failedAuthPerAddress: limit,
-        instances: 1,
+        config: {
+          mintsPerSubject: limit,
+          mintsPerIssuer: limit,
+          requestsPerSubject: limit,
+          failedAuthPerAddress: limit,
+          instances: 1,
+        },
+        now,
+        observe: () => {},
       }),
       onLostIdentity: "provision",
     });

@@ -1,0 +1,28 @@
+import { GatewayError } from "../errors.js";
+import type { ApplicationUser } from "../identities/identity.js";
+
+/** What a budget is called in the answer's headers. */
+export type BudgetName = "requests" | "mints" | "issuer-mints" | "failed-auth";
+
+/** Where one budget stands, after something was taken from it or refused. */
+export interface Quota {
+  readonly name: BudgetName;
+  /** Whose budget it is, so that nobody is told another's; null for one that is no user's own. */
+  readonly user: ApplicationUser | null;
+  /** The budget that is in force: of all instances together, or this one's part. */
+  readonly limit: number;
+  readonly windowSeconds: number;
+  readonly remaining: number;
+  /** Until the window ends; at least 1. */
+  readonly resetSeconds: number;
+}
+
+/** A budget is spent. */
+export class RateLimited extends GatewayError {
+  constructor(
+    message: string,
+    readonly quota: Quota,
+  ) {
+    super("RATE_LIMITED", message, { retryAfterSeconds: quota.resetSeconds });
+  }
+}
