@@ -123,7 +123,7 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   });
   const leaseMs = timeoutMs + LEASE_MARGIN_MS;
   const observe = (error: unknown) => events.limitCountedHere(error);
-  const limits = new Limits({ config: config.limits, redis, now, observe });
+  const limits = new Limits({ config: config.limits, key: keys.auditKey, redis, now, observe });
   return { config, now, random, metrics, events, store, keys, redis, service, leaseMs, limits };
 }
 

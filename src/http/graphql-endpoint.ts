@@ -86,12 +86,13 @@ export class GraphqlEndpoint {
         ...readCredentials(request.headersDistinct),
         method: request.method ?? "",
         uri: `${this.#parts.publicUrl ?? connectedUrl(request)}/graphql`,
-        certificate: undefined,
+        certificate: proxies.clientCertificate(request),
       });
     } catch (error) {
       if (error instanceof AuthenticationFailure) {
         events.authenticationFailed(requestId, error);
-        await limits.takeFailedAuth(networkOf(proxies.clientAddress(request)));
+        // Who is asked for a nonce has brought a good token and a good proof.
+        if (error.reason !== "nonce_needed") await limits.takeFailedAuth(networkOf(proxies.clientAddress(request)));
       }
       throw error;
     }

@@ -4,10 +4,12 @@
  *
  * Budgets are per minute. With Redis they are counted there, for all instances together; while it is away or slow, each
  * instance grants its part of them by a count of its own, so nobody is refused for Redis' sake and nothing is unlimited.
- * Without Redis there is one instance, and it counts for itself. Keys are hashes: they name neither user nor address.
+ * Without Redis there is one instance, and it counts for itself. Keys are keyed hashes: they name neither user nor
+ * address, and cannot be guessed.
  */
-import { hash } from "node:crypto";
+import { createHmac } from "node:crypto";
 import type { LimitsConfig } from "../config/config.js";
+import type { Secret } from "../config/secret.js";
 import type { ApplicationUser } from "../identities/identity.js";
 import type { RedisConnection } from "../shared/redis.js";
 import { type Counter, type Take, withFallback } from "./counter.js";
@@ -24,6 +26,8 @@ const MAX_KEYS = 100_000;
 
 interface LimitsParts {
   readonly config: LimitsConfig;
+  /** 32 bytes, base64; the same in all instances. */
+  readonly key: Secret;
   /** None: the whole budgets are this process's. */
   readonly redis?: RedisConnection | undefined;
   /** ms since 1970; Redis goes by its own clock. */
@@ -47,6 +51,7 @@ export class Limits {
   readonly #issuerMints: Budget;
   readonly #failedAuth: Budget;
   readonly #windowSeconds: number;
+  readonly #key: Buffer;
 
   constructor(parts: LimitsParts) {
     const { config, windowSeconds = WINDOW_SECONDS } = parts;
@@ -54,6 +59,7 @@ export class Limits {
       return { name, message, counter: createCounter({ ...parts, windowSeconds }, name, limit) };
     };
     this.#windowSeconds = windowSeconds;
+    this.#key = Buffer.from(parts.key.reveal(), "base64");
     this.#requests = budget("requests", config.requestsPerSubject, "Too many requests; wait before sending the next.");
     this.#mints = budget(
       "mints",
@@ -74,7 +80,7 @@ export class Limits {
 
   /** Counts one request. Throws RATE_LIMITED when the subject's budget is spent. */
   async takeRequest(user: ApplicationUser): Promise<Quota> {
-    const take = await this.#requests.counter.take(userKey(user));
+    const take = await this.#requests.counter.take(this.#keyOf(user.issuer, user.subject));
     return this.#granted(this.#requests, take, user);
   }
 
@@ -83,9 +89,9 @@ export class Limits {
    * and then neither has lost anything. The quota is the user's.
    */
   async takeMint(user: ApplicationUser): Promise<Quota> {
-    const own = await this.#mints.counter.take(userKey(user));
+    const own = await this.#mints.counter.take(this.#keyOf(user.issuer, user.subject));
     const quota = this.#granted(this.#mints, own, user);
-    const issuers = await this.#issuerMints.counter.take(keyOf(user.issuer));
+    const issuers = await this.#issuerMints.counter.take(this.#keyOf(user.issuer));
     if (!issuers.granted) await own.giveBack();
     this.#granted(this.#issuerMints, issuers, null);
     return quota;
@@ -96,7 +102,12 @@ export class Limits {
    * up by this: many users can share an address.
    */
   async takeFailedAuth(network: string): Promise<void> {
-    this.#granted(this.#failedAuth, await this.#failedAuth.counter.take(keyOf(network)), null);
+    this.#granted(this.#failedAuth, await this.#failedAuth.counter.take(this.#keyOf(network)), null);
+  }
+
+  /** As JSON, no part can be taken for another. */
+  #keyOf(...parts: readonly string[]): string {
+    return createHmac("sha256", this.#key).update(JSON.stringify(parts)).digest("base64url");
   }
 
   #granted({ name, message }: Budget, { granted, limit, remaining, msLeft }: Take, user: Quota["user"]): Quota {
@@ -119,13 +130,4 @@ function createCounter(parts: CounterParts, name: BudgetName, limit: number): Co
     memoryCounter({ ...local, limit: part }),
     observe,
   );
-}
-
-/** As JSON, no part can be taken for another. */
-function userKey({ issuer, subject }: ApplicationUser): string {
-  return keyOf(issuer, subject);
-}
-
-function keyOf(...parts: readonly string[]): string {
-  return hash("sha256", JSON.stringify(parts), "base64url");
 }

@@ -59,6 +59,16 @@ describe("issuer profiles", () => {
     });
   });
 
+  it("generic wants a sub that is a text of 1 to 255 characters, though another claim names the user", async () => {
+    await withProfile("generic", "oid", async (rig) => {
+      const withSub = async (sub: unknown) => statusOf(await rig.member("a", { claims: { oid: "o", sub } }));
+      expect(await withSub("s")).toBe(200);
+      for (const sub of [undefined, "", 7, ["s"], "x".repeat(256)])
+        expect([sub, await withSub(sub)]).toEqual([sub, 401]);
+      expect(await statusOf(await rig.member("a", { claims: { oid: undefined } }))).toBe(401);
+    });
+  });
+
   it("generic takes typ at+jwt, JWT or none, and no ID token", async () => {
     await withProfile("generic", "sub", async (rig) => {
       expect(await statusOf(await rig.member("a", { claims: { client_id: undefined, jti: undefined } }))).toBe(200);

@@ -2,17 +2,21 @@ import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { LimitsConfig } from "../../src/config/config.js";
+import { Secret } from "../../src/config/secret.js";
 import { memoryCounter } from "../../src/limits/counter-memory.js";
 import { Limits } from "../../src/limits/limits.js";
 import { budgets, countGranted, limitsConformance, newUser } from "../conformance/limits.js";
 import { FaultyLine, redisUrl, removeKeys, TEST_REDIS_URL, TestRedis, WHY_SKIPPED } from "../fixtures/redis.js";
+
+/** As AUDIT_KEY is. */
+const KEY = new Secret(Buffer.alloc(32, 5).toString("base64"));
 
 const now = () => Date.now();
 
 limitsConformance("memory", async () => {
   let time = 1_000_000;
   return {
-    make: (setup) => new Limits({ ...setup, now: () => time, observe: () => {} }),
+    make: (setup) => new Limits({ key: KEY, ...setup, now: () => time, observe: () => {} }),
     pass: async (milliseconds) => {
       time += milliseconds;
     },
@@ -32,7 +36,7 @@ class Instance {
     const observe = () => {
       this.countedHere += 1;
     };
-    this.limits = new Limits({ config: budgets(config), redis: redis.connection, now, observe });
+    this.limits = new Limits({ key: KEY, config: budgets(config), redis: redis.connection, now, observe });
   }
 }
 
@@ -43,7 +47,7 @@ describe.skipIf(!TEST_REDIS_URL)(`on a server${WHY_SKIPPED}`, () => {
       throw error;
     };
     return {
-      make: (setup) => new Limits({ ...setup, redis: redis.connection, now, observe }),
+      make: (setup) => new Limits({ key: KEY, ...setup, redis: redis.connection, now, observe }),
       pass: async (milliseconds) => {
         // The server's clock and this timer may be some milliseconds apart.
         await setTimeout(milliseconds + 50);

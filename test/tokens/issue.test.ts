@@ -90,6 +90,7 @@ describe("a revocation that lands while the token cache is slow", () => {
       provisioning: new Provisioning({ identities, attempts, service, events, now, leaseMs: 5000 }),
       cache: new TokenCache({ bytes: gated, seal: noSeal, now, observe: () => {} }),
       limits: new Limits({
+        key: new Secret(Buffer.alloc(32, 5).toString("base64")),
         config: {
           mintsPerSubject: limit,
           mintsPerIssuer: limit,
