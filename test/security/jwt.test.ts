@@ -227,6 +227,7 @@ const CLAIMS: Case[] = [
     (iat): Case => [`iat ${JSON.stringify(iat)}`, () => signed({ iat })],
   ),
   ["iat in the future", () => signed({ iat: now() + 120 })],
+  ["iat in the future beside an nbf that is not", () => signed({ iat: now() + 120, nbf: now() })],
   ["nbf in the future", () => signed({ nbf: now() + 120 })],
   ...[null, "", `${now()}`, -1, now() - 0.5, [now()]].map(
     (nbf): Case => [`nbf ${JSON.stringify(nbf)}`, () => signed({ nbf })],
