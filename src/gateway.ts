@@ -2,9 +2,12 @@
  * The gateway, put together: makes every part, wires it and closes it again. The only place that knows which concrete
  * part stands behind an interface.
  */
+import { readFileSync } from "node:fs";
 import { connectAzureService } from "./acs/service-azure.js";
 import { Verifier } from "./auth/verifier.js";
 import type { Config } from "./config/config.js";
+import { StartError } from "./errors.js";
+import type { ManifestFile } from "./graphql/manifest.js";
 import { createSchema, type Services } from "./graphql/schema.js";
 import { createGraphqlServer } from "./graphql/server.js";
 import { GraphqlEndpoint } from "./http/graphql-endpoint.js";
@@ -122,7 +125,9 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
 async function createEndpoint(base: Base, verifier: Verifier, closers: Closers): Promise<GraphqlEndpoint> {
   const { config, events, store, limits } = base;
   const schema = await createSchema(createServices(base, closers));
-  const server = await createGraphqlServer({ schema, settings: config.graphql, events });
+  const settings = config.graphql;
+  const manifests = settings.trustedDocuments.manifests.map(readManifestFile);
+  const server = await createGraphqlServer({ schema, settings, manifests, events });
   closers.push(() => server.stop());
   return new GraphqlEndpoint({
     server,
@@ -200,6 +205,16 @@ async function listenOnBoth(
   } catch (error) {
     await publicListener.close();
     throw error;
+  }
+}
+
+function readManifestFile(file: string): ManifestFile {
+  try {
+    return { file, bytes: readFileSync(file) };
+  } catch (error) {
+    const { code = "unknown error" } = error as NodeJS.ErrnoException;
+    const cure = "correct graphql.trustedDocuments.manifests; names are relative to the working directory";
+    throw new StartError(`The manifest ${file} cannot be read (${code}): ${cure}.`, { cause: error });
   }
 }
 

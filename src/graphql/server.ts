@@ -12,17 +12,20 @@ import {
   ApolloServerPluginUsageReportingDisabled,
 } from "@apollo/server/plugin/disabled";
 import type { GraphQLFormattedError, GraphQLSchema } from "graphql";
-import type { Config } from "../config/config.js";
 import { errorKind, GatewayError } from "../errors.js";
 import type { Events } from "../observe/events.js";
 import type { RequestContext } from "./context.js";
-import { codeOf, translateError } from "./errors.js";
-import { knownOperationKind, oneMutationField } from "./rules.js";
-import { storableLiterals, storableVariables } from "./storable-text.js";
+import { costLimit } from "./cost.js";
+import { documentRules, type GraphqlSettings, parseOptions } from "./document.js";
+import { codeOf, MAX_ERRORS, shortData, translateError, withoutSuggestion } from "./errors.js";
+import type { ManifestFile } from "./manifest.js";
+import { storableVariables } from "./storable-text.js";
+import { TrustedDocuments } from "./trusted-documents.js";
 
 interface GraphqlServerParts {
   readonly schema: GraphQLSchema;
-  readonly settings: Config["graphql"];
+  readonly settings: GraphqlSettings;
+  readonly manifests: readonly ManifestFile[];
   readonly events: Events;
 }
 
@@ -39,20 +42,28 @@ export interface GraphqlServer {
   stop(): Promise<void>;
 }
 
-export async function createGraphqlServer({ schema, settings, events }: GraphqlServerParts): Promise<GraphqlServer> {
+/** Throws a `StartError` for a manifest that cannot be used. */
+export async function createGraphqlServer(parts: GraphqlServerParts): Promise<GraphqlServer> {
+  const { schema, settings, events } = parts;
+  const documents = new TrustedDocuments(parts);
+  const { introspection } = settings;
   const server = new ApolloServer<RequestContext>({
     schema,
-    introspection: settings.introspection,
-    hideSchemaDetailsFromClientErrors: !settings.introspection,
+    introspection,
+    parseOptions: parseOptions(settings),
+    validationOptions: { maxErrors: MAX_ERRORS, hideSuggestions: !introspection },
     includeStacktraceInErrorResponses: false,
     allowBatchedHttpRequests: false,
     persistedQueries: false,
     stopOnTerminationSignals: false,
-    validationRules: [knownOperationKind, oneMutationField, storableLiterals],
-    formatError: translateError,
+    validationRules: documentRules(settings),
+    executionOptions: { maxCoercionErrors: MAX_ERRORS },
+    formatError: (formatted, error) => translateError(introspection ? formatted : withoutSuggestion(formatted), error),
     logger: silent,
     plugins: [
       storableVariables,
+      costLimit(settings.maxCost),
+      documents.log,
       answerByErrors(events),
       ApolloServerPluginCacheControlDisabled(),
       ApolloServerPluginInlineTraceDisabled(),
@@ -62,7 +73,10 @@ export async function createGraphqlServer({ schema, settings, events }: GraphqlS
     ],
   });
   await server.start();
-  return { execute: (...request) => execute(server, ...request), stop: () => server.stop() };
+  return {
+    execute: (body, accept, context) => execute(server, documents.resolve(body, context), accept, context),
+    stop: () => server.stop(),
+  };
 }
 
 async function execute(
@@ -108,10 +122,14 @@ function answerByErrors(events: Events): ApolloServerPlugin<RequestContext> {
         if (errors === undefined || first === undefined) return;
         const code = codeOf(first);
         contextValue.outcome.code = code;
-        response.body.singleResult.errors = errors.map((error) => withRequestId(error, contextValue.requestId));
+        const failed = isEmpty(data);
+        // A whole failure is told in few words; of a partial one each error has its place in the data.
+        const told = failed ? errors.slice(0, MAX_ERRORS) : errors;
+        response.body.singleResult.errors = told.map((error) => withRequestId(error, contextValue.requestId));
+        if (data && failed) response.body.singleResult.data = shortData(data);
         const retryAfter = first.extensions?.retryAfterSeconds;
         if (typeof retryAfter === "number") response.http.headers.set("retry-after", String(retryAfter));
-        response.http.status = isEmpty(data) ? (errorKind(code)?.status ?? 500) : 200;
+        response.http.status = failed ? (errorKind(code)?.status ?? 500) : 200;
       },
     }),
   };

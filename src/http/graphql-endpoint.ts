@@ -46,7 +46,7 @@ export class GraphqlEndpoint {
       status: answer.status,
       code: outcome.code,
       milliseconds: performance.now() - started,
-      clientName: headerText(request, "apollographql-client-name"),
+      clientName: headerText(request, CLIENT_NAME),
     });
     return answer;
   }
@@ -60,7 +60,7 @@ export class GraphqlEndpoint {
       }
       const caller = await this.#authenticate(request, requestId);
       await this.#parts.limits.takeRequest(caller);
-      const context = this.#contextFor(caller, requestId, outcome);
+      const context = this.#contextFor(caller, request, { requestId, outcome });
       return await this.#parts.server.execute(await readJson(request), request.headers.accept, context);
     } catch (error) {
       return this.#failed(error, requestId, outcome);
@@ -80,11 +80,16 @@ export class GraphqlEndpoint {
     }
   }
 
-  #contextFor(caller: Caller, requestId: string, outcome: Outcome): RequestContext {
+  #contextFor(
+    caller: Caller,
+    request: IncomingMessage,
+    { requestId, outcome }: Pick<RequestContext, "requestId" | "outcome">,
+  ): RequestContext {
     const { rules, identities, requestTimeoutMs } = this.#parts;
     const deadline = AbortSignal.timeout(requestTimeoutMs);
     const call = { caller, entitlements: resolveEntitlements(rules, caller), deadline };
-    return { requestId, call, identities: new IdentityReader(identities, call), outcome };
+    const client = { name: headerText(request, CLIENT_NAME), version: headerText(request, CLIENT_VERSION) };
+    return { requestId, client, call, identities: new IdentityReader(identities, call), outcome };
   }
 
   #failed(error: unknown, requestId: string, outcome: Outcome): Answer {
@@ -138,6 +143,8 @@ const JSON_IN_UTF_8 = /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i;
 /** Whether an `Accept` header lets one of our two media types through; said before anything is done, not after. */
 const ACCEPTABLE = /(^|,)\s*(\*\/\*|application\/(\*|json|graphql-response\+json))\s*(;|,|$)/i;
 
+const CLIENT_NAME = "apollographql-client-name";
+const CLIENT_VERSION = "apollographql-client-version";
 const MAX_CLIENT_NAME_LENGTH = 100;
 
 function headerText(request: IncomingMessage, name: string): string | null {
