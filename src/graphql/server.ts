@@ -16,9 +16,9 @@ import { errorKind, GatewayError } from "../errors.js";
 import type { Events } from "../observe/events.js";
 import type { RequestContext } from "./context.js";
 import { costLimit } from "./cost.js";
-import { documentRules, type GraphqlSettings, parseOptions } from "./document.js";
+import { documentRules, type GraphqlSettings, parseOptions, whyNotParsed } from "./document.js";
 import { codeOf, MAX_ERRORS, shortData, translateError, withoutSuggestion } from "./errors.js";
-import type { ManifestFile } from "./manifest.js";
+import { isObject, type ManifestFile } from "./manifest.js";
 import { storableVariables } from "./storable-text.js";
 import { TrustedDocuments } from "./trusted-documents.js";
 
@@ -74,7 +74,13 @@ export async function createGraphqlServer(parts: GraphqlServerParts): Promise<Gr
   });
   await server.start();
   return {
-    execute: (body, accept, context) => execute(server, documents.resolve(body, context), accept, context),
+    execute: async (body, accept, context) => {
+      const request = documents.resolve(body, context);
+      const query = isObject(request) ? request.query : undefined;
+      const why = typeof query === "string" ? whyNotParsed(query, settings) : undefined;
+      if (why !== undefined) throw new GatewayError("GRAPHQL_PARSE_FAILED", why);
+      return await execute(server, request, accept, context);
+    },
     stop: () => server.stop(),
   };
 }

@@ -17,6 +17,7 @@ import { resolveEntitlements } from "../policy/policy.js";
 import type { IdentityStore } from "../store/identity-store.js";
 import type { Answer } from "./answer.js";
 import { BodyTooLarge, readJson } from "./body.js";
+import { chooseMediaType } from "./media-type.js";
 
 export interface GraphqlEndpointParts {
   readonly server: GraphqlServer;
@@ -61,7 +62,11 @@ export class GraphqlEndpoint {
       const caller = await this.#authenticate(request, requestId);
       await this.#parts.limits.takeRequest(caller);
       const context = this.#contextFor(caller, request, { requestId, outcome });
-      return await this.#parts.server.execute(await readJson(request), request.headers.accept, context);
+      return await this.#parts.server.execute(
+        await readJson(request),
+        chooseMediaType(request.headers.accept),
+        context,
+      );
     } catch (error) {
       return this.#failed(error, requestId, outcome);
     }
@@ -120,12 +125,8 @@ export class GraphqlEndpoint {
 /** GraphQL over HTTP: POST and JSON only, so that no form or link of another site can send one. */
 function refuseForm(request: IncomingMessage): Answer | undefined {
   if (request.method !== "POST") return refusal(405, "GraphQL is served by POST only.", { allow: "POST" });
-  const {
-    "content-type": contentType = "",
-    "content-encoding": encoding = "identity",
-    accept = "*/*",
-  } = request.headers;
-  if (!ACCEPTABLE.test(accept)) {
+  const { "content-type": contentType = "", "content-encoding": encoding = "identity", accept } = request.headers;
+  if (chooseMediaType(accept) === undefined) {
     return refusal(406, "Accept application/graphql-response+json or application/json.", {});
   }
   if (!JSON_IN_UTF_8.test(contentType) || encoding !== "identity")
@@ -139,9 +140,6 @@ function refusal(status: number, message: string, headers: Record<string, string
 }
 
 const JSON_IN_UTF_8 = /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i;
-
-/** Whether an `Accept` header lets one of our two media types through; said before anything is done, not after. */
-const ACCEPTABLE = /(^|,)\s*(\*\/\*|application\/(\*|json|graphql-response\+json))\s*(;|,|$)/i;
 
 const CLIENT_NAME = "apollographql-client-name";
 const CLIENT_VERSION = "apollographql-client-version";
