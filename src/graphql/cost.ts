@@ -5,7 +5,8 @@
  * - a list's size is in its own `first` or `last` (`pendingServiceWork(first: 10)`), or is the length of its own list
  *   argument (`nodes(ids: …)`);
  * - the lists of a connection (`edges`, `nodes`) have the size that the connection was asked for with `first` or `last`;
- * - a size that nothing says, or that no resolver takes, counts as the largest page.
+ * - a size that is left out, or that no resolver takes, counts as the largest page;
+ * - a list that cannot be asked for at a size, such as `userErrors`, counts once.
  */
 import type { ApolloServerPlugin } from "@apollo/server";
 import {
@@ -19,7 +20,6 @@ import {
   getNamedType,
   getNullableType,
   isInterfaceType,
-  isIntrospectionType,
   isListType,
   isObjectType,
   Kind,
@@ -71,11 +71,11 @@ interface Operation {
 }
 
 /** For a document that passed validation: no fragment spreads itself. */
-export function costOf({ schema, document, operation, variables }: Operation): number {
+function costOf({ schema, document, operation, variables }: Operation): number {
   const root = schema.getRootType(operation.operation);
   if (!root) return 0;
   const costs = new Costs(schema, document, withDefaults(operation, variables));
-  return onPage(MAX_PAGE, costs.of(root, operation.selectionSet));
+  return onPage(1, costs.of(root, operation.selectionSet));
 }
 
 /** What every call of an operation can bring up, whatever its variables say. */
@@ -143,13 +143,11 @@ class Costs {
   #field(parent: GraphQLNamedType, node: FieldNode): Cost {
     const field = this.#definition(parent, node.name.value);
     if (!field || !node.selectionSet) return FREE;
-    const type = getNamedType(field.type);
-    const within = this.of(type, node.selectionSet);
+    const within = this.of(getNamedType(field.type), node.selectionSet);
     const size = sizeAskedFor(field, node, this.variables);
-    if (!isListType(getNullableType(field.type))) return { once: 1 + onPage(size ?? MAX_PAGE, within), perItem: 0 };
-    const each = 1 + onPage(MAX_PAGE, within);
-    if (size !== undefined) return { once: size * each, perItem: 0 };
-    return isIntrospectionType(type) ? { once: each, perItem: 0 } : { once: 0, perItem: each };
+    if (!isListType(getNullableType(field.type))) return { once: 1 + onPage(size ?? 1, within), perItem: 0 };
+    const each = 1 + onPage(1, within);
+    return size === undefined ? { once: 0, perItem: each } : { once: size * each, perItem: 0 };
   }
 
   #definition(parent: GraphQLNamedType, name: string): GraphQLField<unknown, unknown> | undefined {

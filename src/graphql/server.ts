@@ -76,13 +76,17 @@ export async function createGraphqlServer(parts: GraphqlServerParts): Promise<Gr
   return {
     execute: async (body, accept, context) => {
       const request = documents.resolve(body, context);
-      const query = isObject(request) ? request.query : undefined;
-      const why = typeof query === "string" ? whyNotParsed(query, settings) : undefined;
-      if (why !== undefined) throw new GatewayError("GRAPHQL_PARSE_FAILED", why);
+      refuseUnparsed(request, settings);
       return await execute(server, request, accept, context);
     },
     stop: () => server.stop(),
   };
+}
+
+function refuseUnparsed(request: unknown, settings: GraphqlSettings): void {
+  const query = isObject(request) ? request.query : undefined;
+  const why = typeof query === "string" ? whyNotParsed(query, settings) : undefined;
+  if (why !== undefined) throw new GatewayError("GRAPHQL_PARSE_FAILED", why);
 }
 
 async function execute(
