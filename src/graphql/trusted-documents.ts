@@ -47,7 +47,7 @@ export class TrustedDocuments {
     };
     const why = this.#whyRefused(id, request.query);
     if (why === undefined) return request;
-    this.#noteRefused(id, request, context);
+    if (this.#mode !== "off") this.#noteRefused(id, request, context);
     throw refusal(why);
   }
 

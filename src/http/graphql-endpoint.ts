@@ -49,7 +49,7 @@ export class GraphqlEndpoint {
       milliseconds: performance.now() - started,
       clientName: headerText(request, CLIENT_NAME),
     });
-    return answer;
+    return inMediaType(answer, request);
   }
 
   async #answer(request: IncomingMessage, requestId: string, outcome: Outcome): Promise<Answer> {
@@ -132,6 +132,12 @@ function refuseForm(request: IncomingMessage): Answer | undefined {
   if (!JSON_IN_UTF_8.test(contentType) || encoding !== "identity")
     return refusal(415, "Send the request with content-type: application/json.", { "accept-post": "application/json" });
   return undefined;
+}
+
+/** All that is answered here is GraphQL, so clients may take its errors for what they are (GraphQL over HTTP, “Response”). */
+function inMediaType(answer: Answer, { headers: { accept } }: IncomingMessage): Answer {
+  const type = chooseMediaType(accept) ?? "application/json";
+  return { ...answer, headers: { ...answer.headers, "content-type": `${type}; charset=utf-8` } };
 }
 
 function refusal(status: number, message: string, headers: Record<string, string>): Answer {

@@ -69,6 +69,7 @@ describe("GraphQL over HTTP", () => {
     await rig.takeCalls();
   });
 
+  const json = ({ token }: Client) => ({ "content-type": "application/json", authorization: `Bearer ${token}` });
   const unchanged = async () => {
     expect(await rig.takeCalls()).toEqual({});
     expect(await member.send({ query: "{ viewer { permissions } }" })).toMatchObject({
@@ -117,6 +118,23 @@ describe("GraphQL over HTTP", () => {
       const reply = await member.send({ query }, { accept });
       expect(reply.status).toBe(query.includes("viewer") ? 200 : 400);
       expect(reply.headers.get("content-type")).toBe(answered);
+    }
+  });
+
+  const early: [string, (headers: Record<string, string>) => ReturnType<Rig["post"]>, number][] = [
+    ["who has no token", (headers) => rig.post("{}", { ...headers, "content-type": "application/json" }), 401],
+    ["of a body that is no JSON", (headers) => rig.post("{", { ...headers, ...json(member) }), 400],
+    [
+      "of a form",
+      (headers) => rig.post("a=b", { ...headers, "content-type": "application/x-www-form-urlencoded" }),
+      415,
+    ],
+  ];
+  it.each(early)("answers a caller %s in the media type asked for, too", async (_, post, status) => {
+    for (const type of ["application/json", "application/graphql-response+json"]) {
+      const reply = await post({ accept: type });
+      expect(reply.status).toBe(status);
+      expect(reply.headers.get("content-type")).toBe(`${type}; charset=utf-8`);
     }
   });
 

@@ -167,6 +167,7 @@ describe("trusted documents that are off", () => {
   it("run any text, and note nothing", async () => {
     expect(await member.send({ query: UNLISTED })).toMatchObject({ status: 200, errors: undefined });
     expect(await member.send({ query: UNLISTED, ...apolloId(sha256(UNLISTED)) })).toMatchObject({ status: 200 });
+    await member.send({ documentId: "unknown" });
     expect(noted()).toEqual([]);
   });
 
