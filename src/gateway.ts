@@ -2,13 +2,17 @@
  * The gateway, put together: makes every part, wires it and closes it again. The only place that knows which concrete
  * part stands behind an interface.
  */
+import { readFileSync } from "node:fs";
 import { connectAzureService } from "./acs/service-azure.js";
 import { Authenticator } from "./auth/authenticator.js";
 import { Dpop } from "./auth/dpop.js";
 import { DpopNonces } from "./auth/dpop-nonces.js";
 import type { Config } from "./config/config.js";
+import { StartError } from "./errors.js";
+import type { ManifestFile } from "./graphql/manifest.js";
 import { createSchema, type Services } from "./graphql/schema.js";
 import { createGraphqlServer } from "./graphql/server.js";
+import { CallerCheck } from "./http/caller-check.js";
 import { GraphqlEndpoint } from "./http/graphql-endpoint.js";
 import { Proxies } from "./http/proxies.js";
 import { type Dependency, Readiness } from "./http/readiness.js";
@@ -144,18 +148,20 @@ function createAuthenticator({ config, now, events, keys, redis }: Base): Authen
 async function createEndpoint(base: Base, authenticator: Authenticator, closers: Closers): Promise<GraphqlEndpoint> {
   const { config, events, store, limits } = base;
   const schema = await createSchema(createServices(base, closers));
-  const server = await createGraphqlServer({ schema, settings: config.graphql, events });
+  const settings = config.graphql;
+  const manifests = settings.trustedDocuments.manifests.map(readManifestFile);
+  const server = await createGraphqlServer({ schema, settings, manifests, events });
   closers.push(() => server.stop());
+  const proxies = new Proxies(config.server.proxies);
+  const publicUrl = config.server.publicUrl?.replace(/\/$/, "") ?? null;
   return new GraphqlEndpoint({
     server,
-    authenticator,
+    callerCheck: new CallerCheck({ authenticator, limits, proxies, events, publicUrl }),
     rules: config.policy.rules,
     limits,
-    proxies: new Proxies(config.server.proxies),
     identities: store.identities,
     events,
     requestTimeoutMs: config.server.requestTimeoutSeconds * 1000,
-    publicUrl: config.server.publicUrl?.replace(/\/$/, "") ?? null,
   });
 }
 
@@ -224,6 +230,16 @@ async function listenOnBoth(
   } catch (error) {
     await publicListener.close();
     throw error;
+  }
+}
+
+function readManifestFile(file: string): ManifestFile {
+  try {
+    return { file, bytes: readFileSync(file) };
+  } catch (error) {
+    const { code = "unknown error" } = error as NodeJS.ErrnoException;
+    const cure = "correct graphql.trustedDocuments.manifests; names are relative to the working directory";
+    throw new StartError(`The manifest ${file} cannot be read (${code}): ${cure}.`, { cause: error });
   }
 }
 

@@ -6,6 +6,7 @@
 /** Throws a `SyntaxError` that never quotes the text. */
 export function parseStrictJson(bytes: Uint8Array): unknown {
   const text = decodeUtf8(bytes);
+  if (text.startsWith("\ufeff")) throw new SyntaxError("it begins with a byte order mark");
   const value = parse(text);
   if (hasDuplicateMember(text)) throw new SyntaxError("an object has a member twice");
   return value;

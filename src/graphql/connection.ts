@@ -3,7 +3,8 @@ import { GraphQLError } from "graphql";
 import { ArgsType, Field, Int } from "type-graphql";
 import { isStorable } from "../text.js";
 
-const MAX_PAGE = 100;
+/** Objects that one page may have, in any list. */
+export const MAX_PAGE = 100;
 
 @ArgsType()
 export class ConnectionArgs {

@@ -2,6 +2,14 @@ import { unwrapResolverError } from "@apollo/server/errors";
 import { GraphQLError, type GraphQLFormattedError } from "graphql";
 import { type ErrorCode, errorKind, GatewayError } from "../errors.js";
 
+/** How many errors a request that fails as a whole is told. */
+export const MAX_ERRORS = 3;
+/** Bytes as JSON. With these an answer has less than 2 KB, whatever the request says. */
+const MAX_MESSAGE = 240;
+const MAX_NAMES = 120;
+const MAX_ARGUMENT = 60;
+const MAX_LOCATIONS = 2;
+
 const MASKED = "Something went wrong on our side.";
 
 /** Apollo's codes that are not in the contract, as the contract's. */
@@ -14,10 +22,13 @@ const APOLLO_CODES: Readonly<Record<string, ErrorCode>> = {
 /** The one translator: any error as the client may see it. What is not foreseen is masked. */
 export function translateError(formatted: GraphQLFormattedError, error: unknown): GraphQLFormattedError {
   const original = unwrapResolverError(error);
-  const { locations, path } = formatted;
-  const place = { ...(locations && { locations }), ...(path && { path }) };
+  const place = placeOf(formatted);
   if (original instanceof GatewayError) {
-    return { message: original.message, ...place, extensions: extensionsOf(original.code, original.retryAfterSeconds) };
+    return {
+      message: clip(original.message, MAX_MESSAGE),
+      ...place,
+      extensions: extensionsOf(original.code, original.retryAfterSeconds),
+    };
   }
   const claimed = formatted.extensions?.code;
   const code = APOLLO_CODES[String(claimed)] ?? claimed;
@@ -26,10 +37,49 @@ export function translateError(formatted: GraphQLFormattedError, error: unknown)
   if (!isForeseen) return { message: MASKED, ...place, extensions: extensionsOf("INTERNAL_SERVER_ERROR") };
   const argument = formatted.extensions?.argument;
   return {
-    message: formatted.message,
+    message: clip(formatted.message, MAX_MESSAGE),
     ...place,
-    extensions: { ...extensionsOf(code as ErrorCode), ...(argument !== undefined && { argument }) },
+    extensions: {
+      ...extensionsOf(code as ErrorCode),
+      ...(typeof argument === "string" && { argument: clip(argument, MAX_ARGUMENT) }),
+    },
   };
+}
+
+/** Without the names of the schema that GraphQL offers for a misspelt one. */
+export function withoutSuggestion(error: GraphQLFormattedError): GraphQLFormattedError {
+  const at = error.message.endsWith("?") ? error.message.lastIndexOf(" Did you mean ") : -1;
+  return at < 0 ? error : { ...error, message: error.message.slice(0, at) };
+}
+
+/** A path has the client's own names in it, of any length; one that is cut would be wrong, so it is left out. */
+function placeOf({ locations, path }: GraphQLFormattedError): Partial<GraphQLFormattedError> {
+  return {
+    ...(locations && { locations: locations.slice(0, MAX_LOCATIONS) }),
+    ...(path && jsonBytes(path) <= MAX_NAMES && { path }),
+  };
+}
+
+/** The nulls of a request that failed as a whole; the names before them are the client's own, too. */
+export function shortData(data: Record<string, unknown>): Record<string, unknown> | null {
+  return jsonBytes(data) <= MAX_NAMES ? data : null;
+}
+
+/** The beginning of a text that quotes what the client sent. */
+function clip(text: string, maxBytes: number): string {
+  if (text.length <= maxBytes && jsonBytes(text) <= maxBytes) return text;
+  let clipped = "";
+  let bytes = jsonBytes("…");
+  for (const character of text.slice(0, maxBytes)) {
+    bytes += jsonBytes(character) - 2;
+    if (bytes > maxBytes) break;
+    clipped += character;
+  }
+  return `${clipped}…`;
+}
+
+function jsonBytes(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value));
 }
 
 /** The code of a translated error. */
@@ -40,7 +90,9 @@ export function codeOf(error: GraphQLFormattedError): ErrorCode {
 
 /** A `GatewayError` that ends a request before GraphQL sees it, as the body of the answer. */
 export function errorBody({ message, code, retryAfterSeconds }: GatewayError): string {
-  return JSON.stringify({ errors: [{ message, extensions: extensionsOf(code, retryAfterSeconds) }] });
+  return JSON.stringify({
+    errors: [{ message: clip(message, MAX_MESSAGE), extensions: extensionsOf(code, retryAfterSeconds) }],
+  });
 }
 
 function extensionsOf(code: ErrorCode, retryAfterSeconds?: number): Record<string, unknown> {

@@ -12,18 +12,21 @@ import {
   ApolloServerPluginUsageReportingDisabled,
 } from "@apollo/server/plugin/disabled";
 import type { GraphQLFormattedError, GraphQLSchema } from "graphql";
-import type { Config } from "../config/config.js";
 import { errorKind, GatewayError } from "../errors.js";
 import { RateLimited } from "../limits/quota.js";
 import type { Events } from "../observe/events.js";
 import type { RequestContext } from "./context.js";
-import { codeOf, translateError } from "./errors.js";
-import { knownOperationKind, oneMutationField } from "./rules.js";
-import { storableLiterals, storableVariables } from "./storable-text.js";
+import { costLimit } from "./cost.js";
+import { documentRules, type GraphqlSettings, parseOptions, whyNotParsed } from "./document.js";
+import { codeOf, MAX_ERRORS, shortData, translateError, withoutSuggestion } from "./errors.js";
+import { isObject, type ManifestFile } from "./manifest.js";
+import { storableVariables } from "./storable-text.js";
+import { TrustedDocuments } from "./trusted-documents.js";
 
 interface GraphqlServerParts {
   readonly schema: GraphQLSchema;
-  readonly settings: Config["graphql"];
+  readonly settings: GraphqlSettings;
+  readonly manifests: readonly ManifestFile[];
   readonly events: Events;
 }
 
@@ -40,20 +43,28 @@ export interface GraphqlServer {
   stop(): Promise<void>;
 }
 
-export async function createGraphqlServer({ schema, settings, events }: GraphqlServerParts): Promise<GraphqlServer> {
+/** Throws a `StartError` for a manifest that cannot be used. */
+export async function createGraphqlServer(parts: GraphqlServerParts): Promise<GraphqlServer> {
+  const { schema, settings, events } = parts;
+  const documents = new TrustedDocuments(parts);
+  const { introspection } = settings;
   const server = new ApolloServer<RequestContext>({
     schema,
-    introspection: settings.introspection,
-    hideSchemaDetailsFromClientErrors: !settings.introspection,
+    introspection,
+    parseOptions: parseOptions(settings),
+    validationOptions: { maxErrors: MAX_ERRORS, hideSuggestions: !introspection },
     includeStacktraceInErrorResponses: false,
     allowBatchedHttpRequests: false,
     persistedQueries: false,
     stopOnTerminationSignals: false,
-    validationRules: [knownOperationKind, oneMutationField, storableLiterals],
-    formatError: translateError,
+    validationRules: documentRules(settings),
+    executionOptions: { maxCoercionErrors: MAX_ERRORS },
+    formatError: (formatted, error) => translateError(introspection ? formatted : withoutSuggestion(formatted), error),
     logger: silent,
     plugins: [
       storableVariables,
+      costLimit(settings.maxCost),
+      documents.log,
       answerByErrors(events),
       ApolloServerPluginCacheControlDisabled(),
       ApolloServerPluginInlineTraceDisabled(),
@@ -63,7 +74,20 @@ export async function createGraphqlServer({ schema, settings, events }: GraphqlS
     ],
   });
   await server.start();
-  return { execute: (...request) => execute(server, ...request), stop: () => server.stop() };
+  return {
+    execute: async (body, accept, context) => {
+      const request = documents.resolve(body, context);
+      refuseUnparsed(request, settings);
+      return await execute(server, request, accept, context);
+    },
+    stop: () => server.stop(),
+  };
+}
+
+function refuseUnparsed(request: unknown, settings: GraphqlSettings): void {
+  const query = isObject(request) ? request.query : undefined;
+  const why = typeof query === "string" ? whyNotParsed(query, settings) : undefined;
+  if (why !== undefined) throw new GatewayError("GRAPHQL_PARSE_FAILED", why);
 }
 
 async function execute(
@@ -110,10 +134,14 @@ function answerByErrors(events: Events): ApolloServerPlugin<RequestContext> {
         if (errors === undefined || first === undefined) return;
         const code = codeOf(first);
         contextValue.outcome.code = code;
-        response.body.singleResult.errors = errors.map((error) => withRequestId(error, contextValue.requestId));
+        const failed = isEmpty(data);
+        // A whole failure is told in few words; of a partial one each error has its place in the data.
+        const told = failed ? errors.slice(0, MAX_ERRORS) : errors;
+        response.body.singleResult.errors = told.map((error) => withRequestId(error, contextValue.requestId));
+        if (data && failed) response.body.singleResult.data = shortData(data);
         const retryAfter = first.extensions?.retryAfterSeconds;
         if (typeof retryAfter === "number") response.http.headers.set("retry-after", String(retryAfter));
-        response.http.status = isEmpty(data) ? (errorKind(code)?.status ?? 500) : 200;
+        response.http.status = failed ? (errorKind(code)?.status ?? 500) : 200;
       },
     }),
   };

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { GatewayError } from "../errors.js";
+import { parseStrictJson } from "../json.js";
 
 const MAX_BODY_BYTES = 64 * 1024;
 
@@ -17,13 +18,14 @@ class BodyCutOff extends GatewayError {
   }
 }
 
-/** The request's JSON. Throws BAD_REQUEST for anything that is not JSON in UTF-8. */
+/** The request's JSON. Throws BAD_REQUEST for anything that is not JSON in UTF-8, or could be read in two ways. */
 export async function readJson(request: IncomingMessage): Promise<unknown> {
   const bytes = await readBytes(request);
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
-  } catch {
-    throw new GatewayError("BAD_REQUEST", "The body is not JSON in UTF-8.");
+    return parseStrictJson(bytes);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new GatewayError("BAD_REQUEST", `The body is not what it has to be, JSON in UTF-8: ${error.message}.`);
   }
 }
 

@@ -3,6 +3,7 @@ import type { ServiceOperation } from "../acs/service-azure.js";
 import type { AuthenticationFailure } from "../auth/failure.js";
 import type { FetchedKeys } from "../auth/key-fetch.js";
 import type { ErrorCode } from "../errors.js";
+import type { ClientInfo } from "../graphql/context.js";
 import type { Identity } from "../identities/identity.js";
 import type { ServiceWork } from "../identities/service-work.js";
 import type { CacheOutcome } from "../tokens/cache.js";
@@ -16,6 +17,18 @@ export interface RequestSummary {
   readonly code: ErrorCode | "OK";
   readonly milliseconds: number;
   readonly clientName: string | null;
+}
+
+/** A document that is in no manifest of trusted ones. Never its text, which may hold what variables are for. */
+export interface UntrustedDocument {
+  readonly requestId: string;
+  readonly client: ClientInfo;
+  readonly operationName: string | null;
+  /** Given when the request named the document. */
+  readonly documentId?: string;
+  /** Of the text, in hexadecimal. */
+  readonly sha256?: string;
+  readonly refused: boolean;
 }
 
 export class Events {
@@ -47,6 +60,13 @@ export class Events {
   /** A request that a dependency or a bug ended: the answer is masked or short, this has the cause. */
   requestFailed(requestId: string, error: unknown): void {
     this.log.error({ requestId, err: error }, "request failed");
+  }
+
+  /** Names are the client's to choose, so they are cut. */
+  untrustedDocument({ requestId, client, operationName, documentId, sha256, refused }: UntrustedDocument): void {
+    this.metrics.untrustedDocuments.inc({ outcome: refused ? "refused" : "run" });
+    const about = { clientName: client.name, clientVersion: client.version, operationName: cut(operationName), sha256 };
+    this.log.warn({ requestId, ...about, documentId: cut(documentId), refused }, "untrusted document");
   }
 
   serviceCalled(operation: ServiceOperation, outcome: "ok" | "failed", milliseconds: number): void {
@@ -133,4 +153,10 @@ export class Events {
   workerFailed(error: unknown): void {
     this.log.error({ err: error }, "service worker failed");
   }
+}
+
+const MAX_NAME_LENGTH = 100;
+
+function cut<Name extends string | null | undefined>(name: Name): string | Name {
+  return typeof name === "string" ? name.slice(0, MAX_NAME_LENGTH) : name;
 }

@@ -58,6 +58,13 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly untrustedDocuments = new Counter({
+    name: "gateway_untrusted_documents_total",
+    help: "Documents that are in no manifest of trusted ones, by outcome: run or refused.",
+    labelNames: ["outcome"],
+    registers: [this.#registry],
+  });
+
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
   }

@@ -237,12 +237,6 @@ describe("a request that is not well-formed", () => {
     expect(reply).toMatchObject({ status: 415 });
   });
 
-  it("does not fail by the number of its aliases", async () => {
-    const admin = await rig.admin();
-    const aliases = Array.from({ length: 1080 }, (_, n) => `a${n}:identityByUser(user:{issuer:"",subject:"${n}"}){id}`);
-    expect(await admin.send({ query: `{${aliases.join(" ")}}` })).toMatchObject({ status: 200, errors: undefined });
-  });
-
   it.each([
     "text/plain",
     "application/x-www-form-urlencoded",

@@ -325,7 +325,7 @@ export const IdentitiesDocument = new TypedDocumentString(`
   lastTokenIssuedAt
   tokensValidAfter
   revocationPending
-}`) as unknown as TypedDocumentString<IdentitiesQuery, IdentitiesQueryVariables>;
+}`, {"hash":"sha256:f52568f33e2afa4e0c8083ec4551cab33bea830ee0eadaa749f8159817e33ca1"}) as unknown as TypedDocumentString<IdentitiesQuery, IdentitiesQueryVariables>;
 export const IdentityDocument = new TypedDocumentString(`
     query Identity($id: ID!) {
   node(id: $id) {
@@ -345,7 +345,7 @@ export const IdentityDocument = new TypedDocumentString(`
   lastTokenIssuedAt
   tokensValidAfter
   revocationPending
-}`) as unknown as TypedDocumentString<IdentityQuery, IdentityQueryVariables>;
+}`, {"hash":"sha256:cd12a9984bc931e1f913b3127beeed4c34b459c58641bf47c2c1c72ed70fcb64"}) as unknown as TypedDocumentString<IdentityQuery, IdentityQueryVariables>;
 export const IdentitiesByIdDocument = new TypedDocumentString(`
     query IdentitiesById($ids: [ID!]!) {
   nodes(ids: $ids) {
@@ -365,7 +365,7 @@ export const IdentitiesByIdDocument = new TypedDocumentString(`
   lastTokenIssuedAt
   tokensValidAfter
   revocationPending
-}`) as unknown as TypedDocumentString<IdentitiesByIdQuery, IdentitiesByIdQueryVariables>;
+}`, {"hash":"sha256:6ca1f882ea391add67753f40a6a010d627540d2fc680c74c4b889c49703b6fc5"}) as unknown as TypedDocumentString<IdentitiesByIdQuery, IdentitiesByIdQueryVariables>;
 export const IdentityByUserDocument = new TypedDocumentString(`
     query IdentityByUser($user: ApplicationUserInput!) {
   identityByUser(user: $user) {
@@ -384,7 +384,7 @@ export const IdentityByUserDocument = new TypedDocumentString(`
   lastTokenIssuedAt
   tokensValidAfter
   revocationPending
-}`) as unknown as TypedDocumentString<IdentityByUserQuery, IdentityByUserQueryVariables>;
+}`, {"hash":"sha256:79370d43a4871cde12fe32698d9c0dc68ac42cdeacb4df0f298a84f5989df953"}) as unknown as TypedDocumentString<IdentityByUserQuery, IdentityByUserQueryVariables>;
 export const IdentityByCommunicationUserIdDocument = new TypedDocumentString(`
     query IdentityByCommunicationUserId($communicationUserId: CommunicationUserId!) {
   identityByCommunicationUserId(communicationUserId: $communicationUserId) {
@@ -403,7 +403,7 @@ export const IdentityByCommunicationUserIdDocument = new TypedDocumentString(`
   lastTokenIssuedAt
   tokensValidAfter
   revocationPending
-}`) as unknown as TypedDocumentString<IdentityByCommunicationUserIdQuery, IdentityByCommunicationUserIdQueryVariables>;
+}`, {"hash":"sha256:8eb51c99e5c350aed484c1cc5594e1c17e1e436f6465bff4ac3ca6dd096cf20d"}) as unknown as TypedDocumentString<IdentityByCommunicationUserIdQuery, IdentityByCommunicationUserIdQueryVariables>;
 export const ProvisionIdentityDocument = new TypedDocumentString(`
     mutation ProvisionIdentity($user: ApplicationUserInput!) {
   provisionIdentity(input: {user: $user}) {
@@ -433,7 +433,7 @@ fragment UserErrorFields on UserError {
   message
   path
   retryAfterSeconds
-}`) as unknown as TypedDocumentString<ProvisionIdentityMutation, ProvisionIdentityMutationVariables>;
+}`, {"hash":"sha256:314bf15563a7ff0907795946135182e1ce1cbfcc8317f0f7552108374fb6d7d6"}) as unknown as TypedDocumentString<ProvisionIdentityMutation, ProvisionIdentityMutationVariables>;
 export const IssueAccessTokenOnBehalfDocument = new TypedDocumentString(`
     mutation IssueAccessTokenOnBehalf($identityId: ID!, $scopes: [TokenScope!]!, $lifetimeMinutes: Int) {
   issueAccessToken(
@@ -471,7 +471,7 @@ fragment UserErrorFields on UserError {
   message
   path
   retryAfterSeconds
-}`) as unknown as TypedDocumentString<IssueAccessTokenOnBehalfMutation, IssueAccessTokenOnBehalfMutationVariables>;
+}`, {"hash":"sha256:263e7844d8879d30f35332f7835c0a0cc7bd5096d2e16ef661823f3dbf85a26a"}) as unknown as TypedDocumentString<IssueAccessTokenOnBehalfMutation, IssueAccessTokenOnBehalfMutationVariables>;
 export const RevokeAccessTokensDocument = new TypedDocumentString(`
     mutation RevokeAccessTokens($identityId: ID!, $reason: String) {
   revokeAccessTokens(input: {identityId: $identityId, reason: $reason}) {
@@ -502,7 +502,7 @@ fragment UserErrorFields on UserError {
   message
   path
   retryAfterSeconds
-}`) as unknown as TypedDocumentString<RevokeAccessTokensMutation, RevokeAccessTokensMutationVariables>;
+}`, {"hash":"sha256:9d5b172321fcfe70e8e492225733ab773ef16687aab9b2c38a4e8b29aeffea09"}) as unknown as TypedDocumentString<RevokeAccessTokensMutation, RevokeAccessTokensMutationVariables>;
 export const SuspendIdentityDocument = new TypedDocumentString(`
     mutation SuspendIdentity($identityId: ID!, $reason: String) {
   suspendIdentity(input: {identityId: $identityId, reason: $reason}) {
@@ -532,7 +532,7 @@ fragment UserErrorFields on UserError {
   message
   path
   retryAfterSeconds
-}`) as unknown as TypedDocumentString<SuspendIdentityMutation, SuspendIdentityMutationVariables>;
+}`, {"hash":"sha256:981eb38b71bcbc6a8f9b218ae3b4b874c6ce4b9af58537d0943e2c18f1e1965a"}) as unknown as TypedDocumentString<SuspendIdentityMutation, SuspendIdentityMutationVariables>;
 export const ReinstateIdentityDocument = new TypedDocumentString(`
     mutation ReinstateIdentity($identityId: ID!, $reason: String) {
   reinstateIdentity(input: {identityId: $identityId, reason: $reason}) {
@@ -562,7 +562,7 @@ fragment UserErrorFields on UserError {
   message
   path
   retryAfterSeconds
-}`) as unknown as TypedDocumentString<ReinstateIdentityMutation, ReinstateIdentityMutationVariables>;
+}`, {"hash":"sha256:266a47cd86bf7b7dbcb7c90e15ebc313329cb06a0101805ec7e1ab2fe3b1fd30"}) as unknown as TypedDocumentString<ReinstateIdentityMutation, ReinstateIdentityMutationVariables>;
 export const DeleteIdentityDocument = new TypedDocumentString(`
     mutation DeleteIdentity($identityId: ID!, $reason: String) {
   deleteIdentity(input: {identityId: $identityId, reason: $reason}) {
@@ -577,7 +577,7 @@ export const DeleteIdentityDocument = new TypedDocumentString(`
   message
   path
   retryAfterSeconds
-}`) as unknown as TypedDocumentString<DeleteIdentityMutation, DeleteIdentityMutationVariables>;
+}`, {"hash":"sha256:77050f1bd82c20646d176496a534ff66bd405d0b56ef69dc982e84721aff5d80"}) as unknown as TypedDocumentString<DeleteIdentityMutation, DeleteIdentityMutationVariables>;
 export const OperationsDocument = new TypedDocumentString(`
     query Operations {
   provisioningAttemptsInDoubt {
@@ -600,7 +600,7 @@ export const OperationsDocument = new TypedDocumentString(`
     }
   }
 }
-    `) as unknown as TypedDocumentString<OperationsQuery, OperationsQueryVariables>;
+    `, {"hash":"sha256:e7a0bff98290284296cc72498540e5721d4651d86b29662503d59a1a078e6ba7"}) as unknown as TypedDocumentString<OperationsQuery, OperationsQueryVariables>;
 export const IssueAccessTokenDocument = new TypedDocumentString(`
     mutation IssueAccessToken($scopes: [TokenScope!]!, $lifetimeMinutes: Int, $forceNew: Boolean) {
   issueAccessToken(
@@ -626,7 +626,7 @@ export const IssueAccessTokenDocument = new TypedDocumentString(`
   message
   path
   retryAfterSeconds
-}`) as unknown as TypedDocumentString<IssueAccessTokenMutation, IssueAccessTokenMutationVariables>;
+}`, {"hash":"sha256:4ac9f9dec6e37402a4c56c5a1664604162d941ffce961ea6c357c838721825ae"}) as unknown as TypedDocumentString<IssueAccessTokenMutation, IssueAccessTokenMutationVariables>;
 export const ExchangeTeamsUserTokenDocument = new TypedDocumentString(`
     mutation ExchangeTeamsUserToken($teamsUserAadToken: String!, $clientId: String!, $userObjectId: String!) {
   exchangeTeamsUserToken(
@@ -647,7 +647,7 @@ export const ExchangeTeamsUserTokenDocument = new TypedDocumentString(`
   message
   path
   retryAfterSeconds
-}`) as unknown as TypedDocumentString<ExchangeTeamsUserTokenMutation, ExchangeTeamsUserTokenMutationVariables>;
+}`, {"hash":"sha256:dae1d26bd5fb171d3f74748a2771e1c6fc88c954055f42b2a1f8ef7c7c0b3d86"}) as unknown as TypedDocumentString<ExchangeTeamsUserTokenMutation, ExchangeTeamsUserTokenMutationVariables>;
 export const RevokeMyAccessTokensDocument = new TypedDocumentString(`
     mutation RevokeMyAccessTokens($reason: String) {
   revokeAccessTokens(input: {reason: $reason}) {
@@ -662,7 +662,7 @@ export const RevokeMyAccessTokensDocument = new TypedDocumentString(`
   message
   path
   retryAfterSeconds
-}`) as unknown as TypedDocumentString<RevokeMyAccessTokensMutation, RevokeMyAccessTokensMutationVariables>;
+}`, {"hash":"sha256:b0ea3df36d27b8d1ad00f27f6c69f5dacfe76e3b726f4d9dca4823b9d373421c"}) as unknown as TypedDocumentString<RevokeMyAccessTokensMutation, RevokeMyAccessTokensMutationVariables>;
 export const DeleteMyIdentityDocument = new TypedDocumentString(`
     mutation DeleteMyIdentity($reason: String) {
   deleteIdentity(input: {reason: $reason}) {
@@ -677,7 +677,7 @@ export const DeleteMyIdentityDocument = new TypedDocumentString(`
   message
   path
   retryAfterSeconds
-}`) as unknown as TypedDocumentString<DeleteMyIdentityMutation, DeleteMyIdentityMutationVariables>;
+}`, {"hash":"sha256:23f2c0c2974a02b723ef409b6b1dbbd9e2502783b0ef32bfba76880edd2e4772"}) as unknown as TypedDocumentString<DeleteMyIdentityMutation, DeleteMyIdentityMutationVariables>;
 export const ViewerDocument = new TypedDocumentString(`
     query Viewer {
   viewer {
@@ -705,4 +705,4 @@ export const ViewerDocument = new TypedDocumentString(`
   lastTokenIssuedAt
   tokensValidAfter
   revocationPending
-}`) as unknown as TypedDocumentString<ViewerQuery, ViewerQueryVariables>;
+}`, {"hash":"sha256:1cd82edb60cee93f63694763d6cb2491d638fc681316ce33ea5b44fd2c8e4c0a"}) as unknown as TypedDocumentString<ViewerQuery, ViewerQueryVariables>;

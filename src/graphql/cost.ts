@@ -1,0 +1,183 @@
+/**
+ * What an operation can bring up, counted in objects before it is run: one for each field that answers an object, times
+ * the size of the page or list that it is in. Read off the schema, so that a new field is counted without a word here:
+ *
+ * - a list's size is in its own `first` or `last` (`pendingServiceWork(first: 10)`), or is the length of its own list
+ *   argument (`nodes(ids: …)`);
+ * - the lists of a connection (`edges`, `nodes`) have the size that the connection was asked for with `first` or `last`;
+ * - a size that is left out, or that no resolver takes, counts as the largest page;
+ * - a list that cannot be asked for at a size, such as `userErrors`, counts once.
+ */
+import type { ApolloServerPlugin } from "@apollo/server";
+import {
+  type DocumentNode,
+  type FieldNode,
+  type FragmentDefinitionNode,
+  GraphQLError,
+  type GraphQLField,
+  type GraphQLNamedType,
+  type GraphQLSchema,
+  getNamedType,
+  getNullableType,
+  isInterfaceType,
+  isListType,
+  isObjectType,
+  Kind,
+  type OperationDefinitionNode,
+  SchemaMetaFieldDef,
+  type SelectionNode,
+  type SelectionSetNode,
+  TypeMetaFieldDef,
+  valueFromASTUntyped,
+} from "graphql";
+import { MAX_PAGE } from "./connection.js";
+import type { RequestContext } from "./context.js";
+
+type Variables = Readonly<Record<string, unknown>>;
+
+/** Objects, in two parts: as for every field, and as for each item of the page that the selection is directly below. */
+interface Cost {
+  readonly once: number;
+  readonly perItem: number;
+}
+
+const FREE: Cost = { once: 0, perItem: 0 };
+
+/** Refuses an operation over the limit with GRAPHQL_VALIDATION_FAILED. */
+export function costLimit(maxCost: number): ApolloServerPlugin<RequestContext> {
+  return {
+    requestDidStart: async () => ({
+      didResolveOperation: async ({ schema, document, operation, request }) => {
+        if (!operation) return;
+        const cost = costOf({ schema, document, operation, variables: request.variables ?? {} });
+        if (cost <= maxCost) return;
+        throw new GraphQLError(tooCostly(cost, maxCost), { extensions: { code: "GRAPHQL_VALIDATION_FAILED" } });
+      },
+    }),
+  };
+}
+
+export function tooCostly(cost: number, maxCost: number): string {
+  const count = Math.min(cost, Number.MAX_SAFE_INTEGER);
+  return `This operation can bring up ${count} objects; the limit is ${maxCost}. Ask for a smaller page.`;
+}
+
+interface Operation {
+  readonly schema: GraphQLSchema;
+  readonly document: DocumentNode;
+  readonly operation: OperationDefinitionNode;
+  /** As the client gave them. */
+  readonly variables: Variables;
+}
+
+/** For a document that passed validation: no fragment spreads itself. */
+function costOf({ schema, document, operation, variables }: Operation): number {
+  const root = schema.getRootType(operation.operation);
+  if (!root) return 0;
+  const costs = new Costs(schema, document, withDefaults(operation, variables));
+  return onPage(1, costs.of(root, operation.selectionSet));
+}
+
+/** What every call of an operation can bring up, whatever its variables say. */
+export function leastCostOf(about: Omit<Operation, "variables">): number {
+  const { variableDefinitions = [] } = about.operation;
+  return costOf({
+    ...about,
+    variables: Object.fromEntries(variableDefinitions.map((node) => [node.variable.name.value, 1])),
+  });
+}
+
+function onPage(size: number, { once, perItem }: Cost): number {
+  return once + size * perItem;
+}
+
+function withDefaults({ variableDefinitions = [] }: OperationDefinitionNode, variables: Variables): Variables {
+  const defaults = variableDefinitions.map(({ variable, defaultValue }) => [
+    variable.name.value,
+    defaultValue && valueFromASTUntyped(defaultValue),
+  ]);
+  return { ...Object.fromEntries(defaults), ...variables };
+}
+
+class Costs {
+  readonly #fragments = new Map<string, FragmentDefinitionNode>();
+  /** By fragment, each looked at once. */
+  readonly #known = new Map<FragmentDefinitionNode, Cost>();
+
+  constructor(
+    private readonly schema: GraphQLSchema,
+    { definitions }: DocumentNode,
+    private readonly variables: Variables,
+  ) {
+    for (const definition of definitions)
+      if (definition.kind === Kind.FRAGMENT_DEFINITION) this.#fragments.set(definition.name.value, definition);
+  }
+
+  of(parent: GraphQLNamedType, { selections }: SelectionSetNode): Cost {
+    let { once, perItem } = FREE;
+    for (const selection of selections) {
+      const cost = this.#selection(parent, selection);
+      once += cost.once;
+      perItem += cost.perItem;
+    }
+    return { once, perItem };
+  }
+
+  #selection(parent: GraphQLNamedType, selection: SelectionNode): Cost {
+    if (selection.kind === Kind.FIELD) return this.#field(parent, selection);
+    if (selection.kind === Kind.INLINE_FRAGMENT) {
+      const type = selection.typeCondition && this.schema.getType(selection.typeCondition.name.value);
+      return this.of(type ?? parent, selection.selectionSet);
+    }
+    const fragment = this.#fragments.get(selection.name.value);
+    return fragment ? this.#fragment(fragment) : FREE;
+  }
+
+  #fragment(fragment: FragmentDefinitionNode): Cost {
+    const type = this.schema.getType(fragment.typeCondition.name.value);
+    const cost = this.#known.get(fragment) ?? (type ? this.of(type, fragment.selectionSet) : FREE);
+    this.#known.set(fragment, cost);
+    return cost;
+  }
+
+  #field(parent: GraphQLNamedType, node: FieldNode): Cost {
+    const field = this.#definition(parent, node.name.value);
+    if (!field || !node.selectionSet) return FREE;
+    const within = this.of(getNamedType(field.type), node.selectionSet);
+    const size = sizeAskedFor(field, node, this.variables);
+    if (!isListType(getNullableType(field.type))) return { once: 1 + onPage(size ?? 1, within), perItem: 0 };
+    const each = 1 + onPage(1, within);
+    return size === undefined ? { once: 0, perItem: each } : { once: size * each, perItem: 0 };
+  }
+
+  #definition(parent: GraphQLNamedType, name: string): GraphQLField<unknown, unknown> | undefined {
+    if (parent === this.schema.getQueryType()) {
+      if (name === SchemaMetaFieldDef.name) return SchemaMetaFieldDef;
+      if (name === TypeMetaFieldDef.name) return TypeMetaFieldDef;
+    }
+    return isObjectType(parent) || isInterfaceType(parent) ? parent.getFields()[name] : undefined;
+  }
+}
+
+/** Undefined for a field that has no argument to say a size with. */
+function sizeAskedFor(
+  field: GraphQLField<unknown, unknown>,
+  node: FieldNode,
+  variables: Variables,
+): number | undefined {
+  const pageSizes = field.args.filter(({ name }) => name === "first" || name === "last");
+  const sizing = pageSizes.length > 0 ? pageSizes : field.args.filter(({ type }) => isListType(getNullableType(type)));
+  if (sizing.length === 0) return undefined;
+  const sizes = sizing.flatMap(({ name, defaultValue }) => {
+    const given = node.arguments?.find((argument) => argument.name.value === name)?.value;
+    const value = given && valueFromASTUntyped(given, variables);
+    return sizeIn(value === undefined ? defaultValue : value) ?? [];
+  });
+  return sizes.length === 0 ? MAX_PAGE : Math.max(...sizes);
+}
+
+function sizeIn(value: unknown): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (Array.isArray(value)) return value.length;
+  return typeof value === "number" && value >= 1 && value <= MAX_PAGE ? value : MAX_PAGE;
+}

@@ -1,0 +1,62 @@
+import type { IncomingMessage } from "node:http";
+import type { Authenticator } from "../auth/authenticator.js";
+import type { Caller } from "../auth/caller.js";
+import { challengesFor } from "../auth/challenge.js";
+import { readCredentials } from "../auth/credentials.js";
+import { AuthenticationFailure } from "../auth/failure.js";
+import type { Limits } from "../limits/limits.js";
+import type { Events } from "../observe/events.js";
+import { networkOf } from "./addresses.js";
+import type { Proxies } from "./proxies.js";
+import { connectedUrl } from "./request-form.js";
+
+interface CallerCheckParts {
+  readonly authenticator: Authenticator;
+  readonly limits: Limits;
+  readonly proxies: Proxies;
+  readonly events: Events;
+  /** Where clients believe the gateway to be, without a slash at the end; null: at the address they are connected to. */
+  readonly publicUrl: string | null;
+}
+
+/** Who sends a request: what HTTP has to do with it, before and after `auth/` has judged. */
+export class CallerCheck {
+  readonly #parts: CallerCheckParts;
+
+  constructor(parts: CallerCheckParts) {
+    this.#parts = parts;
+  }
+
+  /** Throws an `AuthenticationFailure`, or RATE_LIMITED in its place when there were too many from the client's network. */
+  async authenticate(request: IncomingMessage, requestId: string): Promise<Caller> {
+    const { authenticator, proxies, publicUrl } = this.#parts;
+    try {
+      return await authenticator.authenticate({
+        ...readCredentials(request.headersDistinct),
+        method: request.method ?? "",
+        uri: `${publicUrl ?? connectedUrl(request)}/graphql`,
+        certificate: proxies.clientCertificate(request),
+      });
+    } catch (error) {
+      if (error instanceof AuthenticationFailure) await this.#countFailure(error, request, requestId);
+      throw error;
+    }
+  }
+
+  /** What the answer tells of authentication: challenges to who failed, and the nonce for the next proof. */
+  headersFor(outcome: Caller | AuthenticationFailure, request: IncomingMessage): Record<string, string | string[]> {
+    const nonce = this.#parts.authenticator.nonceFor(outcome);
+    const failed = outcome instanceof AuthenticationFailure;
+    return {
+      ...(failed && { "www-authenticate": challengesFor(outcome, request.headers.authorization) }),
+      ...(nonce !== undefined && { "dpop-nonce": nonce }),
+    };
+  }
+
+  async #countFailure(failure: AuthenticationFailure, request: IncomingMessage, requestId: string): Promise<void> {
+    const { limits, proxies, events } = this.#parts;
+    events.authenticationFailed(requestId, failure);
+    // Who is asked for a nonce has brought a good token and a good proof.
+    if (failure.reason !== "nonce_needed") await limits.takeFailedAuth(networkOf(proxies.clientAddress(request)));
+  }
+}

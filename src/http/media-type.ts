@@ -1,0 +1,41 @@
+/** Which of GraphQL's two media types an answer is in (RFC 9110 §12.5.1), settled before anything is done. */
+
+/** In the order of preference where the client has none. */
+const OFFERED = ["application/json", "application/graphql-response+json"] as const;
+
+type MediaType = (typeof OFFERED)[number];
+
+interface Range {
+  readonly type: string;
+  readonly quality: number;
+}
+
+/** Undefined when no answer of ours would be acceptable. */
+export function chooseMediaType(accept = "*/*"): MediaType | undefined {
+  const ranges = accept.split(",").map(readRange);
+  const candidates = OFFERED.map((type) => {
+    const place = mostSpecific(ranges, type);
+    return { type, place, quality: ranges[place]?.quality ?? 0 };
+  });
+  const [best] = candidates
+    .filter(({ quality }) => quality > 0)
+    .sort((one, other) => other.quality - one.quality || one.place - other.place);
+  return best?.type;
+}
+
+function readRange(text: string): Range {
+  const [type = "", ...parameters] = text.split(";").map((part) => part.trim().toLowerCase());
+  const parameter = (name: string) => parameters.find((text) => text.startsWith(`${name}=`))?.slice(name.length + 1);
+  const charset = parameter("charset")?.replaceAll('"', "") ?? "utf-8";
+  const quality = Number(parameter("q") ?? 1);
+  return { type, quality: charset === "utf-8" && quality <= 1 ? quality : 0 };
+}
+
+/** The place of the range that speaks for a type; the exact one comes before `application/*` and that before the rest. */
+function mostSpecific(ranges: readonly Range[], type: MediaType): number {
+  for (const range of [type, "application/*", "*/*"]) {
+    const place = ranges.findIndex((candidate) => candidate.type === range);
+    if (place >= 0) return place;
+  }
+  return -1;
+}
