@@ -124,7 +124,7 @@ describe("a slow client", () => {
     // More answers than the buffers of both ends hold.
     connection.send(`GET /metrics HTTP/1.1\r\n${HOST}\r\n`.repeat(1500));
     // Who does not read learns only by sending that the other end has closed.
-    const drip = setInterval(() => connection.send("GET"), 100);
+    const drip = setInterval(() => connection.send("\r\n"), 100);
     expect(await connection.ended()).toBe("");
     clearInterval(drip);
   });
