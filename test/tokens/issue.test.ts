@@ -75,7 +75,7 @@ describe("a revocation that lands while the token cache is slow", () => {
     const accessKeys = [new Secret(emulator.connectionString.split("accesskey=")[1] ?? "")] as const;
     const access = { kind: "key", endpoint: emulator.endpoint, accessKeys } as const;
     const service = await connectAzureService({ access, timeoutMs: 2000, observe: () => {} });
-    const events = new Events(createLogger("silent"), new Metrics());
+    const events = new Events(createLogger({ level: "silent", secrets: [] }), new Metrics());
     const { identities, attempts, work } = store;
     gated = new GatedCache();
     const limit = 1000;
