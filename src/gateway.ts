@@ -116,6 +116,7 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
     access: config.acs,
     timeoutMs,
     observe: (...call) => events.serviceCalled(...call),
+    onKeySwitch: (to) => events.accessKeySwitched(to),
   });
   const leaseMs = timeoutMs + LEASE_MARGIN_MS;
   const limits = new Limits(config.limits);
@@ -161,11 +162,12 @@ function createServices(base: Base, closers: Closers): Services {
 }
 
 /** In memory it is this process's own; what goes to Redis is sealed. */
-function createTokenCache({ config, now, events, keys, redis }: Base): TokenCache {
+function createTokenCache({ config, now, events, keys, redis, service }: Base): TokenCache {
   const { cacheSize: maxEntries } = config.tokens;
   return new TokenCache({
     bytes: redis ? redisByteCache(redis, "tokens") : memoryByteCache({ maxEntries, now }),
     seal: redis ? createSeal(keys.cacheKeys) : noSeal,
+    credentialId: () => service.credentialId,
     now,
     observe: (outcome, error) => events.tokenCacheAsked(outcome, error),
   });

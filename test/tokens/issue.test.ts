@@ -87,7 +87,13 @@ describe("a revocation that lands while the token cache is slow", () => {
       now,
       random: () => 0,
       provisioning: new Provisioning({ identities, attempts, service, events, now, leaseMs: 5000 }),
-      cache: new TokenCache({ bytes: gated, seal: noSeal, now, observe: () => {} }),
+      cache: new TokenCache({
+        bytes: gated,
+        seal: noSeal,
+        credentialId: () => service.credentialId,
+        now,
+        observe: () => {},
+      }),
       limits: new Limits({
         mintsPerSubject: limit,
         mintsPerIssuer: limit,
