@@ -31,14 +31,15 @@ export class ClientErrors {
     this.#fixed = fixed;
   }
 
-  /** Remembers what a connection is owed until it has it. */
-  begin(request: IncomingMessage, response: ServerResponse): void {
-    const { unanswered } = this.#connections.get(request.socket) ?? { unanswered: 0 };
-    this.#connections.set(request.socket, { unanswered: unanswered + 1, request, response });
+  /** Remembers what a connection is owed until it has it. How many answers that are, with this one. */
+  begin(request: IncomingMessage, response: ServerResponse): number {
+    const unanswered = (this.#connections.get(request.socket)?.unanswered ?? 0) + 1;
+    this.#connections.set(request.socket, { unanswered, request, response });
     response.once("close", () => {
       const connection = this.#connections.get(request.socket);
       if (connection) connection.unanswered -= 1;
     });
+    return unanswered;
   }
 
   /** For the `clientError` event. */

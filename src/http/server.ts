@@ -38,6 +38,8 @@ const IDLE_GRACE_MS = 500;
 const GRACE_MS = 8000;
 /** Proxies keep idle connections for 60 s; whoever is first to close must be the proxy, or it sends into a closed one. */
 const KEEP_ALIVE_MS = 75_000;
+/** Requests that a client may send ahead of their answers (RFC 9112 §9.3.2); each takes memory until it is answered. */
+const MOST_PIPELINED = 16;
 /** How late a client that is too slow may be found. */
 const CHECK_EVERY_MS = 500;
 
@@ -99,8 +101,11 @@ function createBoundedServer({ clientTimeoutMs, maxConnections, fixedHeaders }: 
   };
   const clients = new ClientErrors(fixedHeaders);
   const server = createServer(settings, (request, response) => {
-    clients.begin(request, response);
-    return respond(request, response);
+    // Node hands over what it had read before the connection was cut.
+    if (request.socket.destroyed) return;
+    const unanswered = clients.begin(request, response);
+    if (unanswered > MOST_PIPELINED) request.socket.destroy();
+    else void respond(request, response);
   });
   server.maxConnections = maxConnections;
   // Otherwise Node leaves out what comes after a number of headers, without a word.

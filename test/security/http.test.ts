@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { listen } from "../../src/http/server.js";
 import { RawConnection } from "../fixtures/raw.js";
 import { type Client, Rig } from "../fixtures/rig.js";
 import { ViewerDocument } from "../generated/graphql.js";
@@ -118,15 +119,43 @@ describe("a slow client", () => {
     expectRefusal(received, 408);
   });
 
-  it("is cut off when it does not take its answers", async () => {
-    const connection = await connect(rig.gateway.adminUrl);
+  it("is cut off when it does not take its answer", async () => {
+    // More than the buffers of both ends hold.
+    const large = async () => ({ status: 200, headers: {}, body: Buffer.alloc(64 * 1024 * 1024, "a") });
+    const listener = await listen({
+      host: "127.0.0.1",
+      port: 0,
+      portVariable: "PORT",
+      routes: new Map([["/large", large]]),
+      clientTimeoutMs: 1000,
+      maxConnections: MAX_CONNECTIONS,
+      fixedHeaders: {},
+      onFailure: () => {},
+    });
+    const connection = await connect(listener.url);
     connection.socket.pause();
-    // More answers than the buffers of both ends hold.
-    connection.send(`GET /metrics HTTP/1.1\r\n${HOST}\r\n`.repeat(1500));
+    connection.send(`GET /large HTTP/1.1\r\n${HOST}\r\n`);
     // Who does not read learns only by sending that the other end has closed.
     const drip = setInterval(() => connection.send("\r\n"), 100);
     expect(await connection.ended()).toBe("");
     clearInterval(drip);
+    await listener.close();
+  });
+});
+
+describe("requests that are sent ahead of their answers", () => {
+  it("are answered in their order", async () => {
+    const connection = await connect();
+    connection.send(
+      Array.from({ length: 10 }, (_, n) => LIVE.replace("\r\n\r\n", `\r\nx-request-id: ${n}.\r\n\r\n`)).join(""),
+    );
+    await connection.until(/x-request-id: 9\./);
+    expect([...connection.received.matchAll(/x-request-id: (\d)\./g)].map(([, n]) => n).join("")).toBe("0123456789");
+  });
+
+  it.each(PORTS)("are cut off when they are too many on the %s port", async (_, url) => {
+    const received = await RawConnection.exchange(url(), LIVE.repeat(1000));
+    expect(received.match(/HTTP\/1\.1 200/g) ?? []).not.toHaveLength(1000);
   });
 });
 
