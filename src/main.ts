@@ -61,8 +61,17 @@ async function main(args: readonly string[]): Promise<void> {
   }
 }
 
-/** For what is said on standard error; knows the configured secrets as soon as they are read. */
+/** For all that is said on standard error; knows the configured secrets as soon as they are read. */
 let redact: Redact = createRedact([]);
+
+/** Libraries have reports of their own, which quote what they sent and got: AZURE_LOG_LEVEL and DEBUG turn them on. */
+function guardStandardError(): void {
+  const write = process.stderr.write.bind(process.stderr);
+  process.stderr.write = (chunk: string | Uint8Array, ...rest: unknown[]) => {
+    const callback = rest.find((argument) => typeof argument === "function") as (() => void) | undefined;
+    return write(redact(typeof chunk === "string" ? chunk : Buffer.from(chunk).toString()), callback);
+  };
+}
 
 function openLog(config: Config): Logger {
   const secrets = secretsIn(config);
@@ -163,7 +172,7 @@ function print(text: string): void {
 }
 
 function complain(error: unknown): void {
-  process.stderr.write(redact(complaintOf(error)));
+  process.stderr.write(complaintOf(error));
 }
 
 function complaintOf(error: unknown): string {
@@ -184,6 +193,8 @@ async function start(): Promise<void> {
   }
   await main(process.argv.slice(2));
 }
+
+guardStandardError();
 
 // Node's own report would print every field of the error, which may hold the request that it was made of.
 process.on("uncaughtException", (error) => {

@@ -105,6 +105,9 @@ beforeAll(async () => {
     PORT: "0",
     ADMIN_PORT: "0",
     LOG_LEVEL: "trace",
+    // What libraries say of themselves, which operators turn on when something is wrong.
+    AZURE_LOG_LEVEL: "verbose",
+    DEBUG: "*",
     ACS_CONNECTION_STRING: emulator.connectionString,
     ACS_SECONDARY_CONNECTION_STRING: `endpoint=${emulator.endpoint};accesskey=${canaries.key("secondary access key", 64)}`,
     OIDC_ISSUER: issuer.url,
@@ -265,6 +268,7 @@ describe("canary secrets, planted wherever the program meets one,", () => {
         canaries.expectNoneIn("an answer", answer);
       }
       await expectSilence(gateway);
+      expect(gateway.cli.stderr).toMatch(/azure:[\s\S]+\[hidden\]/);
     } finally {
       broken.closeAllConnections();
       await new Promise((resolve) => broken.close(resolve));
