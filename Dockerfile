@@ -5,7 +5,8 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
-RUN npx tsc -p tsconfig.build.json && npm ci --ignore-scripts --omit=dev && mkdir data
+COPY scripts/sbom.ts ./scripts/
+RUN npx tsc -p tsconfig.build.json && node scripts/sbom.ts && npm ci --ignore-scripts --omit=dev && mkdir data
 
 # Run: Node and the program; no shell, no package manager, no root.
 FROM gcr.io/distroless/nodejs24-debian12:nonroot
@@ -15,6 +16,8 @@ COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY gateway.yaml ./
+# What the image is made of, for whoever scans it.
+COPY --from=build /app/sbom.json ./
 # The one place that is written to: mount a volume here, and the root file system can be read-only.
 COPY --from=build --chown=nonroot:nonroot /app/data ./data
 VOLUME /app/data

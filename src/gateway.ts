@@ -12,11 +12,14 @@ import { StartError } from "./errors.js";
 import type { ManifestFile } from "./graphql/manifest.js";
 import { createSchema, type Services } from "./graphql/schema.js";
 import { createGraphqlServer } from "./graphql/server.js";
+import { fixedHeaders } from "./http/answer.js";
 import { CallerCheck } from "./http/caller-check.js";
+import { withCors } from "./http/cors.js";
 import { GraphqlEndpoint } from "./http/graphql-endpoint.js";
 import { Proxies } from "./http/proxies.js";
 import { type Dependency, Readiness } from "./http/readiness.js";
-import { type Handler, type Listener, listen, type Routes } from "./http/server.js";
+import { getOnly, type Handler, type Routes } from "./http/routes.js";
+import { type Listener, listen } from "./http/server.js";
 import type { ApplicationUser } from "./identities/identity.js";
 import { IdentityLifecycle } from "./identities/lifecycle.js";
 import { Operations } from "./identities/operations.js";
@@ -124,6 +127,7 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
     access: config.acs,
     timeoutMs,
     observe: (...call) => events.serviceCalled(...call),
+    onKeySwitch: (to) => events.accessKeySwitched(to),
   });
   const leaseMs = timeoutMs + LEASE_MARGIN_MS;
   const observe = (error: unknown) => events.limitCountedHere(error);
@@ -188,11 +192,12 @@ function createServices(base: Base, closers: Closers): Services {
 }
 
 /** In memory it is this process's own; what goes to Redis is sealed. */
-function createTokenCache({ config, now, events, keys, redis }: Base): TokenCache {
+function createTokenCache({ config, now, events, keys, redis, service }: Base): TokenCache {
   const { cacheSize: maxEntries } = config.tokens;
   return new TokenCache({
     bytes: redis ? redisByteCache(redis, "tokens") : memoryByteCache({ maxEntries, now }),
     seal: redis ? createSeal(keys.cacheKeys) : noSeal,
+    credentialId: () => service.credentialId,
     now,
     observe: (outcome, error) => events.tokenCacheAsked(outcome, error),
   });
@@ -214,18 +219,28 @@ async function listenOnBoth(
   readiness: Readiness,
   moreRoutes: Routes = new Map(),
 ): Promise<[Listener, Listener]> {
-  const health: [string, Handler][] = [
+  const { server } = config;
+  const health = onlyRead([
     ["/health/live", live],
     ["/health/ready", () => readiness.answer()],
-  ];
-  const graphql: [string, Handler] = ["/graphql", (request, requestId) => endpoint.handle(request, requestId)];
-  const onFailure = (requestId: string, error: unknown) => events.requestFailed(requestId, error);
-  const publicRoutes = new Map([graphql, ...health, ...moreRoutes]);
-  const adminRoutes = new Map([["/metrics", () => renderMetrics(metrics)], ...health]);
-  const { server } = config;
-  const publicListener = await listen({ ...server, portVariable: "PORT", routes: publicRoutes, onFailure });
+  ]);
+  const graphql: Handler = (request, requestId) => endpoint.handle(request, requestId);
+  const publicRoutes = new Map([
+    ["/graphql", withCors(server.corsOrigins, graphql)],
+    ...health,
+    ...onlyRead(moreRoutes),
+  ]);
+  const adminRoutes = new Map([...onlyRead([["/metrics", () => renderMetrics(metrics)]]), ...health]);
+  const common = {
+    clientTimeoutMs: server.clientTimeoutSeconds * 1000,
+    maxConnections: server.maxConnections,
+    fixedHeaders: fixedHeaders(server.publicUrl),
+    onFailure: (requestId: string, error: unknown) => events.requestFailed(requestId, error),
+  };
+  const { host, port, admin } = server;
+  const publicListener = await listen({ ...common, host, port, portVariable: "PORT", routes: publicRoutes });
   try {
-    const adminListener = await listen({ ...server.admin, portVariable: "ADMIN_PORT", routes: adminRoutes, onFailure });
+    const adminListener = await listen({ ...common, ...admin, portVariable: "ADMIN_PORT", routes: adminRoutes });
     return [publicListener, adminListener];
   } catch (error) {
     await publicListener.close();
@@ -241,6 +256,10 @@ function readManifestFile(file: string): ManifestFile {
     const cure = "correct graphql.trustedDocuments.manifests; names are relative to the working directory";
     throw new StartError(`The manifest ${file} cannot be read (${code}): ${cure}.`, { cause: error });
   }
+}
+
+function onlyRead(routes: Iterable<readonly [string, Handler]>): [string, Handler][] {
+  return [...routes].map(([path, handler]) => [path, getOnly(handler)]);
 }
 
 /** Loads the client only when there is a Redis. */

@@ -4,10 +4,13 @@
  * configuration.
  */
 import { parseArgs } from "node:util";
+import type { Config } from "./config/config.js";
 import { ConfigError } from "./config/fault.js";
 import { loadConfig, printConfig } from "./config/load.js";
+import { secretsIn } from "./config/secrets.js";
 import { StartError } from "./errors.js";
-import { createLogger } from "./observe/logger.js";
+import { createLogger, type Logger } from "./observe/logger.js";
+import { createRedact, type Redact } from "./observe/redact.js";
 
 const USAGE = `Usage: acs-token-gateway [command] [options]
 
@@ -58,6 +61,24 @@ async function main(args: readonly string[]): Promise<void> {
   }
 }
 
+/** For all that is said on standard error; knows the configured secrets as soon as they are read. */
+let redact: Redact = createRedact([]);
+
+/** Libraries have reports of their own, which quote what they sent and got: AZURE_LOG_LEVEL and DEBUG turn them on. */
+function guardStandardError(): void {
+  const write = process.stderr.write.bind(process.stderr);
+  process.stderr.write = (chunk: string | Uint8Array, ...rest: unknown[]) => {
+    const callback = rest.find((argument) => typeof argument === "function") as (() => void) | undefined;
+    return write(redact(typeof chunk === "string" ? chunk : Buffer.from(chunk).toString()), callback);
+  };
+}
+
+function openLog(config: Config): Logger {
+  const secrets = secretsIn(config);
+  redact = createRedact(secrets);
+  return createLogger({ level: config.log.level, secrets });
+}
+
 interface CommonOptions {
   readonly config?: string | undefined;
 }
@@ -80,7 +101,7 @@ function parse<Options extends NonNullable<Parameters<typeof parseArgs>[0]>["opt
 async function serve(options: CommonOptions): Promise<Running> {
   const config = loadConfig(options.config, process.env, "production");
   const { startGateway } = await import("./gateway.js");
-  const logger = createLogger(config.log.level);
+  const logger = openLog(config);
   const gateway = await startGateway(config, { logger });
   logger.info({ url: gateway.url, publicUrl: config.server.publicUrl, adminUrl: gateway.adminUrl }, "listening");
   return gateway;
@@ -91,7 +112,7 @@ async function dev(options: CommonOptions): Promise<Running> {
   const running = await startDev({
     configFile: options.config,
     env: process.env,
-    createLogger: (config) => createLogger(config.log.level),
+    createLogger: openLog,
   });
   print(running.welcome);
   return running;
@@ -151,9 +172,13 @@ function print(text: string): void {
 }
 
 function complain(error: unknown): void {
-  if (error instanceof UsageError) process.stderr.write(`acs-token-gateway: ${error.message}\n\n${USAGE}`);
-  else if (error instanceof ConfigError || error instanceof StartError) process.stderr.write(`${error.message}\n`);
-  else process.stderr.write(`acs-token-gateway: ${error instanceof Error ? error.stack : String(error)}\n`);
+  process.stderr.write(complaintOf(error));
+}
+
+function complaintOf(error: unknown): string {
+  if (error instanceof UsageError) return `acs-token-gateway: ${error.message}\n\n${USAGE}`;
+  if (error instanceof ConfigError || error instanceof StartError) return `${error.message}\n`;
+  return `acs-token-gateway: ${error instanceof Error ? error.stack : String(error)}\n`;
 }
 
 /** Node's own SQLite, among others, came with it. */
@@ -168,6 +193,14 @@ async function start(): Promise<void> {
   }
   await main(process.argv.slice(2));
 }
+
+guardStandardError();
+
+// Node's own report would print every field of the error, which may hold the request that it was made of.
+process.on("uncaughtException", (error) => {
+  complain(error);
+  process.exit(1);
+});
 
 start().catch((error: unknown) => {
   complain(error);

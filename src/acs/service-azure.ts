@@ -1,12 +1,8 @@
-import {
-  CommunicationIdentityClient,
-  type CommunicationIdentityClientOptions,
-  type TokenScope as WireScope,
-} from "@azure/communication-identity";
+import type { TokenScope as WireScope } from "@azure/communication-identity";
 import type { AcsAccess, TokenScope } from "../config/config.js";
-import { StartError } from "../errors.js";
+import { type AccessKeyName, type Credential, type Credentials, openCredentials } from "./credentials-azure.js";
 import type { CommunicationService, ServiceToken, TokenRequest } from "./service.js";
-import { translateServiceError } from "./service-errors.js";
+import { isKeyRefused, translateServiceError } from "./service-errors.js";
 
 const WIRE_SCOPES: Readonly<Record<TokenScope, WireScope>> = {
   CHAT: "chat",
@@ -29,86 +25,68 @@ interface AzureServiceOptions {
   readonly timeoutMs: number;
   /** Told of every call when it ends. */
   readonly observe: (operation: ServiceOperation, outcome: "ok" | "failed", milliseconds: number) => void;
+  /** Told when the service refuses the access key in use and takes the other one. */
+  readonly onKeySwitch?: (to: AccessKeyName) => void;
 }
 
 /** Communication Services through Microsoft's client. */
 export async function connectAzureService(options: AzureServiceOptions): Promise<CommunicationService> {
-  return new AzureService(await createClient(options.access), options);
-}
-
-async function createClient(access: AcsAccess): Promise<CommunicationIdentityClient> {
-  // The client's own retries repeat creates and wait for Retry-After without a cap.
-  const settings: CommunicationIdentityClientOptions = {
-    retryOptions: { maxRetries: 0 },
-    allowInsecureConnection: access.endpoint.startsWith("http:"),
-  };
-  try {
-    if (access.kind === "key") {
-      return new CommunicationIdentityClient(access.endpoint, { key: access.accessKeys[0].reveal() }, settings);
-    }
-    // Loaded only when used: it is by far the largest dependency.
-    const { DefaultAzureCredential } = await import("@azure/identity");
-    return new CommunicationIdentityClient(access.endpoint, new DefaultAzureCredential(), settings);
-  } catch (error) {
-    // Microsoft's message may quote what it was given, so it is not passed on.
-    throw new StartError(
-      "The Communication Services client cannot be made: check acs.connectionString or acs.endpoint.",
-      {
-        cause: error,
-      },
-    );
-  }
+  const credentials = await openCredentials(options.access, (to) => options.onKeySwitch?.(to));
+  return new AzureService(credentials, options);
 }
 
 class AzureService implements CommunicationService {
   readonly resource: string;
-  readonly #client: CommunicationIdentityClient;
+  readonly #credentials: Credentials;
   readonly #options: AzureServiceOptions;
 
-  constructor(client: CommunicationIdentityClient, options: AzureServiceOptions) {
-    this.#client = client;
+  constructor(credentials: Credentials, options: AzureServiceOptions) {
+    this.#credentials = credentials;
     this.#options = options;
     this.resource = new URL(options.access.endpoint).host;
   }
 
+  get credentialId(): string {
+    return this.#credentials.inUse.id;
+  }
+
   async createIdentity() {
-    return await this.#call("createIdentity", undefined, async (abortSignal) =>
-      identityOf(await this.#client.createUser({ abortSignal })),
+    return await this.#call("createIdentity", undefined, async ({ client }, abortSignal) =>
+      identityOf(await client.createUser({ abortSignal })),
     );
   }
 
   async createIdentityWithToken(request: TokenRequest) {
-    return await this.#call("createIdentityWithToken", undefined, async (abortSignal) => {
-      const made = await this.#client.createUserAndToken(wireScopes(request), {
-        ...wireLifetime(request),
-        abortSignal,
-      });
-      return { ...identityOf(made.user), token: serviceToken(made) };
+    return await this.#call("createIdentityWithToken", undefined, async (credential, abortSignal) => {
+      const options = { ...wireLifetime(request), abortSignal };
+      const made = await credential.client.createUserAndToken(wireScopes(request), options);
+      return { ...identityOf(made.user), token: serviceToken(made, credential) };
     });
   }
 
   async issueToken(communicationUserId: string, request: TokenRequest) {
-    return await this.#call("issueToken", undefined, async (abortSignal) => {
+    return await this.#call("issueToken", undefined, async (credential, abortSignal) => {
       const options = { ...wireLifetime(request), abortSignal };
-      return serviceToken(await this.#client.getToken({ communicationUserId }, wireScopes(request), options));
+      const made = await credential.client.getToken({ communicationUserId }, wireScopes(request), options);
+      return serviceToken(made, credential);
     });
   }
 
   async revokeTokens(communicationUserId: string, deadline?: AbortSignal) {
-    await this.#call("revokeTokens", deadline, (abortSignal) =>
-      this.#client.revokeTokens({ communicationUserId }, { abortSignal }),
+    await this.#call("revokeTokens", deadline, ({ client }, abortSignal) =>
+      client.revokeTokens({ communicationUserId }, { abortSignal }),
     );
   }
 
   async deleteIdentity(communicationUserId: string, deadline?: AbortSignal) {
-    await this.#call("deleteIdentity", deadline, (abortSignal) =>
-      this.#client.deleteUser({ communicationUserId }, { abortSignal }),
+    await this.#call("deleteIdentity", deadline, ({ client }, abortSignal) =>
+      client.deleteUser({ communicationUserId }, { abortSignal }),
     );
   }
 
   async exchangeTeamsToken(request: Parameters<CommunicationService["exchangeTeamsToken"]>[0], deadline: AbortSignal) {
-    return await this.#call("exchangeTeamsToken", deadline, async (abortSignal) =>
-      serviceToken(await this.#client.getTokenForTeamsUser({ ...request, abortSignal })),
+    return await this.#call("exchangeTeamsToken", deadline, async (credential, abortSignal) =>
+      serviceToken(await credential.client.getTokenForTeamsUser({ ...request, abortSignal }), credential),
     );
   }
 
@@ -121,24 +99,39 @@ class AzureService implements CommunicationService {
     await response.body?.cancel();
   }
 
-  /** One call, one deadline, one translation of what goes wrong. */
-  async #call<Result>(
-    operation: ServiceOperation,
-    deadline: AbortSignal | undefined,
-    send: (abortSignal: AbortSignal) => Promise<Result>,
-  ): Promise<Result> {
+  /** One deadline, one translation of what goes wrong; and once more with the other key if the first is refused. */
+  async #call<Result>(operation: ServiceOperation, deadline: AbortSignal | undefined, send: Send<Result>) {
+    const timeout = AbortSignal.timeout(this.#options.timeoutMs);
+    const abortSignal = deadline === undefined ? timeout : AbortSignal.any([deadline, timeout]);
+    const attempt = (credential: Credential) => this.#observed(operation, () => send(credential, abortSignal));
+    const used = this.#credentials.inUse;
+    try {
+      return await attempt(used).catch(async (error: unknown) => {
+        const other = this.#credentials.otherThan(used);
+        if (other === undefined || !isKeyRefused(error)) throw error;
+        const result = await attempt(other);
+        this.#credentials.replace(used, other);
+        return result;
+      });
+    } catch (error) {
+      throw translateServiceError(operation, error);
+    }
+  }
+
+  async #observed<Result>(operation: ServiceOperation, attempt: () => Promise<Result>): Promise<Result> {
     const started = performance.now();
     try {
-      const timeout = AbortSignal.timeout(this.#options.timeoutMs);
-      const result = await send(deadline === undefined ? timeout : AbortSignal.any([deadline, timeout]));
+      const result = await attempt();
       this.#options.observe(operation, "ok", performance.now() - started);
       return result;
     } catch (error) {
       this.#options.observe(operation, "failed", performance.now() - started);
-      throw translateServiceError(operation, error);
+      throw error;
     }
   }
 }
+
+type Send<Result> = (credential: Credential, abortSignal: AbortSignal) => Promise<Result>;
 
 function wireScopes({ scopes }: TokenRequest): WireScope[] {
   return scopes.map((scope) => WIRE_SCOPES[scope]);
@@ -155,9 +148,12 @@ function identityOf({ communicationUserId }: { communicationUserId?: unknown }):
 }
 
 /** Throws for an answer that is not what the client's types promise. */
-function serviceToken({ token, expiresOn }: { token?: unknown; expiresOn?: unknown }): ServiceToken {
+function serviceToken(
+  { token, expiresOn }: { token?: unknown; expiresOn?: unknown },
+  { id: credentialId }: Credential,
+): ServiceToken {
   const ends = expiresOn instanceof Date ? expiresOn.getTime() : Number.NaN;
   if (typeof token !== "string" || token === "" || Number.isNaN(ends))
     throw new Error("the service answered without a token");
-  return { token, expiresOn: ends };
+  return { token, expiresOn: ends, credentialId };
 }

@@ -55,9 +55,15 @@ function forTheLog({ name, code, statusCode, message }: SdkError): Error {
   return new Error(mayQuote ? `${about}: ${message.slice(0, MAX_MESSAGE_LENGTH)}` : about);
 }
 
+/** Our own key or signature is no good: nothing was done, so that any call can be repeated with another key, a create too. */
+export function isKeyRefused(error: unknown): boolean {
+  const { statusCode, code } = error as Partial<SdkError>;
+  return statusCode === 401 && code === "Denied";
+}
+
 /** A 401 `Denied` is about our own key, any other 400 or 401 about the Teams user's token and ids. */
-function isTeamsRejection({ statusCode, code }: SdkError): boolean {
-  return statusCode === 400 || (statusCode === 401 && code !== "Denied");
+function isTeamsRejection(error: SdkError): boolean {
+  return error.statusCode === 400 || (error.statusCode === 401 && !isKeyRefused(error));
 }
 
 function messageFor({ statusCode, code }: SdkError): string {

@@ -2,7 +2,8 @@
  * Communication Services as the gateway sees it: six calls, each made once, each with a deadline.
  *
  * Whoever calls may rely on this: a call is never repeated behind the caller's back (a repeated create makes a second
- * identity), and it ends within the configured time, or by the deadline where one can be given. A create takes none, because
+ * identity), unless the service has refused the access key and so done nothing, when it is made once more with the other
+ * key; and it ends within the configured time, or by the deadline where one can be given. A create takes none, because
  * one cut short leaves an identity that nobody knows, nor does an issue, which several callers may share. A call fails with
  * a `ServiceFailure`, which says whether it may have taken effect. The two answers that callers branch on have a class of
  * their own.
@@ -15,6 +16,8 @@ export interface ServiceToken {
   readonly token: string;
   /** ms since 1970 */
   readonly expiresOn: number;
+  /** Of the access key that it was made with: a key that is made anew at the service takes its tokens with it. */
+  readonly credentialId: string;
 }
 
 export interface TokenRequest {
@@ -33,6 +36,8 @@ export interface TeamsTokenRequest {
 export interface CommunicationService {
   /** The host of the resource that owns what is made, such as contoso.communication.azure.com. */
   readonly resource: string;
+  /** Of the access key in use now. */
+  readonly credentialId: string;
   createIdentity(): Promise<{ communicationUserId: string }>;
   /** Identity and first token in one call. */
   createIdentityWithToken(request: TokenRequest): Promise<{ communicationUserId: string; token: ServiceToken }>;

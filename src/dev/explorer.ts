@@ -8,7 +8,7 @@ import type { IncomingMessage } from "node:http";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { type Answer, json } from "../http/answer.js";
-import type { Handler, Routes } from "../http/server.js";
+import type { Handler, Routes } from "../http/routes.js";
 import { isLoopbackHost } from "./loopback.js";
 
 const ASSETS: readonly (readonly [path: string, packageName: string, file: string])[] = [

@@ -53,6 +53,8 @@ export interface Emulator {
   readonly endpoint: string;
   /** With the primary key as it is now. */
   readonly connectionString: string;
+  /** With the secondary one. */
+  readonly secondaryConnectionString: string;
   readonly resourceId: string;
   readonly port: number;
   /** Cuts every connection, those of hung calls too. Calls that still wait take no effect. */
@@ -99,6 +101,9 @@ async function start(options: EmulatorOptions, database: DatabaseSync): Promise<
     port,
     get connectionString() {
       return connectionString(resource.accessKey("primary").value);
+    },
+    get secondaryConnectionString() {
+      return connectionString(resource.accessKey("secondary").value);
     },
     close() {
       closed ??= close();

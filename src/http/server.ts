@@ -1,13 +1,15 @@
+/**
+ * The HTTP server of a port: bounded in connections, in the size of a head and in the time that a client may take, to send
+ * a request or to take its answer. A request that is well-formed goes to the handler of its path.
+ */
 import { randomUUID } from "node:crypto";
-import { createServer, type IncomingMessage, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { Server as NetServer } from "node:net";
 import { StartError } from "../errors.js";
-import { type Answer, json, send } from "./answer.js";
-
-export type Handler = (request: IncomingMessage, requestId: string) => Promise<Answer>;
-
-/** By path, without the query. */
-export type Routes = ReadonlyMap<string, Handler>;
+import { type FixedHeaders, json, send } from "./answer.js";
+import { ClientErrors } from "./client-errors.js";
+import { MAX_HEAD_BYTES, refuseShape } from "./request-shape.js";
+import { type Routes, route } from "./routes.js";
 
 interface ListenOptions {
   readonly host: string;
@@ -15,6 +17,10 @@ interface ListenOptions {
   /** How an operator changes the port, such as `PORT`. */
   readonly portVariable: string;
   readonly routes: Routes;
+  /** For a whole request to arrive, and again for its answer to be taken. */
+  readonly clientTimeoutMs: number;
+  readonly maxConnections: number;
+  readonly fixedHeaders: FixedHeaders;
   /** For what a handler throws, which none is supposed to. */
   readonly onFailure: (requestId: string, error: unknown) => void;
 }
@@ -30,25 +36,33 @@ export interface Listener {
 const IDLE_GRACE_MS = 500;
 /** Leaves time, of the 10 s in which everything has to be closed, for what closes after. */
 const GRACE_MS = 8000;
+/** Proxies keep idle connections for 60 s; whoever is first to close must be the proxy, or it sends into a closed one. */
+const KEEP_ALIVE_MS = 75_000;
+/** Requests that a client may send ahead of their answers (RFC 9112 §9.3.2); each takes memory until it is answered. */
+const MOST_PIPELINED = 16;
+/** How late a client that is too slow may be found. */
+const CHECK_EVERY_MS = 500;
 
 /** Throws a `StartError` when the port cannot be had. */
 export async function listen(options: ListenOptions): Promise<Listener> {
   let closing = false;
   let underWay = 0;
-  const server = createServer(async (request, response) => {
+  const server = createBoundedServer(options, async (request, response) => {
     const requestId = readRequestId(request);
     underWay += 1;
     response.once("close", () => {
       underWay -= 1;
     });
     try {
-      const answer = await route(options.routes, request, requestId);
+      const answer = refuseShape(request) ?? (await route(options.routes, request, requestId));
       if (closing) response.setHeader("connection", "close");
-      send(response, requestId, answer);
+      send(response, requestId, answer, options.fixedHeaders);
     } catch (error) {
       options.onFailure(requestId, error);
-      send(response, requestId, json(500, { error: "Something went wrong on our side." }));
+      const answer = json(500, { error: "Something went wrong on our side." });
+      send(response, requestId, answer, options.fixedHeaders);
     }
+    cutUnlessTaken(response, options.clientTimeoutMs);
   });
   await bind(server, options);
   const address = server.address();
@@ -65,18 +79,51 @@ export async function listen(options: ListenOptions): Promise<Listener> {
         NetServer.prototype.close.call(server, () => {
           clearInterval(part);
           clearTimeout(cut);
+          // What it also does is to end the watch for slow clients.
+          server.close();
           resolve();
         });
       }),
   };
 }
 
-async function route(routes: Routes, request: IncomingMessage, requestId: string): Promise<Answer> {
-  const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
-  const handler = routes.get(path);
-  if (handler === undefined)
-    return json(404, { error: `There is nothing at this path. Try ${[...routes.keys()].join(", ")}.` });
-  return await handler(request, requestId);
+type Respond = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+function createBoundedServer({ clientTimeoutMs, maxConnections, fixedHeaders }: ListenOptions, respond: Respond) {
+  const settings = {
+    headersTimeout: clientTimeoutMs,
+    requestTimeout: clientTimeoutMs,
+    connectionsCheckingInterval: CHECK_EVERY_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    maxHeaderSize: MAX_HEAD_BYTES,
+    // Looked at by `refuseShape`, which has an answer.
+    requireHostHeader: false,
+  };
+  const clients = new ClientErrors(fixedHeaders);
+  const server = createServer(settings, (request, response) => {
+    // Node hands over what it had read before the connection was cut.
+    if (request.socket.destroyed) return;
+    const unanswered = clients.begin(request, response);
+    if (unanswered > MOST_PIPELINED) request.socket.destroy();
+    else void respond(request, response);
+  });
+  server.maxConnections = maxConnections;
+  // Otherwise Node leaves out what comes after a number of headers, without a word.
+  server.maxHeadersCount = 0;
+  server.on("clientError", (error, socket) => clients.refuse(error, socket));
+  server.on("connect", (_, socket) => clients.end(socket, 405, "This is no proxy."));
+  server.on("checkExpectation", (request: IncomingMessage, response: ServerResponse) => {
+    const answer = json(417, { error: "The only expectation is 100-continue." }, { connection: "close" });
+    send(response, readRequestId(request), answer, fixedHeaders);
+  });
+  return server;
+}
+
+/** An answer that its client does not take ends with the connection. */
+function cutUnlessTaken(response: ServerResponse, clientTimeoutMs: number): void {
+  if (response.closed) return;
+  const cut = setTimeout(() => response.destroy(), clientTimeoutMs);
+  response.once("close", () => clearTimeout(cut));
 }
 
 async function bind(server: Server, { host, port, portVariable }: ListenOptions): Promise<void> {

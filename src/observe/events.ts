@@ -1,4 +1,5 @@
 /** What happens in the gateway that an operator wants to see: one function per event, which logs and counts it. */
+import type { AccessKeyName } from "../acs/credentials-azure.js";
 import type { ServiceOperation } from "../acs/service-azure.js";
 import type { AuthenticationFailure } from "../auth/failure.js";
 import type { FetchedKeys } from "../auth/key-fetch.js";
@@ -72,6 +73,12 @@ export class Events {
   serviceCalled(operation: ServiceOperation, outcome: "ok" | "failed", milliseconds: number): void {
     this.metrics.serviceCalls.inc({ operation, outcome });
     this.log.debug({ operation, outcome, milliseconds: Math.round(milliseconds) }, "service call");
+  }
+
+  /** The service refused the access key in use, and took the other one. */
+  accessKeySwitched(to: AccessKeyName): void {
+    this.metrics.accessKeySwitches.inc();
+    this.log.warn({ inUse: `acs.${to}` }, "access key refused, the other one is used");
   }
 
   /** Once an outage. Nothing is refused for it: what Redis would have answered is asked of the service, or kept in memory. */

@@ -1,14 +1,25 @@
 import { type DestinationStream, pino } from "pino";
+import type { Secret } from "../config/secret.js";
+import { createRedact } from "./redact.js";
 
 export type Logger = pino.Logger;
 
-/** JSON lines, to standard output unless told otherwise. */
-export function createLogger(level: string, destination?: DestinationStream): Logger {
+interface LoggerOptions {
+  readonly level: string;
+  /** Never written, whoever passes them. */
+  readonly secrets: readonly Secret[];
+  /** Standard output unless told otherwise. */
+  readonly destination?: DestinationStream;
+}
+
+/** JSON lines. */
+export function createLogger({ level, secrets, destination }: LoggerOptions): Logger {
   const options: pino.LoggerOptions = {
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     serializers: { err: describeError },
+    hooks: { streamWrite: createRedact(secrets) },
   };
   return destination === undefined ? pino(options) : pino(options, destination);
 }

@@ -65,6 +65,12 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly accessKeySwitches = new Counter({
+    name: "gateway_access_key_switches_total",
+    help: "Times that the service refused the access key in use and took the other one.",
+    registers: [this.#registry],
+  });
+
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
   }

@@ -3,7 +3,8 @@
  *
  * The cache is never the truth. Each entry notes the identity's count of revocations under which its token was issued, and
  * is good only while the row, read by the caller for this request, still shows that count: a revoked token stays where it
- * is and is not handed out. Whatever is wrong with the cache is a miss, and costs a call to the service.
+ * is and is not handed out. Likewise it notes the access key that the token was made with, which must still be the one in
+ * use: a key that is made anew at the service takes its tokens with it. Whatever is wrong with the cache is a miss, and costs a call to the service.
  */
 import { createHash } from "node:crypto";
 import type { ServiceToken } from "../acs/service.js";
@@ -27,7 +28,7 @@ export interface TokenLookup {
 }
 
 /**
- * What became of a look-up. `stale`: too old or revoked. `unreadable`: not written by this gateway for this look-up, or
+ * What became of a look-up. `stale`: too old, revoked, or made with another access key. `unreadable`: not written by this gateway for this look-up, or
  * under a key that it no longer has. `failed`: the cache could not be asked, or not be told.
  */
 export type CacheOutcome = "hit" | "miss" | "stale" | "unreadable" | "failed";
@@ -35,6 +36,8 @@ export type CacheOutcome = "hit" | "miss" | "stale" | "unreadable" | "failed";
 interface TokenCacheParts {
   readonly bytes: ByteCache;
   readonly seal: Seal;
+  /** Of the access key in use now. */
+  readonly credentialId: () => string;
   readonly now: () => number;
   readonly observe: (outcome: CacheOutcome, error?: unknown) => void;
 }
@@ -61,8 +64,9 @@ export class TokenCache {
   async getOrMint(lookup: TokenLookup, revocations: number, mint: () => Promise<ServiceToken>): Promise<ServiceToken> {
     const cached = await this.get(lookup, revocations);
     if (cached !== undefined) return cached;
-    // A caller who has seen a later revocation must not be given what is made under an earlier count.
-    return await this.#mints.run(`${revocations} ${contextOf(lookup)}`, async () => {
+    const { credentialId } = this.#parts;
+    // A caller who has seen a later revocation must not be given what is made under an earlier count; nor with an older key.
+    return await this.#mints.run(`${credentialId()} ${revocations} ${contextOf(lookup)}`, async () => {
       const minted = await mint();
       await this.put(lookup, revocations, minted);
       return minted;
@@ -71,13 +75,18 @@ export class TokenCache {
 
   /** Never rejects. */
   async get(lookup: TokenLookup, revocations: number): Promise<ServiceToken | undefined> {
-    const { bytes, observe } = this.#parts;
+    const { bytes, credentialId, observe } = this.#parts;
     try {
       const found = await bytes.get(keyOf(lookup));
       const entry = found && this.#read(found, lookup);
-      const isGood = entry !== undefined && entry.revocations === revocations && this.#now() < reusableUntil(entry);
+      const isGood =
+        entry !== undefined &&
+        entry.revocations === revocations &&
+        entry.credentialId === credentialId() &&
+        this.#now() < reusableUntil(entry);
       observe(isGood ? "hit" : entry ? "stale" : found ? "unreadable" : "miss");
-      return isGood ? { token: entry.token, expiresOn: entry.expiresOn } : undefined;
+      if (!isGood) return undefined;
+      return { token: entry.token, expiresOn: entry.expiresOn, credentialId: entry.credentialId };
     } catch (error) {
       observe("failed", error);
       return undefined;
@@ -85,9 +94,10 @@ export class TokenCache {
   }
 
   /** Keeps a token issued just now, for as long as it may be handed out again. Never rejects. */
-  async put(lookup: TokenLookup, revocations: number, { token, expiresOn }: ServiceToken): Promise<void> {
+  async put(lookup: TokenLookup, revocations: number, minted: ServiceToken): Promise<void> {
     const { bytes, seal, observe } = this.#parts;
-    const entry: Entry = { token, expiresOn, issuedAt: this.#now(), revocations };
+    const { token, expiresOn, credentialId } = minted;
+    const entry: Entry = { token, expiresOn, credentialId, issuedAt: this.#now(), revocations };
     const ttlMs = reusableUntil(entry) - entry.issuedAt;
     if (!(ttlMs > 0)) return;
     try {
@@ -130,9 +140,10 @@ function keyOf(lookup: TokenLookup): string {
 /** Undefined for what another version wrote. */
 function parseEntry(text: string): Entry | undefined {
   try {
-    const { token, expiresOn, issuedAt, revocations } = JSON.parse(text) as Record<string, unknown>;
-    const isEntry = typeof token === "string" && [expiresOn, issuedAt, revocations].every(Number.isFinite);
-    return isEntry ? ({ token, expiresOn, issuedAt, revocations } as Entry) : undefined;
+    const { token, expiresOn, credentialId, issuedAt, revocations } = JSON.parse(text) as Record<string, unknown>;
+    const areTexts = typeof token === "string" && typeof credentialId === "string";
+    const areNumbers = [expiresOn, issuedAt, revocations].every(Number.isFinite);
+    return areTexts && areNumbers ? ({ token, expiresOn, credentialId, issuedAt, revocations } as Entry) : undefined;
   } catch {
     return undefined;
   }

@@ -59,7 +59,7 @@ describe("an answer that is no good", () => {
         done();
       },
     });
-    createLogger("trace", destination).error({ err: error });
+    createLogger({ level: "trace", secrets: [], destination }).error({ err: error });
     expect(logged).toMatch(/Communication Services (is out of order|answered what cannot be used)/);
     expect(logged).not.toContain(CANARY);
   });

@@ -1,9 +1,6 @@
-import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { Config } from "../../src/config/config.js";
 import { Secret } from "../../src/config/secret.js";
-import { startGateway } from "../../src/gateway.js";
-import { createLogger } from "../../src/observe/logger.js";
 import { DpopClient } from "../fixtures/dpop.js";
 import { FaultyLine, redisUrl, TEST_REDIS_URL, WHY_SKIPPED } from "../fixtures/redis.js";
 import { Rig } from "../fixtures/rig.js";
@@ -13,21 +10,17 @@ const PUBLIC_URL = "https://tokens.example.com";
 const URI = `${PUBLIC_URL}/graphql`;
 const SHARED_KEY = new Secret(Buffer.alloc(32, 7).toString("base64"));
 
-async function startRig(changes: Partial<Config>): Promise<{ rig: Rig; config: Config }> {
-  let config: Config | undefined;
+async function startRig(changes: Partial<Config>): Promise<Rig> {
   const rig = await Rig.start({
-    configure: (shipped) => {
-      config = { ...shipped, server: { ...shipped.server, publicUrl: PUBLIC_URL }, ...changes };
-      return config;
-    },
+    configure: (config) => ({ ...config, server: { ...config.server, publicUrl: PUBLIC_URL }, ...changes }),
   });
   onTestFinished(() => rig.close());
-  return { rig, config: config ?? expect.fail("not configured") };
+  return rig;
 }
 
 describe("a replay store that is full", () => {
   it("is 503, not a pass", async () => {
-    const { rig } = await startRig({ auth: { rememberedTokens: 10, rememberedProofs: 2 } });
+    const rig = await startRig({ auth: { rememberedTokens: 10, rememberedProofs: 2 } });
     const client = new DpopClient();
     const token = await rig.issuer.sign("alice", { claims: await client.confirmation() });
     const send = () => attack(rig, `DPoP ${token}`, { dpop: client.proof(token, URI) });
@@ -40,17 +33,12 @@ describe("a replay store that is full", () => {
 
 describe.skipIf(!TEST_REDIS_URL)(`a replay store in Redis${WHY_SKIPPED}`, () => {
   it("lets a proof in once, whichever instance it comes to", async () => {
-    const { rig, config } = await startRig({
+    const rig = await startRig({
       redis: { url: new Secret(redisUrl()) },
       tokens: { cacheKeys: [SHARED_KEY], cacheSize: 10 },
       audit: { key: SHARED_KEY },
     });
-    const store = { kind: "sqlite", file: join(rig.folder, "other.db") } as const;
-    const other = await startGateway(
-      { ...config, store },
-      { logger: createLogger("silent"), redisPrefix: rig.redisPrefix },
-    );
-    onTestFinished(() => other.close());
+    const other = await rig.startAnother();
     const client = new DpopClient();
     const token = await rig.issuer.sign("alice", { claims: await client.confirmation() });
     const proofs = Array.from({ length: 10 }, () => client.proof(token, URI));
@@ -68,7 +56,7 @@ describe.skipIf(!TEST_REDIS_URL)(`a replay store in Redis${WHY_SKIPPED}`, () => 
   it("that is down or silent is 503, not a pass, and works again when it is back; bearer tokens go on", async () => {
     const line = await FaultyLine.open();
     onTestFinished(() => line.close());
-    const { rig } = await startRig({ redis: { url: new Secret(redisUrl(line.port)) } });
+    const rig = await startRig({ redis: { url: new Secret(redisUrl(line.port)) } });
     const client = new DpopClient();
     const token = await rig.issuer.sign("alice", { claims: await client.confirmation() });
     const bearer = await rig.issuer.sign("alice");

@@ -1,24 +1,19 @@
-import { connect } from "node:net";
+import { RawConnection } from "../fixtures/raw.js";
 import type { Rig } from "../fixtures/rig.js";
 import { ISSUE } from "./attack.js";
 
-/** Sends a request with header lines that no HTTP client would; the whole answer as text. */
+/** Asks for a token with header lines that no HTTP client would send; the whole answer as text. */
 export async function rawRequest(
   rig: Rig,
   lines: readonly (readonly [name: string, value: string])[],
 ): Promise<string> {
-  const { hostname, port } = new URL(rig.gateway.url);
-  const socket = connect(Number(port), hostname);
   const head = [
     "POST /graphql HTTP/1.1",
-    `host: ${hostname}:${port}`,
+    `host: ${new URL(rig.gateway.url).host}`,
     "connection: close",
     "content-type: application/json",
     `content-length: ${ISSUE.length}`,
     ...lines.map(([name, value]) => `${name}: ${value}`),
   ];
-  socket.end(`${head.join("\r\n")}\r\n\r\n${ISSUE}`);
-  let text = "";
-  for await (const chunk of socket) text += String(chunk);
-  return text;
+  return await RawConnection.exchange(rig.gateway.url, `${head.join("\r\n")}\r\n\r\n${ISSUE}`);
 }

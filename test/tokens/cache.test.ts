@@ -14,6 +14,8 @@ const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const START = Date.UTC(2026, 0, 1);
 const LOOKUP: TokenLookup = { identityId: "idn_alice", scopes: ["CHAT", "VOIP"], lifetimeMinutes: 1440 };
+/** As it was written before entries named the access key. */
+const WITHOUT_KEY = JSON.stringify({ token: "eyJ", expiresOn: START + HOUR, issuedAt: START, revocations: 0 });
 const seal = createSeal([new Secret(Buffer.alloc(32, 1).toString("base64"))]);
 
 let time: number;
@@ -28,6 +30,7 @@ const memory = () => memoryByteCache({ maxEntries: 1000, now });
 const token = (lifeMs = 24 * HOUR, text = "eyJ.a-bearer-secret"): ServiceToken => ({
   token: text,
   expiresOn: time + lifeMs,
+  credentialId: "key-1",
 });
 
 /** The last thing written, for tests that look at it or change it. */
@@ -44,7 +47,13 @@ function spied(bytes: ByteCache) {
 }
 
 function open(bytes: ByteCache = memory(), by: Seal = noSeal): TokenCache {
-  return new TokenCache({ bytes, seal: by, now, observe: (outcome) => outcomes.push(outcome) });
+  return new TokenCache({
+    bytes,
+    seal: by,
+    credentialId: () => "key-1",
+    now,
+    observe: (outcome) => outcomes.push(outcome),
+  });
 }
 
 describe("the token cache", () => {
@@ -82,6 +91,38 @@ describe("the token cache", () => {
     expect(await cache.get(LOOKUP, 2)).toBeUndefined();
     expect(outcomes).toEqual(["stale", "stale"]);
     expect(await cache.get(LOOKUP, 3)).toBeDefined();
+  });
+
+  it("never gives a token that was made with another access key than the one in use", async () => {
+    let credentialId = "key-1";
+    const parts = { bytes: memory(), seal: noSeal, now, observe: (outcome: CacheOutcome) => outcomes.push(outcome) };
+    const cache = new TokenCache({ ...parts, credentialId: () => credentialId });
+    await cache.put(LOOKUP, 0, token());
+    credentialId = "key-2";
+    expect(await cache.get(LOOKUP, 0)).toBeUndefined();
+    // Made with the old one before the switch, and here only after it.
+    await cache.put(LOOKUP, 0, token());
+    expect(await cache.get(LOOKUP, 0)).toBeUndefined();
+    expect(outcomes).toEqual(["stale", "stale"]);
+    await cache.put(LOOKUP, 0, { ...token(), credentialId });
+    expect(await cache.get(LOOKUP, 0)).toBeDefined();
+  });
+
+  it("does not let a caller share what is being made with an older access key", async () => {
+    let credentialId = "key-1";
+    const parts = { bytes: memory(), seal: noSeal, now, observe: () => {} };
+    const cache = new TokenCache({ ...parts, credentialId: () => credentialId });
+    const slow = Promise.withResolvers<ServiceToken>();
+    const begun = Promise.withResolvers<void>();
+    const first = cache.getOrMint(LOOKUP, 0, () => {
+      begun.resolve();
+      return slow.promise;
+    });
+    await begun.promise;
+    credentialId = "key-2";
+    const second = await cache.getOrMint(LOOKUP, 0, async () => ({ ...token(HOUR, "eyJ.new"), credentialId }));
+    slow.resolve(token());
+    expect([second.token, (await first).token]).toEqual(["eyJ.new", token().token]);
   });
 
   it("replaces a revoked token by the next", async () => {
@@ -151,7 +192,7 @@ describe("the token cache", () => {
 
   it("takes no expiry for a time that is none", async () => {
     const cache = open();
-    await cache.put(LOOKUP, 0, { token: "eyJ", expiresOn: Number.NaN });
+    await cache.put(LOOKUP, 0, { ...token(), expiresOn: Number.NaN });
     expect(await cache.get(LOOKUP, 0)).toBeUndefined();
   });
 });
@@ -252,7 +293,15 @@ describe("a sealed entry", () => {
     const { spy, written } = spied(bytes);
     const cache = open(spy);
     await cache.put(LOOKUP, 0, token());
-    for (const text of ["", "null", "{}", "[]", '{"token":1,"expiresOn":1,"issuedAt":1,"revocations":0}', "not JSON"]) {
+    for (const text of [
+      "",
+      "null",
+      "{}",
+      "[]",
+      '{"token":1,"expiresOn":1,"issuedAt":1,"revocations":0}',
+      WITHOUT_KEY,
+      "not JSON",
+    ]) {
       await bytes.set(written[0]?.key ?? "", Buffer.from(text), HOUR);
       expect(await cache.get(LOOKUP, 0)).toBeUndefined();
     }

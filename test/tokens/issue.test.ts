@@ -76,7 +76,7 @@ describe("a revocation that lands while the token cache is slow", () => {
     const accessKeys = [new Secret(emulator.connectionString.split("accesskey=")[1] ?? "")] as const;
     const access = { kind: "key", endpoint: emulator.endpoint, accessKeys } as const;
     const service = await connectAzureService({ access, timeoutMs: 2000, observe: () => {} });
-    const events = new Events(createLogger("silent"), new Metrics());
+    const events = new Events(createLogger({ level: "silent", secrets: [] }), new Metrics());
     const { identities, attempts, work } = store;
     gated = new GatedCache();
     const limit = 1000;
@@ -88,7 +88,13 @@ describe("a revocation that lands while the token cache is slow", () => {
       now,
       random: () => 0,
       provisioning: new Provisioning({ identities, attempts, service, events, now, leaseMs: 5000 }),
-      cache: new TokenCache({ bytes: gated, seal: noSeal, now, observe: () => {} }),
+      cache: new TokenCache({
+        bytes: gated,
+        seal: noSeal,
+        credentialId: () => service.credentialId,
+        now,
+        observe: () => {},
+      }),
       limits: new Limits({
         key: new Secret(Buffer.alloc(32, 5).toString("base64")),
         config: {

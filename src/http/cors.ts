@@ -1,0 +1,37 @@
+/**
+ * Web pages of other origins (Fetch standard, "CORS protocol"). Closed but for the origins that are listed, compared as
+ * exact texts. Credentials are never allowed: a caller's token is sent by the page itself, never by the browser.
+ */
+import type { IncomingMessage, OutgoingHttpHeaders } from "node:http";
+import type { Answer } from "./answer.js";
+import type { Handler } from "./routes.js";
+
+const PREFLIGHT: OutgoingHttpHeaders = {
+  "access-control-allow-methods": "POST",
+  "access-control-allow-headers":
+    "authorization, content-type, accept, dpop, x-request-id, apollographql-client-name, apollographql-client-version",
+  "access-control-max-age": "600",
+};
+const EXPOSED = "x-request-id, retry-after, ratelimit, ratelimit-policy, dpop-nonce, www-authenticate";
+
+/** The handler, open to pages of these origins: whatever it answers, errors too, they can read. */
+export function withCors(origins: readonly string[], handler: Handler): Handler {
+  if (origins.length === 0) return handler;
+  const listed = new Set(origins);
+  return async (request, requestId) => {
+    const origin = listedOrigin(request, listed);
+    if (origin === undefined) return withHeaders(await handler(request, requestId), { vary: "Origin" });
+    const allowed = { "access-control-allow-origin": origin, vary: "Origin" };
+    if (request.method === "OPTIONS") return { status: 204, headers: { ...allowed, ...PREFLIGHT }, body: "" };
+    const answer = await handler(request, requestId);
+    return withHeaders(answer, { ...allowed, "access-control-expose-headers": EXPOSED });
+  };
+}
+
+function listedOrigin({ headers: { origin } }: IncomingMessage, listed: ReadonlySet<string>): string | undefined {
+  return origin !== undefined && listed.has(origin) ? origin : undefined;
+}
+
+function withHeaders(answer: Answer, headers: OutgoingHttpHeaders): Answer {
+  return { ...answer, headers: { ...answer.headers, ...headers } };
+}
