@@ -13,6 +13,8 @@ export default defineConfig({
   },
   test: {
     globalSetup: "test/fixtures/build.ts",
+    // Tests wait more than they work: for time-outs, outages, other processes.
+    maxWorkers: 3,
     testTimeout: 20_000,
     hookTimeout: 20_000,
     projects: [
