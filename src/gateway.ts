@@ -122,6 +122,7 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   const keys = openKeys(config);
   const redis = await openRedis(config, events, options.redisPrefix);
   if (redis) closers.push(() => redis.close());
+  else if (config.store.kind === "postgres") events.nothingShared();
   const timeoutMs = config.acs.timeoutSeconds * 1000;
   const service = await connectAzureService({
     access: config.acs,

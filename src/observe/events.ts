@@ -81,7 +81,12 @@ export class Events {
     this.log.warn({ inUse: `acs.${to}` }, "access key refused, the other one is used");
   }
 
-  /** Once an outage. Nothing is refused for it: what Redis would have answered is asked of the service, or kept in memory. */
+  /** A database that several instances may share, and nothing that they have in common for what is counted and used up. */
+  nothingShared(): void {
+    this.log.warn("without redis.url, limits, used DPoP proofs and the token cache are each instance's own");
+  }
+
+  /** Once an outage. What Redis would have answered is asked of the service or counted here; DPoP proofs are refused. */
   redisLost(error: Error): void {
     this.log.warn({ err: error }, "redis lost");
   }

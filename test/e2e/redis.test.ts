@@ -40,6 +40,13 @@ describe("a gateway whose Redis is down at the start", () => {
   });
 });
 
+describe.skipIf(IS_ON_SQLITE)("a gateway on a shared database without Redis", () => {
+  it("says at the start that it shares neither limits nor used proofs", async () => {
+    rig = await Rig.start();
+    expect(logged("without redis.url, limits, used DPoP proofs and the token cache are each instance's own")).toBe(1);
+  });
+});
+
 describe.runIf(IS_ON_SQLITE)("a gateway without Redis", () => {
   it("names no Redis among what it depends on, and makes its keys beside the database", async () => {
     rig = await Rig.start();
