@@ -363,6 +363,26 @@ describe("a key that the token brings or points to", () => {
   });
 });
 
+describe("the reason of a refusal", () => {
+  it("is in the log and in a metric, and neither in the answer nor in what quotes the token", async () => {
+    const count = async () => {
+      const metrics = await (await fetch(`${rig.gateway.adminUrl}/metrics`)).text();
+      return Number(
+        /^gateway_authentication_failures_total\{reason="wrong_audience"\} (\d+)$/m.exec(metrics)?.[1] ?? 0,
+      );
+    };
+    const before = await count();
+    rig.logLines.length = 0;
+    const reply = await attack(rig, `Bearer ${signed({ aud: "somebody-elses" })}`);
+    await expectUnauthenticated(rig, reply);
+    const log = rig.logLines.join("");
+    expect(log).toContain('"reason":"wrong_audience"');
+    expect(log).not.toContain("somebody-elses");
+    expect(reply.text).not.toContain("audience");
+    expect(await count()).toBe(before + 1);
+  });
+});
+
 describe("a good token", () => {
   it.each<[string, () => string | Promise<string>]>([
     ["of the second issuer, by its own key", () => other.sign("alice")],

@@ -1,0 +1,25 @@
+import { describe, expect, it } from "vitest";
+import { TokenMemory, type VerifiedToken } from "../../src/auth/token-memory.js";
+
+const verified = (subject: string) => ({ subject }) as VerifiedToken;
+
+describe("the memory of verified tokens", () => {
+  it("keeps no more than it may, and drops the one that was not used for longest", () => {
+    const memory = new TokenMemory(2);
+    memory.keep("a", verified("alice"));
+    memory.keep("b", verified("bob"));
+    expect(memory.find("a")?.subject).toBe("alice");
+    memory.keep("c", verified("carol"));
+    expect(["a", "b", "c"].map((token) => memory.find(token)?.subject)).toEqual(["alice", undefined, "carol"]);
+  });
+
+  it("keeps nothing when it may keep none, and nothing that it was told to forget", () => {
+    const none = new TokenMemory(0);
+    none.keep("a", verified("alice"));
+    expect(none.find("a")).toBeUndefined();
+    const memory = new TokenMemory(1);
+    memory.keep("a", verified("alice"));
+    memory.forget("a");
+    expect(memory.find("a")).toBeUndefined();
+  });
+});
