@@ -4,7 +4,7 @@ import { base64url, publish } from "../fixtures/issuer.js";
 import { type Client, type Reply, Rig } from "../fixtures/rig.js";
 import { ViewerDocument } from "../generated/graphql.js";
 import { attack, expectLetIn, expectRefused, expectUnauthenticated } from "./attack.js";
-import { rsaPairOf, rsaPrimes } from "./weak-rsa.js";
+import { hugeModulus, rsaPairOf, rsaPrimes } from "./weak-rsa.js";
 
 /** As shipped. */
 const MAX_AGE_MS = 300_000;
@@ -208,6 +208,10 @@ describe("a key that is weak or not meant for this", () => {
     ],
     ["RSA with factors close to each other", () => pairCase(rsaPairOf(rsaPrimes.close()))],
     ["RSA with a small factor", () => pairCase(rsaPairOf(rsaPrimes.small()))],
+    [
+      "RSA of more than 8192 bits, which takes long to verify with",
+      () => ["RS256", { kty: "RSA", e: "AQAB", n: hugeModulus() }, () => Buffer.alloc(1152)],
+    ],
     ["one that is for encryption", () => pairCase(rsa(2048), { use: "enc" })],
     ["one that is not for verifying", () => pairCase(rsa(2048), { key_ops: ["encrypt"] })],
     ["one with operations that are no list", () => pairCase(rsa(2048), { key_ops: "verify" })],
