@@ -22,13 +22,14 @@ const REMEMBERED_MS = 1000;
 
 export class Readiness {
   readonly #dependencies: readonly Dependency[];
-  readonly #now: () => number;
+  readonly #elapsed: () => number;
   #last: { readonly at: number; readonly reports: Promise<readonly Report[]> } | undefined;
   #draining = false;
 
-  constructor(dependencies: readonly Dependency[], now: () => number) {
+  /** `elapsed`: ms by a clock that is never set. */
+  constructor(dependencies: readonly Dependency[], elapsed: () => number) {
     this.#dependencies = dependencies;
-    this.#now = now;
+    this.#elapsed = elapsed;
   }
 
   /** From here on the answer is 503, so that a load balancer sends nothing new. */
@@ -44,8 +45,8 @@ export class Readiness {
   }
 
   #reports(): Promise<readonly Report[]> {
-    if (this.#last === undefined || this.#now() - this.#last.at >= REMEMBERED_MS) {
-      this.#last = { at: this.#now(), reports: Promise.all(this.#dependencies.map(report)) };
+    if (this.#last === undefined || this.#elapsed() - this.#last.at >= REMEMBERED_MS) {
+      this.#last = { at: this.#elapsed(), reports: Promise.all(this.#dependencies.map(report)) };
     }
     return this.#last.reports;
   }
