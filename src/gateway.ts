@@ -224,21 +224,24 @@ async function listenOnBoth(
   moreRoutes: Routes = new Map(),
 ): Promise<[Listener, Listener]> {
   const { server } = config;
-  const health = onlyRead([
-    ["/health/live", live],
-    ["/health/ready", () => readiness.answer()],
-  ]);
+  const health = (withProblems: boolean) =>
+    onlyRead([
+      ["/health/live", live],
+      ["/health/ready", () => readiness.answer({ withProblems })],
+    ]);
   const graphql: Handler = (request, requestId) => endpoint.handle(request, requestId);
   const publicRoutes = new Map([
     ["/graphql", withCors(server.corsOrigins, graphql)],
-    ...health,
+    ...health(false),
     ...onlyRead(moreRoutes),
   ]);
-  const adminRoutes = new Map([...onlyRead([["/metrics", () => renderMetrics(metrics)]]), ...health]);
+  const adminRoutes = new Map([...onlyRead([["/metrics", () => renderMetrics(metrics)]]), ...health(true)]);
   const common = {
     clientTimeoutMs: server.clientTimeoutSeconds * 1000,
+    keepAliveMs: server.keepAliveSeconds * 1000,
     maxConnections: server.maxConnections,
     fixedHeaders: fixedHeaders(server.publicUrl),
+    onRefused: (what: number | "dropped") => events.connectionRefused(what),
     onFailure: (requestId: string, error: unknown) => events.requestFailed(requestId, error),
   };
   const { host, port, admin } = server;

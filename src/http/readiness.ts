@@ -37,8 +37,10 @@ export class Readiness {
     this.#draining = true;
   }
 
-  async answer(): Promise<Answer> {
-    const dependencies = await this.#reports();
+  /** What is wrong is for the admin port: it tells of what lies behind. */
+  async answer({ withProblems }: { readonly withProblems: boolean }): Promise<Answer> {
+    const reports = await this.#reports();
+    const dependencies = withProblems ? reports : reports.map(({ problem: _, ...report }) => report);
     const ready = !this.#draining && dependencies.every(({ ok, optional }) => ok || optional);
     const status = this.#draining ? "draining" : ready ? "ready" : "unavailable";
     return json(ready ? 200 : 503, { status, dependencies });
