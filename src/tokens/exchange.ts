@@ -1,6 +1,6 @@
 import {
   type CommunicationService,
-  ServiceFailure,
+  hasMintedNothing,
   type ServiceToken,
   TeamsTokenRejected,
   type TeamsTokenRequest,
@@ -63,7 +63,7 @@ export class TeamsExchange {
     try {
       return await this.#parts.service.exchangeTeamsToken(request, deadline);
     } catch (error) {
-      if (error instanceof ServiceFailure) await mint.giveBack();
+      if (hasMintedNothing(error)) await mint.giveBack();
       if (!(error instanceof TeamsTokenRejected)) throw error;
       throw rejected("Communication Services did not accept the Teams user's token for this client and user.");
     }

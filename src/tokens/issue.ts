@@ -8,8 +8,8 @@
  */
 import {
   type CommunicationService,
+  hasMintedNothing,
   IdentityNotOwned,
-  ServiceFailure,
   type ServiceToken,
   type TokenRequest,
 } from "../acs/service.js";
@@ -177,7 +177,7 @@ export class TokenIssuance {
         quotas.push(mint.quota);
       });
     } catch (error) {
-      if (mint && (error instanceof ServiceFailure || error instanceof IdentityNotOwned)) {
+      if (mint && (hasMintedNothing(error) || error instanceof IdentityNotOwned)) {
         quotas.splice(quotas.indexOf(mint.quota), 1);
         await mint.giveBack();
       }
