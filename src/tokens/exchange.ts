@@ -45,7 +45,7 @@ export class TeamsExchange {
     const { limits, now, random } = this.#parts;
     const mint = await limits.takeMint(call.caller);
     call.quotas.push(mint.quota);
-    const token = await this.#askService(request, call.deadline, mint);
+    const token = await this.#askService(request, call, mint);
     await this.#refuseSuspended(call);
     if (!hasUsefulLife(token, now()))
       throw rejected("The Teams user's token has less than 15 minutes left; get a new one.");
@@ -59,11 +59,14 @@ export class TeamsExchange {
   }
 
   /** What the service fails at is not counted; what it rejects is, or one caller could use up its patience for all. */
-  async #askService(request: TeamsTokenRequest, deadline: AbortSignal, mint: Mint): Promise<ServiceToken> {
+  async #askService(request: TeamsTokenRequest, { deadline, quotas }: Call, mint: Mint): Promise<ServiceToken> {
     try {
       return await this.#parts.service.exchangeTeamsToken(request, deadline);
     } catch (error) {
-      if (hasMintedNothing(error)) await mint.giveBack();
+      if (hasMintedNothing(error)) {
+        quotas.splice(quotas.indexOf(mint.quota), 1);
+        await mint.giveBack();
+      }
       if (!(error instanceof TeamsTokenRejected)) throw error;
       throw rejected("Communication Services did not accept the Teams user's token for this client and user.");
     }
