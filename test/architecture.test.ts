@@ -12,6 +12,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["tokens"],
   ["identities"],
   ["acs", "auth", "limits", "observe", "policy", "shared", "store"],
+  ["audit"],
   ["keys"],
   ["config"],
   ["errors", "json", "text"],

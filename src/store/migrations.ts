@@ -5,6 +5,7 @@ import { type Migration, Migrator } from "kysely/migration";
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0001-identities": { up: createIdentities },
   "0002-service-work": { up: createServiceWork },
+  "0003-audit-events": { up: createAuditEvents },
 };
 
 /** Brings the database to the current schema. Safe to call at every start; takes the dialect's migration lock. */
@@ -95,4 +96,44 @@ async function createServiceWork(database: Kysely<unknown>): Promise<void> {
     .addColumn("last_error", text(database))
     .execute();
   await database.schema.createIndex("service_work_due").on("service_work").column("next_try_at").execute();
+}
+
+async function createAuditEvents(database: Kysely<unknown>): Promise<void> {
+  const required = ["writer", "action", "phase", "actor_commitment", "reason_commitment", "request_id", "hash"];
+  const optional = [
+    "identity_id",
+    "actor_issuer",
+    "actor_subject",
+    "actor_salt",
+    "scopes",
+    "token_fingerprint",
+    "reason",
+    "reason_salt",
+    "client_name",
+    "client_version",
+  ];
+  let table = database.schema
+    .createTable("audit_events")
+    .addColumn("id", text(database), (column) => column.primaryKey())
+    .addColumn("sequence", "bigint", (column) => column.notNull())
+    .addColumn("at", "bigint", (column) => column.notNull())
+    .addColumn("token_expires_on", "bigint");
+  for (const name of required) table = table.addColumn(name, text(database), (column) => column.notNull());
+  for (const name of optional) table = table.addColumn(name, text(database));
+  await table.execute();
+  // Each filter of the schema, in the order in which pages are read; the first also parts the trail by age.
+  const indexes: Readonly<Record<string, readonly string[]>> = {
+    audit_events_at: ["at", "id"],
+    audit_events_action: ["action", "at", "id"],
+    audit_events_identity: ["identity_id", "at", "id"],
+    audit_events_actor: ["actor_issuer", "actor_subject", "at", "id"],
+    audit_events_fingerprint: ["token_fingerprint"],
+  };
+  for (const [name, columns] of Object.entries(indexes)) {
+    await database.schema
+      .createIndex(name)
+      .on("audit_events")
+      .columns([...columns])
+      .execute();
+  }
 }

@@ -6,6 +6,7 @@ import { type Dialect, Kysely, sql } from "kysely";
 import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
 import { AttemptStore } from "./attempt-store.js";
+import { AuditStore } from "./audit-store.js";
 import { openPostgres } from "./dialect-postgres.js";
 import { openSqlite } from "./dialect-sqlite.js";
 import { IdentityStore } from "./identity-store.js";
@@ -19,6 +20,7 @@ export interface Store {
   readonly identities: IdentityStore;
   readonly attempts: AttemptStore;
   readonly work: WorkStore;
+  readonly audit: AuditStore;
   /** Resolves when the database answers. */
   check(): Promise<void>;
   close(): Promise<void>;
@@ -79,6 +81,7 @@ function storeOf(database: Kysely<Tables>): Store {
     identities: new IdentityStore(database),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
+    audit: new AuditStore(database),
     check: async () => {
       await sql`select 1`.execute(database);
     },
