@@ -56,6 +56,8 @@ export interface GatewayOptions {
   readonly logger: Logger;
   /** ms since 1970; the system's clock unless a test brings its own. */
   readonly now?: () => number;
+  /** ms by a clock that is never set, for ages; the process's own unless a test brings one. */
+  readonly elapsed?: () => number;
   /** 0 ≤ x < 1 */
   readonly random?: () => number;
   /** Before every key in Redis; the gateway's own unless a test shares the server with others. */
@@ -107,7 +109,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
 type Base = Awaited<ReturnType<typeof openBase>>;
 
 async function openBase(config: Config, options: GatewayOptions, closers: Closers) {
-  const { logger, now = Date.now, random = Math.random } = options;
+  const { logger, now = Date.now, elapsed = () => performance.now(), random = Math.random } = options;
   const metrics = new Metrics();
   const events = new Events(logger, metrics);
   const store = await openStore(config.store);
@@ -133,10 +135,10 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   const leaseMs = timeoutMs + LEASE_MARGIN_MS;
   const observe = (error: unknown) => events.limitCountedHere(error);
   const limits = new Limits({ config: config.limits, key: keys.auditKey, redis, now, observe });
-  return { config, now, random, metrics, events, store, keys, redis, service, leaseMs, limits };
+  return { config, now, elapsed, random, metrics, events, store, keys, redis, service, leaseMs, limits };
 }
 
-function createAuthenticator({ config, now, events, keys, redis }: Base): Authenticator {
+function createAuthenticator({ config, now, elapsed, events, keys, redis }: Base): Authenticator {
   const { issuers, auth } = config;
   const nonces = new DpopNonces(keys.cacheKeys, now);
   const used = redis ? redisSingleUse(redis, "proofs") : memorySingleUse({ maxEntries: auth.rememberedProofs, now });
@@ -146,6 +148,7 @@ function createAuthenticator({ config, now, events, keys, redis }: Base): Authen
     dpop: new Dpop({ used, nonces, now }),
     nonces,
     now,
+    elapsed,
     observeFetch: (...fetched) => events.issuerKeysFetched(...fetched),
   });
 }
@@ -158,7 +161,7 @@ async function createEndpoint(base: Base, authenticator: Authenticator, closers:
   const server = await createGraphqlServer({ schema, settings, manifests, events });
   closers.push(() => server.stop());
   const proxies = new Proxies(config.server.proxies);
-  const publicUrl = config.server.publicUrl?.replace(/\/$/, "") ?? null;
+  const { publicUrl } = config.server;
   return new GraphqlEndpoint({
     server,
     callerCheck: new CallerCheck({ authenticator, limits, proxies, events, publicUrl }),
@@ -204,14 +207,14 @@ function createTokenCache({ config, now, events, keys, redis, service }: Base): 
   });
 }
 
-function createReadiness({ now, store, service, redis }: Base, authenticator: Authenticator): Readiness {
+function createReadiness({ elapsed, store, service, redis }: Base, authenticator: Authenticator): Readiness {
   const dependencies: Dependency[] = [
     { name: "store", check: () => store.check() },
     { name: "communication-services", check: (deadline) => service.check(deadline) },
     ...authenticator.checks().map(({ issuer, check }) => ({ name: `issuer ${issuer}`, check })),
   ];
   if (redis) dependencies.push({ name: "redis", optional: true, check: () => redis.check() });
-  return new Readiness(dependencies, now);
+  return new Readiness(dependencies, elapsed);
 }
 
 async function listenOnBoth(
@@ -221,21 +224,24 @@ async function listenOnBoth(
   moreRoutes: Routes = new Map(),
 ): Promise<[Listener, Listener]> {
   const { server } = config;
-  const health = onlyRead([
-    ["/health/live", live],
-    ["/health/ready", () => readiness.answer()],
-  ]);
+  const health = (withProblems: boolean) =>
+    onlyRead([
+      ["/health/live", live],
+      ["/health/ready", () => readiness.answer({ withProblems })],
+    ]);
   const graphql: Handler = (request, requestId) => endpoint.handle(request, requestId);
   const publicRoutes = new Map([
     ["/graphql", withCors(server.corsOrigins, graphql)],
-    ...health,
+    ...health(false),
     ...onlyRead(moreRoutes),
   ]);
-  const adminRoutes = new Map([...onlyRead([["/metrics", () => renderMetrics(metrics)]]), ...health]);
+  const adminRoutes = new Map([...onlyRead([["/metrics", () => renderMetrics(metrics)]]), ...health(true)]);
   const common = {
     clientTimeoutMs: server.clientTimeoutSeconds * 1000,
+    keepAliveMs: server.keepAliveSeconds * 1000,
     maxConnections: server.maxConnections,
     fixedHeaders: fixedHeaders(server.publicUrl),
+    onRefused: (what: number | "dropped") => events.connectionRefused(what),
     onFailure: (requestId: string, error: unknown) => events.requestFailed(requestId, error),
   };
   const { host, port, admin } = server;

@@ -34,7 +34,7 @@ Options of emulator
   --rate-limits        refuse what goes over the service's published limits
 `;
 
-/** How long requests under way may take to finish after SIGTERM. */
+/** All is over this long after SIGTERM, whatever hangs. */
 const DRAIN_MS = 10_000;
 
 class UsageError extends Error {}

@@ -2,7 +2,7 @@ import type { TokenScope as WireScope } from "@azure/communication-identity";
 import type { AcsAccess, TokenScope } from "../config/config.js";
 import { type AccessKeyName, type Credential, type Credentials, openCredentials } from "./credentials-azure.js";
 import type { CommunicationService, ServiceToken, TokenRequest } from "./service.js";
-import { isKeyRefused, translateServiceError } from "./service-errors.js";
+import { isKeyRefused, showsGoodKey, translateServiceError } from "./service-errors.js";
 
 const WIRE_SCOPES: Readonly<Record<TokenScope, WireScope>> = {
   CHAT: "chat",
@@ -109,12 +109,22 @@ class AzureService implements CommunicationService {
       return await attempt(used).catch(async (error: unknown) => {
         const other = this.#credentials.otherThan(used);
         if (other === undefined || !isKeyRefused(error)) throw error;
-        const result = await attempt(other);
-        this.#credentials.replace(used, other);
-        return result;
+        return await this.#trying(other, used, attempt);
       });
     } catch (error) {
       throw translateServiceError(operation, error);
+    }
+  }
+
+  /** From now on with the other key, if the service takes it. */
+  async #trying<Result>(other: Credential, refused: Credential, attempt: (credential: Credential) => Promise<Result>) {
+    try {
+      const result = await attempt(other);
+      this.#credentials.replace(refused, other);
+      return result;
+    } catch (error) {
+      if (showsGoodKey(error)) this.#credentials.replace(refused, other);
+      throw error;
     }
   }
 

@@ -61,9 +61,15 @@ export function isKeyRefused(error: unknown): boolean {
   return statusCode === 401 && code === "Denied";
 }
 
+/** Whether the service looked at what it was asked, and said no to that. */
+export function showsGoodKey(error: unknown): boolean {
+  const { statusCode } = error as Partial<SdkError>;
+  return (statusCode === 400 || statusCode === 401) && !isKeyRefused(error);
+}
+
 /** A 401 `Denied` is about our own key, any other 400 or 401 about the Teams user's token and ids. */
 function isTeamsRejection(error: SdkError): boolean {
-  return error.statusCode === 400 || (error.statusCode === 401 && !isKeyRefused(error));
+  return showsGoodKey(error);
 }
 
 function messageFor({ statusCode, code }: SdkError): string {

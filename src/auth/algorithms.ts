@@ -18,6 +18,11 @@ const ALGORITHMS: Readonly<Record<string, Algorithm>> = {
   Ed25519: { kty: "OKP", crv: "Ed25519" },
 };
 
+/** Whether a list of algorithms has this one. `Ed25519` is the newer name for `EdDSA` with such a key (RFC 9864 §2.2). */
+export function allows(algorithms: readonly string[], alg: string): boolean {
+  return algorithms.includes(alg) || (alg === "Ed25519" && algorithms.includes("EdDSA"));
+}
+
 /** What a DPoP proof may be signed with: all that are known here (RFC 9449 §4.3, "asymmetric"). */
 export const PROOF_ALGORITHMS: readonly string[] = Object.keys(ALGORITHMS);
 

@@ -1,11 +1,12 @@
 import type { Config, IssuerConfig } from "../config/config.js";
+import { allows } from "./algorithms.js";
 import type { Caller } from "./caller.js";
-import { checkClaims, checkTimes } from "./claims.js";
+import { checkClaims, isInTime } from "./claims.js";
 import { type CompactJws, parseCompactJws } from "./compact-jws.js";
 import type { Credentials } from "./credentials.js";
 import type { Dpop } from "./dpop.js";
 import type { DpopNonces } from "./dpop-nonces.js";
-import { AuthenticationFailure } from "./failure.js";
+import { AuthenticationFailure, NonceNeeded } from "./failure.js";
 import { IssuerKeys, type ObserveFetch } from "./issuer-keys.js";
 import { checkRequiredClaims, checkType } from "./profiles.js";
 import { checkSender } from "./sender-constraint.js";
@@ -17,7 +18,10 @@ interface AuthenticatorParts {
   readonly settings: Pick<Config["auth"], "rememberedTokens">;
   readonly dpop: Dpop;
   readonly nonces: DpopNonces;
+  /** ms since 1970 */
   readonly now: () => number;
+  /** ms by a clock that is never set. */
+  readonly elapsed: () => number;
   readonly observeFetch: ObserveFetch;
 }
 
@@ -28,8 +32,8 @@ export class Authenticator {
   readonly #memory: TokenMemory;
 
   constructor(parts: AuthenticatorParts) {
-    const { issuers, now, observeFetch, settings } = parts;
-    const makeIssuer = (config: IssuerConfig) => ({ config, keys: new IssuerKeys(config, now, observeFetch) });
+    const { issuers, elapsed, observeFetch, settings } = parts;
+    const makeIssuer = (config: IssuerConfig) => ({ config, keys: new IssuerKeys(config, elapsed, observeFetch) });
     this.#parts = parts;
     this.#issuers = new Map(issuers.map((config) => [config.issuer, makeIssuer(config)]));
     this.#memory = new TokenMemory(settings.rememberedTokens);
@@ -46,7 +50,7 @@ export class Authenticator {
   nonceFor(outcome: Caller | AuthenticationFailure): string | undefined {
     const isNeeded =
       outcome instanceof AuthenticationFailure
-        ? outcome.reason === "nonce_needed"
+        ? outcome instanceof NonceNeeded
         : outcome.senderConstraint === "dpop" && this.#issuers.get(outcome.issuer)?.config.dpopNonce === true;
     return isNeeded ? this.#parts.nonces.current() : undefined;
   }
@@ -70,8 +74,8 @@ export class Authenticator {
   async #recall(text: string): Promise<VerifiedToken | undefined> {
     const known = this.#memory.find(text);
     if (known === undefined) return undefined;
-    checkTimes(known.claims, known.issuer.config, this.#parts.now());
-    if (await known.issuer.keys.has(known.key)) return known;
+    if (isInTime(known, this.#parts.now()) && (await known.issuer.keys.has(known.key))) return known;
+    // Judged anew, it gets the refusal that it deserves.
     this.#memory.forget(text);
     return undefined;
   }
@@ -86,7 +90,7 @@ export class Authenticator {
   async #verifyNew(token: CompactJws, issuer: Issuer): Promise<VerifiedToken> {
     const { header, payload } = token;
     const { config, keys } = issuer;
-    if (!config.algorithms.includes(header.alg)) {
+    if (!allows(config.algorithms, header.alg)) {
       throw new AuthenticationFailure("algorithm_refused", "alg is not one that is configured for the issuer");
     }
     checkType(config.profile, header);

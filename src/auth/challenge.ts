@@ -6,11 +6,14 @@ const DPOP = `DPoP realm="${REALM}", algs="${PROOF_ALGORITHMS.join(" ")}"`;
 
 /**
  * The values of `WWW-Authenticate` (RFC 6750 §3, RFC 9449 §7.1): both schemes for a request that brought no token, else the
- * one that it came with, and its error. `authorization` is the header that was refused.
+ * one that it came with, and its error; a bearer token that lacks proof is told of the other. `authorization` is the header
+ * that was refused.
  */
 export function challengesFor(failure: AuthenticationFailure, authorization: string | undefined): string[] {
   const { challengeError } = failure;
   if (challengeError === undefined) return [`Bearer realm="${REALM}"`, DPOP];
   const isDpop = challengeError !== "invalid_token" || /^dpop /i.test(authorization ?? "");
-  return [isDpop ? `${DPOP}, error="${challengeError}"` : `Bearer realm="${REALM}", error="${challengeError}"`];
+  if (isDpop) return [`${DPOP}, error="${challengeError}"`];
+  const bearer = `Bearer realm="${REALM}", error="${challengeError}"`;
+  return failure.reason === "no_proof" ? [bearer, DPOP] : [bearer];
 }

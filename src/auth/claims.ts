@@ -1,6 +1,7 @@
 import type { IssuerConfig } from "../config/config.js";
 import { isStorable } from "../text.js";
 import { AuthenticationFailure } from "./failure.js";
+import type { VerifiedToken } from "./token-memory.js";
 
 type Claims = Readonly<Record<string, unknown>>;
 
@@ -21,15 +22,27 @@ export function checkClaims(claims: Claims, config: IssuerConfig, now: number): 
  * What changes while a token is remembered: whether it is its time (RFC 7519 §4.1.4 to §4.1.6). `exp` and `iat` are
  * required; whole seconds since 1970, so that no rounding is argued about.
  */
-export function checkTimes(claims: Claims, { clockToleranceSeconds }: IssuerConfig, now: number): void {
+function checkTimes(claims: Claims, { clockToleranceSeconds }: IssuerConfig, now: number): void {
   const seconds = now / 1000;
   const exp = readTime(claims, "exp");
   const iat = readTime(claims, "iat");
-  const nbf = claims.nbf === undefined ? iat : readTime(claims, "nbf");
+  // From the beginning of time on is a way to say: no limit.
+  const nbf = claims.nbf === undefined || claims.nbf === 0 ? iat : readTime(claims, "nbf");
   if (exp <= iat) throw bad("exp is not after iat");
   if (exp <= seconds - clockToleranceSeconds) throw new AuthenticationFailure("expired", "exp is past");
   if (Math.max(iat, nbf) > seconds + clockToleranceSeconds) {
     throw new AuthenticationFailure("not_yet_valid", "iat or nbf is in the future");
+  }
+}
+
+/** Whether it is still the time of a token that was good before. */
+export function isInTime({ claims, issuer }: VerifiedToken, now: number): boolean {
+  try {
+    checkTimes(claims, issuer.config, now);
+    return true;
+  } catch (error) {
+    if (error instanceof AuthenticationFailure) return false;
+    throw error;
   }
 }
 
@@ -53,12 +66,16 @@ function checkAudience({ aud }: Claims, accepted: readonly string[]): void {
  * §3.3.2.11; what Keycloak and Cognito add), and logout and other security event tokens (RFC 8417 §2.2).
  */
 function refuseOtherKinds(claims: Claims): void {
-  const telltale = ["nonce", "at_hash", "c_hash", "s_hash", "events"].find((claim) => Object.hasOwn(claims, claim));
+  const telltale = OTHER_CLAIMS.find((claim) => Object.hasOwn(claims, claim));
   if (telltale !== undefined) throw new AuthenticationFailure("wrong_type", `claim ${telltale} is of another kind`);
-  if (["ID", "Refresh", "Offline", "Logout"].includes(String(claims.typ)) || claims.token_use === "id") {
+  const { typ, token_use } = claims;
+  if ((typeof typ === "string" && OTHER_TYPES.includes(typ)) || token_use === "id") {
     throw new AuthenticationFailure("wrong_type", "claim typ or token_use is of another kind");
   }
 }
+
+const OTHER_CLAIMS = ["nonce", "at_hash", "c_hash", "s_hash", "events"];
+const OTHER_TYPES = ["ID", "Refresh", "Offline", "Logout"];
 
 function readText(claims: Claims, name: string): string {
   const text = Object.hasOwn(claims, name) ? claims[name] : undefined;

@@ -1,13 +1,17 @@
-/** Proof of possession by DPoP (RFC 9449): the checks of §4.3, in an order that does what costs most last. */
+/**
+ * Proof of possession by DPoP (RFC 9449): the checks of §4.3, what costs most last. Nothing is computed with a key that is not
+ * the one of the token.
+ */
 import { createHash } from "node:crypto";
+import { calculateJwkThumbprint, type JWK } from "jose";
 import { GatewayError } from "../errors.js";
+import type { ApplicationUser } from "../identities/identity.js";
 import type { SingleUse } from "../shared/single-use.js";
-import { algorithmFits } from "./algorithms.js";
 import { readTime } from "./claims.js";
 import { type CompactJws, parseCompactJws } from "./compact-jws.js";
 import type { Credentials } from "./credentials.js";
 import type { DpopNonces } from "./dpop-nonces.js";
-import { AuthenticationFailure } from "./failure.js";
+import { AuthenticationFailure, NonceNeeded } from "./failure.js";
 import { normalisedType } from "./profiles.js";
 import { keyFits, type PublicKey, readPublicKey, UnusableKey } from "./public-key.js";
 import { verifySignature } from "./signature.js";
@@ -27,6 +31,8 @@ interface DpopParts {
 interface ProofOptions {
   /** The `cnf.jkt` of the token (§6.1). */
   readonly thumbprint: unknown;
+  /** Whose token it is. */
+  readonly user: ApplicationUser;
   readonly nonceRequired: boolean;
 }
 
@@ -38,14 +44,14 @@ export class Dpop {
   }
 
   /** Throws an `AuthenticationFailure`, or STORE_UNAVAILABLE when it cannot be told whether the proof was used before. */
-  async verify(credentials: Credentials, { thumbprint, nonceRequired }: ProofOptions): Promise<void> {
+  async verify(credentials: Credentials, { thumbprint, user, nonceRequired }: ProofOptions): Promise<void> {
     const proof = parseProof(credentials.proof ?? "");
-    const key = await readProofKey(proof);
-    if (key.thumbprint !== thumbprint) throw bad("the proof is by another key than the token is bound to");
-    await verifySignature(proof, key, "bad_proof");
+    await checkThumbprint(proof, thumbprint);
     checkTarget(proof, credentials);
     this.#checkTime(proof);
-    this.#checkNonce(proof, nonceRequired);
+    const key = await readProofKey(proof);
+    await verifySignature(proof, key, "bad_proof");
+    if (nonceRequired && !this.#hasGoodNonce(proof)) throw new NonceNeeded(user);
     await this.#useUp(proof, key);
   }
 
@@ -54,10 +60,8 @@ export class Dpop {
     if (Math.abs(age) > WINDOW_SECONDS) throw bad("iat is not of this minute");
   }
 
-  /** §8: the answer brings the nonce to use. */
-  #checkNonce({ payload: { nonce } }: CompactJws, required: boolean): void {
-    if (!required || (typeof nonce === "string" && this.#parts.nonces.isGood(nonce))) return;
-    throw new AuthenticationFailure("nonce_needed", "no nonce of ours, or an old one");
+  #hasGoodNonce({ payload: { nonce } }: CompactJws): boolean {
+    return typeof nonce === "string" && this.#parts.nonces.isGood(nonce);
   }
 
   /** §11.1. The last check, so that only sound proofs take room. */
@@ -96,10 +100,16 @@ function rethrown<Result>(parse: () => Result): Result {
   }
 }
 
+async function checkThumbprint({ header: { jwk } }: CompactJws, thumbprint: unknown): Promise<void> {
+  // jose refuses what is no JWK of a known type.
+  const own = await calculateJwkThumbprint(jwk as JWK).catch(() => undefined);
+  if (own === undefined || own !== thumbprint) throw bad("the proof is by another key than the token is bound to");
+}
+
 async function readProofKey({ header }: CompactJws): Promise<PublicKey> {
   try {
     const key = await readPublicKey(header.jwk);
-    if (!keyFits(key, header.alg) || !algorithmFits(header.alg, key)) throw bad("alg does not fit the key");
+    if (!keyFits(key, header.alg)) throw bad("alg does not fit the key");
     return key;
   } catch (error) {
     throw error instanceof UnusableKey ? bad(`jwk: ${error.message}`) : error;

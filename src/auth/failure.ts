@@ -1,4 +1,5 @@
 import { GatewayError } from "../errors.js";
+import type { ApplicationUser } from "../identities/identity.js";
 
 /** Why a caller was not let in: for the log and as the label of a metric, never for the answer. */
 export type FailureReason =
@@ -45,5 +46,12 @@ export class AuthenticationFailure extends GatewayError {
   /** Undefined for a request that brought no token at all (RFC 6750 §3.1). */
   get challengeError(): ChallengeError | undefined {
     return this.reason === "no_token" ? undefined : (CHALLENGE_ERRORS[this.reason] ?? "invalid_token");
+  }
+}
+
+/** Token and proof are good, but for a nonce of ours, which the answer brings (RFC 9449 §8). */
+export class NonceNeeded extends AuthenticationFailure {
+  constructor(readonly user: ApplicationUser) {
+    super("nonce_needed", "no nonce of ours, or an old one");
   }
 }

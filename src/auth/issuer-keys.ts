@@ -14,7 +14,7 @@ import { keyFits, type PublicKey } from "./public-key.js";
 
 /** Discovery included. */
 const FETCH_TIMEOUT_MS = 3000;
-/** A new key is accepted this long after its first use, at the latest. */
+/** From the beginning of a fetch: a new key is accepted within 5 s of its first use, if the issuer answers within one. */
 const COOL_DOWN_MS = 4000;
 /** After a first failure; doubled with each further one, up to the cool-down. */
 const FIRST_BACK_OFF_MS = 1000;
@@ -28,13 +28,13 @@ type KeyConfig = Pick<IssuerConfig, "issuer" | "jwksUri" | "keyMaxAgeSeconds" | 
 
 interface KeySet {
   readonly keys: readonly PublicKey[];
-  /** ms since 1970, when it was asked for. */
+  /** When it was asked for, by the clock that is never set. */
   readonly at: number;
 }
 
 export class IssuerKeys {
   readonly #config: KeyConfig;
-  readonly #now: () => number;
+  readonly #elapsed: () => number;
   readonly #observe: ObserveFetch;
   #held: KeySet | undefined;
   #jwksUri: { readonly uri: string; readonly at: number } | undefined;
@@ -43,9 +43,10 @@ export class IssuerKeys {
   #lastError: unknown;
   #underWay: Promise<void> | undefined;
 
-  constructor(config: KeyConfig, now: () => number, observe: ObserveFetch) {
+  /** `elapsed`: ms by a clock that is never set, since ages must not jump. */
+  constructor(config: KeyConfig, elapsed: () => number, observe: ObserveFetch) {
     this.#config = config;
-    this.#now = now;
+    this.#elapsed = elapsed;
     this.#observe = observe;
   }
 
@@ -86,7 +87,7 @@ export class IssuerKeys {
 
   /** ms, of the keys that are held; infinite when there are none. */
   #age(): number {
-    return this.#held === undefined ? Number.POSITIVE_INFINITY : this.#now() - this.#held.at;
+    return this.#held === undefined ? Number.POSITIVE_INFINITY : this.#elapsed() - this.#held.at;
   }
 
   #mostStale(): number {
@@ -94,7 +95,7 @@ export class IssuerKeys {
   }
 
   #sinceLastTry(): number {
-    return this.#now() - this.#lastTryAt;
+    return this.#elapsed() - this.#lastTryAt;
   }
 
   #backOff(): number {
@@ -111,21 +112,22 @@ export class IssuerKeys {
   }
 
   async #tryFetch(): Promise<void> {
-    const at = this.#now();
+    const at = this.#elapsed();
+    this.#lastTryAt = at;
     try {
       const deadline = AbortSignal.timeout(FETCH_TIMEOUT_MS);
-      const fetched = await fetchKeys(await this.#findJwksUri(at, deadline), deadline);
-      this.#held = { keys: fetched.usable.map((key) => this.#known(key)), at };
+      const known = this.#held?.keys ?? [];
+      const fetched = await fetchKeys(await this.#findJwksUri(at, deadline), known, deadline);
+      this.#held = { keys: fetched.usable, at };
       this.#failures = 0;
       this.#observe(this.#config.issuer, fetched);
     } catch (error) {
       this.#failures += 1;
       this.#lastError = error;
       this.#jwksUri = undefined;
-      this.#observe(this.#config.issuer, error instanceof Error ? error : new Error("the fetch failed"));
-    } finally {
       // A pause is counted from the end, or an issuer that does not answer would be asked nearly all the time.
-      this.#lastTryAt = this.#now();
+      this.#lastTryAt = this.#elapsed();
+      this.#observe(this.#config.issuer, error instanceof Error ? error : new Error("the fetch failed"));
     }
   }
 
@@ -137,21 +139,15 @@ export class IssuerKeys {
     return this.#jwksUri.uri;
   }
 
-  /** The object that stands for this key already, so that what was verified with it stays so. */
-  #known(key: PublicKey): PublicKey {
-    const isSame = ({ thumbprint, kid, alg }: PublicKey) =>
-      thumbprint === key.thumbprint && kid === key.kid && alg === key.alg;
-    return this.#held?.keys.find(isSame) ?? key;
-  }
-
   #unavailable(): GatewayError {
-    const message = `The keys of issuer ${this.#config.issuer} cannot be fetched.`;
+    const message = "The keys of the token's issuer cannot be fetched.";
     return new GatewayError("KEYS_UNAVAILABLE", message, { cause: this.#lastError });
   }
 }
 
-/** Undefined also when several fit: which one is meant cannot be told (RFC 7515 appendix D). */
+/** Undefined also when several different ones fit: which one is meant cannot be told (RFC 7515 appendix D). */
 function select(keys: readonly PublicKey[], alg: string, kid: string | undefined): PublicKey | undefined {
   const fitting = keys.filter((key) => (kid === undefined || key.kid === kid) && keyFits(key, alg));
-  return fitting.length === 1 ? fitting[0] : undefined;
+  const [first] = fitting;
+  return fitting.every(({ thumbprint }) => thumbprint === first?.thumbprint) ? first : undefined;
 }

@@ -1,18 +1,24 @@
 import { isHttpsOrLoopback } from "../config/check.js";
 import { parseStrictJson } from "../json.js";
+import { fetchBytes } from "./fetch-bytes.js";
 import { type PublicKey, readPublicKey, UnusableKey } from "./public-key.js";
 
-/** Entra ID's key set has some 15 KB. */
-const MAX_BYTES = 256 * 1024;
 const MAX_KEYS = 100;
 
-/** The keys of a JSON Web Key Set (RFC 7517 §5). Rejects with what is wrong, also when none can be used. */
-export async function fetchKeys(jwksUri: string, deadline: AbortSignal): Promise<FetchedKeys> {
+/**
+ * The keys of a JSON Web Key Set (RFC 7517 §5); one that is known already is the same object. Rejects with what is wrong,
+ * also when none can be used.
+ */
+export async function fetchKeys(
+  jwksUri: string,
+  known: readonly PublicKey[],
+  deadline: AbortSignal,
+): Promise<FetchedKeys> {
   const set = await fetchJson(jwksUri, deadline);
   const { keys } = set as { keys?: unknown };
   if (!Array.isArray(keys)) throw new Error(`${jwksUri} is no JSON Web Key Set`);
   if (keys.length > MAX_KEYS) throw new Error(`${jwksUri} has more than ${MAX_KEYS} keys`);
-  const read = await Promise.all(keys.map(readOrSay));
+  const read = await Promise.all(keys.map((jwk) => readOrSay(jwk, known)));
   const usable = read.filter((key) => typeof key !== "string");
   const unusable = read.filter((why) => typeof why === "string");
   // Good keys are never replaced by none: that is a mistake at the issuer, not a rotation.
@@ -27,9 +33,9 @@ export interface FetchedKeys {
   readonly unusable: readonly string[];
 }
 
-async function readOrSay(jwk: unknown): Promise<PublicKey | string> {
+async function readOrSay(jwk: unknown, known: readonly PublicKey[]): Promise<PublicKey | string> {
   try {
-    return await readPublicKey(jwk);
+    return await readPublicKey(jwk, known);
   } catch (error) {
     if (error instanceof UnusableKey) return error.message;
     throw error;
@@ -46,28 +52,11 @@ export async function discoverJwksUri(issuer: string, deadline: AbortSignal): Pr
   return uri.href;
 }
 
-/** A JSON object. A redirect is refused: it may lead where nobody has looked. */
+/** A JSON object. */
 async function fetchJson(address: string, deadline: AbortSignal): Promise<object> {
-  const headers = { accept: "application/json, application/jwk-set+json" };
-  const response = await fetch(address, { redirect: "error", signal: deadline, headers });
-  if (!response.ok) {
-    await response.body?.cancel();
-    throw new Error(`${address} answered ${response.status}`);
-  }
-  const value = parseOrSay(await readLimited(response, address), address);
+  const value = parseOrSay(await fetchBytes(address, deadline), address);
   if (value === null || typeof value !== "object") throw new Error(`${address} is no JSON object`);
   return value;
-}
-
-async function readLimited(response: Response, address: string): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of response.body ?? []) {
-    length += chunk.length;
-    if (length > MAX_BYTES) throw new Error(`${address} has more than ${MAX_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks, length);
 }
 
 function parseOrSay(bytes: Buffer, address: string): unknown {

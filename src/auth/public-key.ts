@@ -35,10 +35,10 @@ export class UnusableKey extends Error {
 
 const PRIVATE_MEMBERS = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/** Reads a JWK (RFC 7517). Throws `UnusableKey`. */
-export async function readPublicKey(jwk: unknown): Promise<PublicKey> {
+/** Reads a JWK (RFC 7517); one that is among the known is the same object, and not weighed again. Throws `UnusableKey`. */
+export async function readPublicKey(jwk: unknown, known: readonly PublicKey[] = []): Promise<PublicKey> {
   if (jwk === null || typeof jwk !== "object") throw new UnusableKey("no JSON object");
-  const { kty, crv, kid, alg, use, key_ops: operations } = jwk as Record<string, unknown>;
+  const { kty, crv, kid, alg, use, key_ops: operations } = withoutNulls(jwk);
   if (typeof kty !== "string" || !isTextOrAbsent(crv) || !isTextOrAbsent(kid) || !isTextOrAbsent(alg)) {
     throw new UnusableKey("a member of the wrong type");
   }
@@ -52,8 +52,14 @@ export async function readPublicKey(jwk: unknown): Promise<PublicKey> {
   if (alg !== undefined && !algorithmFits(alg, { kty, crv })) throw new UnusableKey("its alg does not fit its type");
   const key = importKey(jwk as JsonWebKey);
   const thumbprint = await calculateJwkThumbprint(key.export({ format: "jwk" }));
-  if (PUBLISHED_EXAMPLES.has(thumbprint)) throw new UnusableKey("an example whose private key is published");
-  return { key, kty, crv, kid, alg, thumbprint };
+  const same = known.filter((other) => other.thumbprint === thumbprint);
+  if (same.length === 0) refuseWeak(key, thumbprint);
+  return same.find((other) => other.kid === kid && other.alg === alg) ?? { key, kty, crv, kid, alg, thumbprint };
+}
+
+/** Some issuers write null for what they leave out. */
+function withoutNulls(jwk: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(jwk).filter(([, value]) => value !== null));
 }
 
 function isTextOrAbsent(value: unknown): value is string | undefined {
@@ -62,14 +68,16 @@ function isTextOrAbsent(value: unknown): value is string | undefined {
 
 /** OpenSSL refuses points that are not on their curve. */
 function importKey(jwk: JsonWebKey): KeyObject {
-  let key: KeyObject;
   try {
-    key = createPublicKey({ key: jwk, format: "jwk" });
+    return createPublicKey({ key: jwk, format: "jwk" });
   } catch (error) {
     throw new UnusableKey("not a sound public key", { cause: error });
   }
-  if (jwk.kty === "RSA") refuseWeakRsa(key);
-  return key;
+}
+
+function refuseWeak(key: KeyObject, thumbprint: string): void {
+  if (PUBLISHED_EXAMPLES.has(thumbprint)) throw new UnusableKey("an example whose private key is published");
+  if (key.asymmetricKeyType === "rsa") refuseWeakRsa(key);
 }
 
 const LEAST_RSA_BITS = 2048;

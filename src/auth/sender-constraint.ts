@@ -14,7 +14,7 @@ const METHODS = ["jkt", "x5t#S256"];
  */
 export async function checkSender(
   credentials: Credentials,
-  { claims, issuer }: VerifiedToken,
+  { claims, issuer, subject }: VerifiedToken,
   dpop: Dpop,
 ): Promise<Caller["senderConstraint"]> {
   const bound = readConfirmation(claims);
@@ -23,7 +23,8 @@ export async function checkSender(
     throw new AuthenticationFailure("no_proof", "the scheme is DPoP and the token not bound to a key, or the reverse");
   }
   if (credentials.scheme === "DPoP") {
-    await dpop.verify(credentials, { thumbprint: bound.jkt, nonceRequired: issuer.config.dpopNonce });
+    const user = { issuer: issuer.config.issuer, subject };
+    await dpop.verify(credentials, { thumbprint: bound.jkt, user, nonceRequired: issuer.config.dpopNonce });
     return "dpop";
   }
   return Object.hasOwn(bound, "x5t#S256") ? "certificate" : null;

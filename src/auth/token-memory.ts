@@ -19,12 +19,13 @@ export interface VerifiedToken {
 /**
  * Tokens that have been verified, so that it is not done again: by a hash of the whole token, so that nothing that differs
  * in a single character is taken for it, and no token is kept. When full, the one goes that was not used for longest. Whether
- * it is still the token's time, and its key still the issuer's, is for the caller to see.
+ * it is still the token's time, and its key still the issuer's, is for the caller to see, at each use.
  */
 export class TokenMemory {
   readonly #most: number;
-  /** In the order of their last use. */
-  readonly #tokens = new Map<string, VerifiedToken>();
+  /** In the order of their last use, with the length of their text, which their claims take room by. */
+  readonly #tokens = new Map<string, { readonly verified: VerifiedToken; readonly length: number }>();
+  #length = 0;
 
   constructor(most: number) {
     this.#most = most;
@@ -36,21 +37,32 @@ export class TokenMemory {
     if (found === undefined) return undefined;
     this.#tokens.delete(key);
     this.#tokens.set(key, found);
-    return found;
+    return found.verified;
   }
 
   keep(token: string, verified: VerifiedToken): void {
-    this.#tokens.set(keyOf(token), verified);
-    for (const oldest of this.#tokens.keys()) {
-      if (this.#tokens.size <= this.#most) break;
-      this.#tokens.delete(oldest);
+    this.forget(token);
+    this.#tokens.set(keyOf(token), { verified, length: token.length });
+    this.#length += token.length;
+    for (const [oldest, { length }] of this.#tokens) {
+      if (this.#tokens.size <= this.#most && this.#length <= this.#most * USUAL_LENGTH) break;
+      this.#drop(oldest, length);
     }
   }
 
   forget(token: string): void {
-    this.#tokens.delete(keyOf(token));
+    const key = keyOf(token);
+    if (this.#tokens.has(key)) this.#drop(key, token.length);
+  }
+
+  #drop(key: string, length: number): void {
+    this.#tokens.delete(key);
+    this.#length -= length;
   }
 }
+
+/** Characters that one token may have on the average before fewer are remembered. */
+const USUAL_LENGTH = 2048;
 
 function keyOf(token: string): string {
   return createHash("sha256").update(token).digest("base64url");

@@ -83,18 +83,24 @@ export function isHttpsOrLoopback(url: URL): boolean {
 
 function checkServer(server: ShapedConfig["server"], report: Report): ServerConfig {
   const { host, port, publicUrl, admin } = server;
-  if (publicUrl !== null) checkPublicUrl(publicUrl, report);
   if (port !== 0 && port === admin.port && host === admin.host) {
     report(["server", "admin", "port"], "is the public port too; choose another with ADMIN_PORT");
   }
-  return { ...server, corsOrigins: checkOrigins(server, report), proxies: checkProxies(server, report) };
+  return {
+    ...server,
+    publicUrl: checkPublicUrl(publicUrl, report),
+    corsOrigins: checkOrigins(server, report),
+    proxies: checkProxies(server, report),
+  };
 }
 
-/** DPoP proofs name it (RFC 9449 §4.2), so it is what clients see: nothing behind the path. */
-function checkPublicUrl(text: string, report: Report): void {
+/** In the one spelling and without a slash at the end: DPoP proofs name what stands below it (RFC 9449 §4.2). */
+function checkPublicUrl(text: string | null, report: Report): string | null {
+  if (text === null) return null;
   const path = ["server", "publicUrl"];
   const url = checkUrl(text, path, report);
-  if (url && (url.search !== "" || url.hash !== "")) report(path, "must not have a query or a fragment");
+  if (/[?#]/.test(text)) report(path, "must not have a query or a fragment");
+  return (url?.href ?? text).replace(/\/+$/, "");
 }
 
 function checkOrigins({ corsOrigins }: ShapedConfig["server"], report: Report): string[] {

@@ -55,8 +55,10 @@ interface ProxiesConfig {
   readonly clientCertificateHeader: string | null;
 }
 
-export interface ServerConfig extends Omit<Readonly<Shaped<"server">>, "proxies" | "corsOrigins"> {
+export interface ServerConfig extends Omit<Readonly<Shaped<"server">>, "proxies" | "corsOrigins" | "publicUrl"> {
   /** Exact texts, as in a browser's `Origin`. */
+  /** Without a slash at the end; null: clients connect to the gateway itself. */
+  readonly publicUrl: string | null;
   readonly corsOrigins: readonly string[];
   readonly proxies: ProxiesConfig;
 }

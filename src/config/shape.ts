@@ -43,6 +43,7 @@ const server = z.strictObject({
   publicUrl: optionalText,
   requestTimeoutSeconds: whole(1, 300).default(10),
   clientTimeoutSeconds: whole(1, 300).default(10),
+  keepAliveSeconds: whole(1, 7200).default(75),
   maxConnections: whole(1, 1_000_000).default(10_000),
   corsOrigins: references,
   proxies: z

@@ -10,13 +10,17 @@ const MAX_NAMES = 120;
 const MAX_ARGUMENT = 60;
 const MAX_LOCATIONS = 2;
 
+/** Apollo's words, which give advice that is not for clients. */
+const OUR_WORDS: readonly (readonly [beginning: string, message: string])[] = [
+  ["GraphQL introspection is not allowed", "Introspection is off; the schema is published with the gateway."],
+  ["GraphQL operations must contain", "The request needs a query: a text that is not empty."],
+];
+
 const MASKED = "Something went wrong on our side.";
 
 /** Apollo's codes that are not in the contract, as the contract's. */
 const APOLLO_CODES: Readonly<Record<string, ErrorCode>> = {
   OPERATION_RESOLUTION_FAILURE: "BAD_REQUEST",
-  PERSISTED_QUERY_NOT_FOUND: "BAD_REQUEST",
-  PERSISTED_QUERY_NOT_SUPPORTED: "BAD_REQUEST",
 };
 
 /** The one translator: any error as the client may see it. What is not foreseen is masked. */
@@ -37,13 +41,17 @@ export function translateError(formatted: GraphQLFormattedError, error: unknown)
   if (!isForeseen) return { message: MASKED, ...place, extensions: extensionsOf("INTERNAL_SERVER_ERROR") };
   const argument = formatted.extensions?.argument;
   return {
-    message: clip(formatted.message, MAX_MESSAGE),
+    message: clip(inOurWords(formatted.message), MAX_MESSAGE),
     ...place,
     extensions: {
       ...extensionsOf(code as ErrorCode),
       ...(typeof argument === "string" && { argument: clip(argument, MAX_ARGUMENT) }),
     },
   };
+}
+
+function inOurWords(message: string): string {
+  return OUR_WORDS.find(([beginning]) => message.startsWith(beginning))?.[1] ?? message;
 }
 
 /** Without the names of the schema that GraphQL offers for a misspelt one. */

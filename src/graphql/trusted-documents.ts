@@ -45,15 +45,17 @@ export class TrustedDocuments {
       query: known ?? body.query,
       ...(isGiven(extensions) && { extensions: withoutId(extensions) }),
     };
-    const why = this.#whyRefused(id, request.query);
+    const why = this.#whyRefused(id, body, request.query);
     if (why === undefined) return request;
     if (this.#mode !== "off") this.#noteRefused(id, request, context);
     throw refusal(why);
   }
 
-  #whyRefused(id: string | undefined, query: unknown): string | undefined {
+  #whyRefused(id: string | undefined, { documentId }: Request, query: unknown): string | undefined {
     const enforced = this.#mode === "enforce";
-    if (id !== undefined && !this.#byId.has(id) && (enforced || !isGiven(query))) return UNKNOWN_ID;
+    if (id !== undefined && !this.#byId.has(id) && (enforced || !isGiven(query))) {
+      return enforced || isGiven(documentId) ? UNKNOWN_ID : NOT_SUPPORTED;
+    }
     return enforced && !this.#isTrusted(query) ? NOT_TRUSTED : undefined;
   }
 
@@ -86,6 +88,8 @@ export class TrustedDocuments {
 
 type Request = Readonly<Record<string, unknown>>;
 
+/** By these words Apollo's clients know to send the text in place of the hash, and to go on so. */
+const NOT_SUPPORTED = "PersistedQueryNotSupported";
 const UNKNOWN_ID = "No document has this id. Ids cannot be registered by a request: the gateway's operator lists them.";
 const NOT_TRUSTED =
   "Only trusted documents are run here: send a listed one, by its id or with its exact text, or have the gateway's operator add the app's manifest.";

@@ -3,7 +3,7 @@ import type { Authenticator } from "../auth/authenticator.js";
 import type { Caller } from "../auth/caller.js";
 import { challengesFor } from "../auth/challenge.js";
 import { readCredentials } from "../auth/credentials.js";
-import { AuthenticationFailure } from "../auth/failure.js";
+import { AuthenticationFailure, NonceNeeded } from "../auth/failure.js";
 import type { Limits } from "../limits/limits.js";
 import type { Events } from "../observe/events.js";
 import { networkOf } from "./addresses.js";
@@ -56,7 +56,8 @@ export class CallerCheck {
   async #countFailure(failure: AuthenticationFailure, request: IncomingMessage, requestId: string): Promise<void> {
     const { limits, proxies, events } = this.#parts;
     events.authenticationFailed(requestId, failure);
-    // Who is asked for a nonce has brought a good token and a good proof.
-    if (failure.reason !== "nonce_needed") await limits.takeFailedAuth(networkOf(proxies.clientAddress(request)));
+    // Who is asked for a nonce is known, so it is one of their requests, and nobody's who shares their address.
+    if (failure instanceof NonceNeeded) await limits.takeRequest(failure.user);
+    else await limits.takeFailedAuth(networkOf(proxies.clientAddress(request)));
   }
 }

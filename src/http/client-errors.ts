@@ -24,11 +24,13 @@ const MALFORMED = [400, "This is not a well-formed HTTP/1.1 request."] as const;
 
 export class ClientErrors {
   readonly #fixed: FixedHeaders;
+  readonly #onRefused: (status: number) => void;
   /** With the last request that began to arrive. */
   readonly #connections = new WeakMap<Duplex, Connection>();
 
-  constructor(fixed: FixedHeaders) {
+  constructor(fixed: FixedHeaders, onRefused: (status: number) => void) {
     this.#fixed = fixed;
+    this.#onRefused = onRefused;
   }
 
   /** Remembers what a connection is owed until it has it. How many answers that are, with this one. */
@@ -42,6 +44,11 @@ export class ClientErrors {
     return unanswered;
   }
 
+  /** Answers that are not whole yet. */
+  owedTo(socket: Duplex): number {
+    return this.#connections.get(socket)?.unanswered ?? 0;
+  }
+
   /** For the `clientError` event. */
   refuse(error: NodeJS.ErrnoException, socket: Duplex & { readonly bytesRead?: number }): void {
     const [status, message] = REFUSALS[error.code ?? ""] ?? MALFORMED;
@@ -53,6 +60,7 @@ export class ClientErrors {
 
   /** Writes an answer to the connection and closes it. */
   end(socket: Duplex, status: number, error: string): void {
+    this.#onRefused(status);
     const { headers, body } = json(status, { error });
     const lines = Object.entries({
       ...this.#fixed,

@@ -11,8 +11,8 @@ interface Range {
 }
 
 /** Undefined when no answer of ours would be acceptable. */
-export function chooseMediaType(accept = "*/*"): MediaType | undefined {
-  const ranges = accept.split(",").map(readRange);
+export function chooseMediaType(accept = ""): MediaType | undefined {
+  const ranges = (accept.trim() || "*/*").split(",").map(readRange);
   const candidates = OFFERED.map((type) => {
     const place = mostSpecific(ranges, type);
     return { type, place, quality: ranges[place]?.quality ?? 0 };

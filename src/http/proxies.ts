@@ -39,12 +39,13 @@ export class Proxies {
     return client;
   }
 
-  /** Throws BAD_REQUEST unless a named proxy has sent one byte sequence (RFC 9440 §2.2), or none. */
+  /** Throws BAD_REQUEST unless a named proxy has sent one byte sequence (RFC 9440 §2.2), an empty one, or none. */
   clientCertificate(request: IncomingMessage): ClientCertificate {
     const { clientCertificateHeader: name } = this.#config;
     if (name === null || !this.#isNamed(request.socket.remoteAddress ?? "")) return undefined;
     const [line, ...more] = linesOf(request, name);
-    if (line === undefined) return undefined;
+    // Some proxies write the header always, and nothing into it.
+    if (line === undefined || (more.length === 0 && NO_CERTIFICATE.test(line))) return undefined;
     const base64 = /^:([A-Za-z0-9+/]+={0,2}):$/.exec(line.trim())?.[1] ?? "";
     const der = Buffer.from(base64, "base64");
     if (more.length > 0 || der.length === 0 || der.toString("base64") !== base64) {
@@ -75,6 +76,8 @@ function listOf(ranges: readonly string[]): BlockList {
 function linesOf({ headersDistinct }: IncomingMessage, name: string): readonly string[] {
   return headersDistinct[name] ?? [];
 }
+
+const NO_CERTIFICATE = /^\s*(::)?\s*$/;
 
 /** `name=value` or `name="value"` (RFC 7239 §4). No address needs an escape, a comma or a semicolon in its quotes. */
 const PAIR = /^([\w-]+)=(?:"([^"\\]*)"|([^\s"]+))$/;

@@ -22,13 +22,14 @@ const REMEMBERED_MS = 1000;
 
 export class Readiness {
   readonly #dependencies: readonly Dependency[];
-  readonly #now: () => number;
+  readonly #elapsed: () => number;
   #last: { readonly at: number; readonly reports: Promise<readonly Report[]> } | undefined;
   #draining = false;
 
-  constructor(dependencies: readonly Dependency[], now: () => number) {
+  /** `elapsed`: ms by a clock that is never set. */
+  constructor(dependencies: readonly Dependency[], elapsed: () => number) {
     this.#dependencies = dependencies;
-    this.#now = now;
+    this.#elapsed = elapsed;
   }
 
   /** From here on the answer is 503, so that a load balancer sends nothing new. */
@@ -36,16 +37,18 @@ export class Readiness {
     this.#draining = true;
   }
 
-  async answer(): Promise<Answer> {
-    const dependencies = await this.#reports();
+  /** What is wrong is for the admin port: it tells of what lies behind. */
+  async answer({ withProblems }: { readonly withProblems: boolean }): Promise<Answer> {
+    const reports = await this.#reports();
+    const dependencies = withProblems ? reports : reports.map(({ problem: _, ...report }) => report);
     const ready = !this.#draining && dependencies.every(({ ok, optional }) => ok || optional);
     const status = this.#draining ? "draining" : ready ? "ready" : "unavailable";
     return json(ready ? 200 : 503, { status, dependencies });
   }
 
   #reports(): Promise<readonly Report[]> {
-    if (this.#last === undefined || this.#now() - this.#last.at >= REMEMBERED_MS) {
-      this.#last = { at: this.#now(), reports: Promise.all(this.#dependencies.map(report)) };
+    if (this.#last === undefined || this.#elapsed() - this.#last.at >= REMEMBERED_MS) {
+      this.#last = { at: this.#elapsed(), reports: Promise.all(this.#dependencies.map(report)) };
     }
     return this.#last.reports;
   }

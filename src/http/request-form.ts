@@ -20,7 +20,7 @@ function refusal(status: number, message: string, headers: Record<string, string
   return { status, headers, body: errorBody(new GatewayError("BAD_REQUEST", message)) };
 }
 
-const JSON_IN_UTF_8 = /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i;
+const JSON_IN_UTF_8 = /^application\/json\s*(;\s*(charset="?utf-?8"?\s*)?)?$/i;
 
 /** Of this end of the connection, which no header can change. */
 export function connectedUrl({ socket: { localAddress = "", localPort } }: IncomingMessage): string {

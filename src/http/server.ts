@@ -8,6 +8,7 @@ import { Server as NetServer } from "node:net";
 import { StartError } from "../errors.js";
 import { type FixedHeaders, json, send } from "./answer.js";
 import { ClientErrors } from "./client-errors.js";
+import { IdleConnections } from "./idle-connections.js";
 import { MAX_HEAD_BYTES, refuseShape } from "./request-shape.js";
 import { type Routes, route } from "./routes.js";
 
@@ -19,8 +20,12 @@ interface ListenOptions {
   readonly routes: Routes;
   /** For a whole request to arrive, and again for its answer to be taken. */
   readonly clientTimeoutMs: number;
+  /** For a connection to be kept without a request. */
+  readonly keepAliveMs: number;
   readonly maxConnections: number;
   readonly fixedHeaders: FixedHeaders;
+  /** Told of what is refused before there is a request: the status, or that a connection was dropped for want of room. */
+  readonly onRefused: (what: number | "dropped") => void;
   /** For what a handler throws, which none is supposed to. */
   readonly onFailure: (requestId: string, error: unknown) => void;
 }
@@ -36,8 +41,6 @@ export interface Listener {
 const IDLE_GRACE_MS = 500;
 /** Leaves time, of the 10 s in which everything has to be closed, for what closes after. */
 const GRACE_MS = 8000;
-/** Proxies keep idle connections for 60 s; whoever is first to close must be the proxy, or it sends into a closed one. */
-const KEEP_ALIVE_MS = 75_000;
 /** Requests that a client may send ahead of their answers (RFC 9112 §9.3.2); each takes memory until it is answered. */
 const MOST_PIPELINED = 16;
 /** How late a client that is too slow may be found. */
@@ -54,7 +57,9 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       underWay -= 1;
     });
     try {
-      const answer = refuseShape(request) ?? (await route(options.routes, request, requestId));
+      const refused = refuseShape(request);
+      if (refused) options.onRefused(refused.status);
+      const answer = refused ?? (await route(options.routes, request, requestId));
       if (closing) response.setHeader("connection", "close");
       send(response, requestId, answer, options.fixedHeaders);
     } catch (error) {
@@ -89,25 +94,36 @@ export async function listen(options: ListenOptions): Promise<Listener> {
 
 type Respond = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
-function createBoundedServer({ clientTimeoutMs, maxConnections, fixedHeaders }: ListenOptions, respond: Respond) {
+function createBoundedServer(options: ListenOptions, respond: Respond) {
+  const { clientTimeoutMs, keepAliveMs, maxConnections, fixedHeaders, onRefused } = options;
   const settings = {
     headersTimeout: clientTimeoutMs,
     requestTimeout: clientTimeoutMs,
     connectionsCheckingInterval: CHECK_EVERY_MS,
-    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveTimeout: keepAliveMs,
     maxHeaderSize: MAX_HEAD_BYTES,
     // Looked at by `refuseShape`, which has an answer.
     requireHostHeader: false,
   };
-  const clients = new ClientErrors(fixedHeaders);
+  const clients = new ClientErrors(fixedHeaders, onRefused);
+  const idle = new IdleConnections(clientTimeoutMs, () => performance.now());
   const server = createServer(settings, (request, response) => {
     // Node hands over what it had read before the connection was cut.
     if (request.socket.destroyed) return;
+    const { socket } = request;
+    idle.begin(socket);
     const unanswered = clients.begin(request, response);
+    response.once("close", () => {
+      if (clients.owedTo(socket) === 0) idle.end(socket);
+    });
     if (unanswered > MOST_PIPELINED) request.socket.destroy();
     else void respond(request, response);
   });
   server.maxConnections = maxConnections;
+  server.on("drop", () => {
+    onRefused("dropped");
+    idle.closeOne();
+  });
   // Otherwise Node leaves out what comes after a number of headers, without a word.
   server.maxHeadersCount = 0;
   server.on("clientError", (error, socket) => clients.refuse(error, socket));

@@ -38,6 +38,13 @@ interface LimitsParts {
   readonly windowSeconds?: number;
 }
 
+/** What was taken for one token. */
+export interface Mint {
+  readonly quota: Quota;
+  /** Never rejects. */
+  giveBack(): Promise<void>;
+}
+
 interface Budget {
   readonly name: BudgetName;
   readonly counter: Counter;
@@ -86,15 +93,18 @@ export class Limits {
 
   /**
    * Counts one token about to be minted for this user. Throws RATE_LIMITED when the user's or the issuer's budget is spent,
-   * and then neither has lost anything. The quota is the user's.
+   * and then neither has lost anything. The quota is the user's; what no token comes of is to be given back.
    */
-  async takeMint(user: ApplicationUser): Promise<Quota> {
+  async takeMint(user: ApplicationUser): Promise<Mint> {
     const own = await this.#mints.counter.take(this.#keyOf(user.issuer, user.subject));
     const quota = this.#granted(this.#mints, own, user);
     const issuers = await this.#issuerMints.counter.take(this.#keyOf(user.issuer));
     if (!issuers.granted) await own.giveBack();
     this.#granted(this.#issuerMints, issuers, null);
-    return quota;
+    const giveBack = async () => {
+      await Promise.all([own.giveBack(), issuers.giveBack()]);
+    };
+    return { quota, giveBack };
   }
 
   /**

@@ -44,6 +44,11 @@ export class Events {
     this.log.info({ ...summary, milliseconds: Math.round(milliseconds * 10) / 10 }, "request");
   }
 
+  /** Counted and not logged: it takes nothing to send a thousand of them. */
+  connectionRefused(what: number | "dropped"): void {
+    this.metrics.connectionRefusals.inc({ what: String(what) });
+  }
+
   /** The reason stays here; the caller is told nothing but that the token was not accepted. */
   authenticationFailed(requestId: string, { reason, detail }: AuthenticationFailure): void {
     this.metrics.authenticationFailures.inc({ reason });

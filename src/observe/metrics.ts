@@ -32,6 +32,13 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly connectionRefusals = new Counter({
+    name: "gateway_connection_refusals_total",
+    help: "What was refused before there was a request: connections dropped for want of room, and malformed or slow requests by status.",
+    labelNames: ["what"],
+    registers: [this.#registry],
+  });
+
   readonly tokensIssued = new Counter({
     name: "gateway_tokens_issued_total",
     help: "Communication tokens handed out.",

@@ -1,11 +1,12 @@
 import {
   type CommunicationService,
+  ServiceFailure,
   type ServiceToken,
   TeamsTokenRejected,
   type TeamsTokenRequest,
 } from "../acs/service.js";
 import { Refusal } from "../errors.js";
-import type { Limits } from "../limits/limits.js";
+import type { Limits, Mint } from "../limits/limits.js";
 import type { Call } from "../policy/call.js";
 import { requirePermission } from "../policy/policy.js";
 import type { IdentityStore } from "../store/identity-store.js";
@@ -42,8 +43,9 @@ export class TeamsExchange {
     checkRequest(request);
     await this.#refuseSuspended(call);
     const { limits, now, random } = this.#parts;
-    call.quotas.push(await limits.takeMint(call.caller));
-    const token = await this.#askService(request, call.deadline);
+    const mint = await limits.takeMint(call.caller);
+    call.quotas.push(mint.quota);
+    const token = await this.#askService(request, call.deadline, mint);
     await this.#refuseSuspended(call);
     if (!hasUsefulLife(token, now()))
       throw rejected("The Teams user's token has less than 15 minutes left; get a new one.");
@@ -56,10 +58,12 @@ export class TeamsExchange {
     if (own?.status === "SUSPENDED") throw new Refusal("IDENTITY_SUSPENDED", "Your identity is suspended.", ["input"]);
   }
 
-  async #askService(request: TeamsTokenRequest, deadline: AbortSignal): Promise<ServiceToken> {
+  /** What the service fails at is not counted; what it rejects is, or one caller could use up its patience for all. */
+  async #askService(request: TeamsTokenRequest, deadline: AbortSignal, mint: Mint): Promise<ServiceToken> {
     try {
       return await this.#parts.service.exchangeTeamsToken(request, deadline);
     } catch (error) {
+      if (error instanceof ServiceFailure) await mint.giveBack();
       if (!(error instanceof TeamsTokenRejected)) throw error;
       throw rejected("Communication Services did not accept the Teams user's token for this client and user.");
     }

@@ -6,7 +6,13 @@
  * identity's row has taken note of it, and the row is looked at once more before the token leaves: if tokens were revoked
  * while this one was under way, it is dropped.
  */
-import { type CommunicationService, IdentityNotOwned, type ServiceToken, type TokenRequest } from "../acs/service.js";
+import {
+  type CommunicationService,
+  IdentityNotOwned,
+  ServiceFailure,
+  type ServiceToken,
+  type TokenRequest,
+} from "../acs/service.js";
 import type { TokenScope } from "../config/config.js";
 import { Refusal } from "../errors.js";
 import { waitFor } from "../identities/deadline.js";
@@ -15,7 +21,7 @@ import { newAttemptId } from "../identities/ids.js";
 import type { Provisioning } from "../identities/provisioning.js";
 import { deletingRefusal } from "../identities/revocation.js";
 import { findTarget } from "../identities/target.js";
-import type { Limits } from "../limits/limits.js";
+import type { Limits, Mint } from "../limits/limits.js";
 import type { Events } from "../observe/events.js";
 import type { Call } from "../policy/call.js";
 import { requirePermission } from "../policy/policy.js";
@@ -102,8 +108,9 @@ export class TokenIssuance {
     if (known !== undefined && known.status !== "PROVISIONING") return await this.#issueFor(order, known);
     const { call, request } = order;
     const user = known?.user ?? call.caller;
-    const admit = () => this.#takeMint(call, user);
-    const { identity, token } = await this.#parts.provisioning.ensure(user, call.deadline, { request, admit });
+    const { identity, token } = await this.#counted(call, user, (admit) =>
+      this.#parts.provisioning.ensure(user, call.deadline, { request, admit }),
+    );
     if (token !== undefined) {
       requireUsefulLife(token, this.#parts.now());
       // Not waited for: what the row said a moment ago must still be so when the token leaves.
@@ -146,16 +153,36 @@ export class TokenIssuance {
     if (identity.communicationUserId === null || identity.user === null) {
       throw new Error(`identity ${identity.id} is ${identity.status} without user or service id`);
     }
-    await this.#takeMint(call, identity.user);
-    const token = await service.issueToken(identity.communicationUserId, request);
+    const { user, communicationUserId } = identity;
+    const token = await this.#counted(call, user, async (admit) => {
+      await admit();
+      return await service.issueToken(communicationUserId, request);
+    });
     requireUsefulLife(token, now());
     const recorded = await identities.recordIssue(identity.id, identity.revocations, now());
     if (recorded === undefined) await this.#confirmGood(identity);
     return token;
   }
 
-  async #takeMint({ quotas }: Call, user: ApplicationUser): Promise<void> {
-    quotas.push(await this.#parts.limits.takeMint(user));
+  /** What is minted, counted once it is admitted; given back when the service makes none. */
+  async #counted<Made>(
+    { quotas }: Call,
+    user: ApplicationUser,
+    make: (admit: () => Promise<void>) => Promise<Made>,
+  ): Promise<Made> {
+    let mint: Mint | undefined;
+    try {
+      return await make(async () => {
+        mint = await this.#parts.limits.takeMint(user);
+        quotas.push(mint.quota);
+      });
+    } catch (error) {
+      if (mint && (error instanceof ServiceFailure || error instanceof IdentityNotOwned)) {
+        quotas.splice(quotas.indexOf(mint.quota), 1);
+        await mint.giveBack();
+      }
+      throw error;
+    }
   }
 
   /**

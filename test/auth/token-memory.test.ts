@@ -13,6 +13,19 @@ describe("the memory of verified tokens", () => {
     expect(["a", "b", "c"].map((token) => memory.find(token)?.subject)).toEqual(["alice", undefined, "carol"]);
   });
 
+  it("keeps fewer when they are long", () => {
+    const memory = new TokenMemory(4);
+    const long = (letter: string) => letter.repeat(8192);
+    memory.keep("short", verified("short"));
+    memory.keep(long("a"), verified("a"));
+    expect(memory.find("short")).toBeUndefined();
+    memory.keep(long("b"), verified("b"));
+    expect([memory.find(long("a"))?.subject, memory.find(long("b"))?.subject]).toEqual([undefined, "b"]);
+    memory.forget(long("b"));
+    for (const token of ["c", "d", "e", "f"]) memory.keep(token, verified(token));
+    expect(memory.find("c")?.subject).toBe("c");
+  });
+
   it("keeps nothing when it may keep none, and nothing that it was told to forget", () => {
     const none = new TokenMemory(0);
     none.keep("a", verified("alice"));

@@ -335,6 +335,12 @@ describe("a broken file", () => {
       ["the file is not YAML: bad indent.", "the file is not YAML: unexpected token."],
     ],
     [
+      "a public address with an empty fragment",
+      `${MINIMAL}server: { publicUrl: "https://tokens.example.com#" }`,
+      ENV,
+      ["server.publicUrl must not have a query or a fragment."],
+    ],
+    [
       "a public address with a query",
       `${MINIMAL}server: { publicUrl: "https://tokens.example.com/?a=1" }`,
       ENV,
@@ -482,6 +488,17 @@ describe("the keys of the token cache", () => {
     expect(keys({}).map((key) => key.reveal())).toEqual([OTHER_KEY, KEY]);
     const newKey = Buffer.alloc(32, 9).toString("base64");
     expect(keys({ NEW_KEY: newKey }).map((key) => key.reveal())).toEqual([newKey, OTHER_KEY, KEY]);
+  });
+});
+
+describe("the public address", () => {
+  it.each([
+    ["https://Tokens.Example.com:443/", "https://tokens.example.com"],
+    ["https://tokens.example.com/base//", "https://tokens.example.com/base"],
+    ["https://bücher.example/a b", "https://xn--bcher-kva.example/a%20b"],
+    ["http://127.0.0.1:4000", "http://127.0.0.1:4000"],
+  ])("is in the spelling that proofs are compared with: %s", (written, kept) => {
+    expect(load(`${MINIMAL}server: { publicUrl: "${written}" }`).server.publicUrl).toBe(kept);
   });
 });
 

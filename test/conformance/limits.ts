@@ -103,7 +103,7 @@ export function limitsConformance(name: string, open: () => Promise<OpenedLimits
       expect(code).toBe("RATE_LIMITED");
       expect(quota).toMatchObject({ name: "requests", user, limit: 2, remaining: 0 });
       expect(retryAfterSeconds).toBe(quota.resetSeconds);
-      expect(await limits.takeMint(user)).toMatchObject({ name: "mints", user, remaining: 4 });
+      expect(await limits.takeMint(user)).toMatchObject({ quota: { name: "mints", user, remaining: 4 } });
     });
 
     it("begin anew when the window ends, which what is refused does not put off", async () => {
@@ -139,7 +139,7 @@ export function limitsConformance(name: string, open: () => Promise<OpenedLimits
       const limits = make({ mintsPerSubject: 1, mintsPerIssuer: 2 });
       const greedy = newUser();
       expect(await countGranted(20, () => limits.takeMint(greedy))).toBe(1);
-      expect(await limits.takeMint(newUser(greedy.issuer))).toMatchObject({ remaining: 0 });
+      expect(await limits.takeMint(newUser(greedy.issuer))).toMatchObject({ quota: { remaining: 0 } });
       const { quota } = await refused(limits.takeMint(newUser(greedy.issuer)));
       expect(quota).toMatchObject({ name: "issuer-mints", user: null, limit: 2, remaining: 0 });
     });

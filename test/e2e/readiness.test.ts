@@ -35,6 +35,15 @@ describe("health", () => {
     }
   });
 
+  it("tells what is wrong on the admin port alone: it is nobody else's business", async () => {
+    rig.issuer.outage = { status: 500 };
+    await rig.restartGateway();
+    const problems = async (base: string) =>
+      (await ready(base)).body.dependencies.map(({ problem }) => problem ?? null);
+    expect(await problems(rig.gateway.adminUrl)).toContain("The keys of the token's issuer cannot be fetched.");
+    expect(new Set(await problems(rig.gateway.url))).toEqual(new Set([null]));
+  });
+
   it("says that the service is down at the start, and recovers by itself", async () => {
     const { port, connectionString, resourceId } = rig.emulator;
     const accessKey = connectionString.split("accesskey=")[1] ?? "";

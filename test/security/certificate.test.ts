@@ -66,19 +66,21 @@ describe("a token that is bound to a certificate", () => {
     }
   });
 
+  it("is refused with a header that has none, which leaves bearer tokens alone", async () => {
+    const rig = await startRig(BEHIND_PROXY);
+    for (const none of ["", "::"]) {
+      const token = await rig.issuer.sign("alice", boundTo(DER));
+      await expectUnauthenticated(rig, await attack(rig, `Bearer ${token}`, { "client-cert": none }));
+      const bearer = await attack(rig, `Bearer ${await rig.issuer.sign("alice")}`, { "client-cert": none });
+      await expectRefused(rig, bearer, { status: 403, code: "FORBIDDEN" });
+    }
+  });
+
   it("is refused with a header that is not one certificate", async () => {
     const rig = await startRig(BEHIND_PROXY);
     const token = await rig.issuer.sign("alice", boundTo(DER));
     const value = header(DER)["client-cert"];
-    for (const odd of [
-      "",
-      "::",
-      DER.toString("base64"),
-      `${value}, ${value}`,
-      value.slice(0, -1),
-      `${value};a=1`,
-      ":%%:",
-    ]) {
+    for (const odd of [DER.toString("base64"), `${value}, ${value}`, value.slice(0, -1), `${value};a=1`, ":%%:"]) {
       const reply = await attack(rig, `Bearer ${token}`, { "client-cert": odd });
       await expectRefused(rig, reply, { status: 400, code: "BAD_REQUEST" });
     }

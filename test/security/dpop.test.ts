@@ -55,7 +55,10 @@ describe("a token that is bound to a key", () => {
     await expectUnauthenticated(rig, await attack(rig, `Bearer ${token}`));
     const reply = await withProof(client.proof(token, URI), `Bearer ${token}`);
     await expectUnauthenticated(rig, reply);
-    expect(challengeOf(reply)).toBe('Bearer realm="acs-token-gateway", error="invalid_token"');
+    // The other scheme is what this token wants (RFC 9449 §7.1).
+    expect(challengeOf(reply)).toMatch(
+      /^Bearer realm="[^"]+", error="invalid_token", DPoP realm="[^"]+", algs="[^"]+"$/,
+    );
     await expectLetIn(rig, await withProof(client.proof(token, URI)));
   });
 
@@ -143,6 +146,10 @@ describe("a proof", () => {
       (jwk): [string, () => string] => [`with jwk ${JSON.stringify(jwk)}`, header({ jwk })],
     ),
     ["with its private key", header({ jwk: { ...clientKey() } })],
+    [
+      "with a jwk of another algorithm",
+      () => client.proof(token, URI, { header: { jwk: { ...client.jwk, alg: "ES384" } } }),
+    ],
     ["with a jwk for encryption", () => client.proof(token, URI, { header: { jwk: { ...client.jwk, use: "enc" } } })],
     ["signed by another key than its own", () => client.proof(token, URI, { key: new DpopClient().key })],
     ["of another key than the token is bound to", () => new DpopClient().proof(token, URI)],
@@ -306,6 +313,32 @@ const keyKinds: Readonly<Record<string, () => KeyKind>> = {
   },
 };
 
+describe("a proof that was used", () => {
+  it("is refused for as long as its iat could be accepted", async () => {
+    let passed = 0;
+    const later = await Rig.start({ now: () => Date.now() + passed });
+    try {
+      const uri = `${later.gateway.url}/graphql`;
+      const own = await later.issuer.sign("alice", { claims: await client.confirmation() });
+      const dpop = client.proof(own, uri, { claims: { iat: seconds() + 58 } });
+      await expectLetIn(later, await attack(later, `DPoP ${own}`, { dpop }));
+      for (passed of [1000, 40_000, 90_000, 110_000, 117_000]) {
+        await expectUnauthenticated(later, await attack(later, `DPoP ${own}`, { dpop }));
+        // Others come and go meanwhile.
+        const iat = seconds() + Math.floor(passed / 1000);
+        await expectLetIn(
+          later,
+          await attack(later, `DPoP ${own}`, { dpop: client.proof(own, uri, { claims: { iat } }) }),
+        );
+      }
+      const used = later.logLines.filter((line) => line.includes('"used_proof"'));
+      expect(used).toHaveLength(5);
+    } finally {
+      await later.close();
+    }
+  });
+});
+
 describe("what the policy wants of sender-constrained callers", () => {
   it("is granted to them alone", async () => {
     const strict = await Rig.start({
@@ -325,6 +358,32 @@ describe("what the policy wants of sender-constrained callers", () => {
       await expectRefused(strict, await attack(strict, `Bearer ${unbound}`), { status: 403, code: "FORBIDDEN" });
       const own = await strict.issuer.sign("alice", { claims: await client.confirmation() });
       await expectLetIn(strict, await attack(strict, `DPoP ${own}`, { dpop: client.proof(own, uri) }));
+    } finally {
+      await strict.close();
+    }
+  });
+});
+
+describe("proofs without a nonce that is wanted", () => {
+  it("count as requests of the user, and not as failures of their address", async () => {
+    const strict = await Rig.start({
+      configure: (config) => ({
+        ...config,
+        limits: { ...config.limits, requestsPerSubject: 3, failedAuthPerAddress: 1 },
+        issuers: config.issuers.map((issuer) => ({ ...issuer, dpopNonce: true })),
+      }),
+    });
+    try {
+      const uri = `${strict.gateway.url}/graphql`;
+      const own = await strict.issuer.sign("alice", { claims: await client.confirmation() });
+      const statuses: number[] = [];
+      for (let n = 0; n < 5; n++) {
+        statuses.push((await attack(strict, `DPoP ${own}`, { dpop: client.proof(own, uri) })).status);
+      }
+      expect(statuses).toEqual([401, 401, 401, 429, 429]);
+      const others = await strict.issuer.sign("bob", { claims: await client.confirmation() });
+      const reply = await attack(strict, `DPoP ${others}`, { dpop: client.proof(others, uri) });
+      await expectUnauthenticated(strict, reply);
     } finally {
       await strict.close();
     }

@@ -104,6 +104,8 @@ const mutate = (text: string, changes: readonly Mutation[]) =>
 const value = fc.oneof(
   fc.jsonValue({ maxDepth: 2 }),
   fc.constantFrom<unknown>(
+    { toString: 1 },
+    { valueOf: 1, toString: null },
     undefined,
     null,
     "",
@@ -136,13 +138,13 @@ function areGoodClaims(claims: Record<string, unknown>): boolean {
     audiences.includes(AUDIENCE) &&
     isTime(exp) &&
     isTime(iat) &&
-    (nbf === undefined || isTime(nbf)) &&
+    (nbf === undefined || nbf === 0 || isTime(nbf)) &&
     exp > iat &&
     exp > Date.now() / 1000 - TOLERANCE &&
     iat <= Date.now() / 1000 + TOLERANCE &&
-    (nbf === undefined || nbf <= Date.now() / 1000 + TOLERANCE) &&
+    (nbf === undefined || Number(nbf) <= Date.now() / 1000 + TOLERANCE) &&
     !["nonce", "at_hash", "c_hash", "s_hash", "events", "cnf"].some((name) => claims[name] !== undefined) &&
-    !["ID", "Refresh", "Offline", "Logout"].includes(String(claims.typ)) &&
+    !["ID", "Refresh", "Offline", "Logout"].includes(claims.typ as string) &&
     claims.token_use !== "id"
   );
 }

@@ -121,6 +121,23 @@ describe("GraphQL over HTTP", () => {
     }
   });
 
+  it.each(["application/json;", "application/json; charset=utf8", 'application/json; charset="UTF-8"'])(
+    "takes JSON as %s, and an Accept that says nothing",
+    async (type) => {
+      const headers = { "content-type": type, accept: "", authorization: `Bearer ${member.token}` };
+      const reply = await rig.post('{"query":"{ viewer { permissions } }"}', headers);
+      expect(reply).toMatchObject({ status: 200, errors: undefined });
+    },
+  );
+
+  it("names no other program in what it says of introspection and of a missing query", async () => {
+    for (const body of [{ query: "{ __schema { types { name } } }" }, {}, { query: "" }]) {
+      const reply = await member.send(body);
+      expect(reply.status).toBe(400);
+      expect(reply.text).not.toMatch(/apollo|persistedQuery|introspection: true/i);
+    }
+  });
+
   const early: [string, (headers: Record<string, string>) => ReturnType<Rig["post"]>, number][] = [
     ["who has no token", (headers) => rig.post("{}", { ...headers, "content-type": "application/json" }), 401],
     ["of a body that is no JSON", (headers) => rig.post("{", { ...headers, ...json(member) }), 400],

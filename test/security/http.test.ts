@@ -128,8 +128,10 @@ describe("a slow client", () => {
       portVariable: "PORT",
       routes: new Map([["/large", large]]),
       clientTimeoutMs: 1000,
+      keepAliveMs: 1000,
       maxConnections: MAX_CONNECTIONS,
       fixedHeaders: {},
+      onRefused: () => {},
       onFailure: () => {},
     });
     const connection = await connect(listener.url);
@@ -140,6 +142,36 @@ describe("a slow client", () => {
     expect(await connection.ended()).toBe("");
     clearInterval(drip);
     await listener.close();
+  });
+});
+
+describe("connections that are kept and ask nothing", () => {
+  it("make room for whoever does, when there is none left, which a metric counts", async () => {
+    const idle = await Promise.all(Array.from({ length: 2 * MAX_CONNECTIONS }, () => connect()));
+    for (const connection of idle) connection.send(LIVE);
+    const answered = await Promise.allSettled(idle.map((connection) => connection.until(/"live"/)));
+    expect(answered.filter(({ status }) => status === "fulfilled").length).toBeGreaterThan(MAX_CONNECTIONS / 2);
+    const another = async () =>
+      await RawConnection.exchange(rig.gateway.url, LIVE.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n"));
+    await expect.poll(another, { timeout: 10_000 }).toContain('"live"');
+    const metrics = await (await fetch(`${rig.gateway.adminUrl}/metrics`)).text();
+    expect(metrics).toMatch(/^gateway_connection_refusals_total\{what="dropped"\} [1-9]/m);
+  });
+});
+
+describe("what is refused before there is a request", () => {
+  it("is counted by its status", async () => {
+    const count = async () => {
+      const metrics = await (await fetch(`${rig.gateway.adminUrl}/metrics`)).text();
+      return Number(/^gateway_connection_refusals_total\{what="400"\} (\d+)$/m.exec(metrics)?.[1] ?? 0);
+    };
+    const before = await count();
+    await RawConnection.exchange(rig.gateway.url, "nonsense\r\n\r\n");
+    await RawConnection.exchange(
+      rig.gateway.url,
+      `POST /graphql HTTP/1.1\r\n${HOST}content-type: a/b\r\ncontent-type: c/d\r\n\r\n`,
+    );
+    expect(await count()).toBe(before + 2);
   });
 });
 

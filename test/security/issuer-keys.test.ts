@@ -4,7 +4,7 @@ import { base64url, publish } from "../fixtures/issuer.js";
 import { type Client, type Reply, Rig } from "../fixtures/rig.js";
 import { ViewerDocument } from "../generated/graphql.js";
 import { attack, expectLetIn, expectRefused, expectUnauthenticated } from "./attack.js";
-import { rsaPairOf, rsaPrimes } from "./weak-rsa.js";
+import { hugeModulus, rsaPairOf, rsaPrimes } from "./weak-rsa.js";
 
 /** As shipped. */
 const MAX_AGE_MS = 300_000;
@@ -43,8 +43,8 @@ const sendUnknown = async () =>
 const statusOf = async (reply: Promise<Reply<unknown>>) => (await reply).status;
 const newPair = () => generateKeyPairSync("ec", { namedCurve: "P-256" });
 
-async function expectKeysUnavailable(reply: Reply<unknown>): Promise<void> {
-  await expectRefused(rig, reply, { status: 503, code: "KEYS_UNAVAILABLE" });
+async function expectKeysUnavailable(reply: Reply<unknown>, on = rig): Promise<void> {
+  await expectRefused(on, reply, { status: 503, code: "KEYS_UNAVAILABLE" });
   expect(Number(reply.headers.get("retry-after"))).toBeGreaterThan(0);
 }
 
@@ -105,43 +105,94 @@ describe("fetches of an issuer's keys", () => {
 });
 
 describe("the last good keys", () => {
-  const outages: [string, NonNullable<Rig["issuer"]["outage"]>][] = [
+  const html = { "content-type": "text/html" };
+  const uselessKeys = [null, 1, {}, { kty: "oct", k: "AAAA", kid: "test" }, { kty: "EC" }];
+  const codings = { "content-encoding": "gzip, gzip, gzip, gzip, gzip, gzip" };
+  const outages: [string, NonNullable<Rig["issuer"]["outage"]>, more?: readonly object[]][] = [
     ["an error", { status: 500 }],
     ["a not found", { status: 404 }],
+    ["another success", { status: 203 }],
     ["silence", { hangs: true }],
+    ["an answer that does not end", { stalls: true }],
+    ["an answer in codings, more than can be, that does not end", { stalls: true, headers: codings }],
+    ["an answer that is compressed, or says so", { headers: { "content-encoding": "gzip" } }],
     ["an empty key set", { body: '{"keys":[]}' }],
     ["an empty object", { body: "{}" }],
     ["an empty answer", { body: "" }],
-    [
-      "no JSON",
-      { body: "<!doctype html><html><body>Maintenance</body></html>", headers: { "content-type": "text/html" } },
-    ],
+    ["no JSON", { body: "<!doctype html><html><body>Maintenance</body></html>", headers: html }],
     ["a list", { body: "[]" }],
     ["null", { body: "null" }],
     ["keys that are no list", { body: '{"keys":{"kid":"test"}}' }],
-    [
-      "keys of no use",
-      { body: JSON.stringify({ keys: [null, 1, {}, { kty: "oct", k: "AAAA", kid: "test" }, { kty: "EC" }] }) },
-    ],
-    ["a key set of another kind of spelling", { body: '{"keys":[],"keys":[]}' }],
-    ["a huge answer, though a good key is in it", { status: 200 }],
+    ["keys of no use", { body: JSON.stringify({ keys: uselessKeys }) }],
+    ["a key set that can be read in two ways", { body: '{"keys":[],"keys":[]}' }],
+    ["a huge answer, though a good key is in it", {}, [{ padding: "x".repeat(300_000) }]],
+    ["more than 100 keys, though a good one is among them", {}, Array.from({ length: 100 }, () => ({}))],
     ["a redirect, though good keys are where it leads", { status: 302, headers: { location: "/elsewhere" } }],
   ];
-  it.each(outages)("serve through %s, up to the stated age, then it is 503, and works again", async (name, outage) => {
+  it.each(outages)(
+    "serve through %s, up to the stated age, then it is 503, and works again",
+    async (_, outage, more) => {
+      await expectLetIn(rig, await sendNew());
+      rig.issuer.keys.push(...(more ?? []));
+      rig.issuer.keyOutage = outage;
+      passed += MAX_AGE_MS;
+      await expectLetIn(rig, await sendNew());
+      passed += STALE_MS - 10_000;
+      await expectLetIn(rig, await sendNew());
+      passed += 20_000;
+      await expectKeysUnavailable(await sendNew());
+      await expectKeysUnavailable((await client.execute(ViewerDocument)) as Reply<unknown>);
+      rig.issuer.keyOutage = undefined;
+      rig.issuer.keys.splice(1);
+      passed += COOL_DOWN_MS;
+      await expectLetIn(rig, await sendNew());
+    },
+  );
+
+  it("are looked for anew where the issuer says that they are now", async () => {
     await expectLetIn(rig, await sendNew());
-    if (name.startsWith("a huge answer")) rig.issuer.keys.push({ padding: "x".repeat(300_000) });
-    rig.issuer.keyOutage = outage;
+    rig.issuer.keyPath = "/moved";
+    rig.issuer.outage = { status: 404 };
     passed += MAX_AGE_MS;
     await expectLetIn(rig, await sendNew());
-    passed += STALE_MS - 10_000;
-    await expectLetIn(rig, await sendNew());
-    passed += 20_000;
-    await expectKeysUnavailable(await sendNew());
-    await expectKeysUnavailable((await client.execute(ViewerDocument)) as Reply<unknown>);
-    rig.issuer.keyOutage = undefined;
-    rig.issuer.keys.splice(1);
+    rig.issuer.outage = undefined;
+    const { privateKey, publicKey } = newPair();
+    rig.issuer.keys.push(publish(publicKey, { kid: "new", alg: "ES256" }));
     passed += COOL_DOWN_MS;
-    await expectLetIn(rig, await sendNew());
+    const token = await rig.issuer.sign("alice", { key: privateKey, header: { kid: "new" } });
+    await expectLetIn(rig, await attack(rig, `Bearer ${token}`));
+  });
+});
+
+describe("a clock that is set back", () => {
+  it("stops neither the fetching of keys nor their ageing, nor does readiness keep an old report", async () => {
+    let ahead = 3_600_000;
+    const other = await Rig.start({
+      now: () => Date.now() + ahead,
+      elapsed: () => Date.now() + passed,
+      configure: (config) => ({ ...config, limits: { ...config.limits, failedAuthPerAddress: 100_000 } }),
+    });
+    try {
+      const exp = Math.floor(Date.now() / 1000) + 12 * 3600;
+      const old = await other.issuer.sign("alice", { claims: { exp } });
+      const ready = async () => (await fetch(`${other.gateway.url}/health/ready`)).status;
+      other.issuer.outage = { status: 500 };
+      await expectKeysUnavailable(await attack(other, `Bearer ${old}`), other);
+      expect(await ready()).toBe(503);
+      ahead = 0;
+      passed += COOL_DOWN_MS;
+      other.issuer.outage = undefined;
+      await expectLetIn(other, await attack(other, `Bearer ${old}`));
+      expect(await ready()).toBe(200);
+      const { privateKey, publicKey } = newPair();
+      other.issuer.keys = [publish(publicKey, { kid: "new", alg: "ES256" })];
+      passed += COOL_DOWN_MS;
+      const token = await other.issuer.sign("alice", { key: privateKey, header: { kid: "new" } });
+      await expectLetIn(other, await attack(other, `Bearer ${token}`));
+      await expectUnauthenticated(other, await attack(other, `Bearer ${old}`));
+    } finally {
+      await other.close();
+    }
   });
 });
 
@@ -208,12 +259,25 @@ describe("a key that is weak or not meant for this", () => {
     ],
     ["RSA with factors close to each other", () => pairCase(rsaPairOf(rsaPrimes.close()))],
     ["RSA with a small factor", () => pairCase(rsaPairOf(rsaPrimes.small()))],
+    [
+      "RSA of more than 8192 bits, which takes long to verify with",
+      () => ["RS256", { kty: "RSA", e: "AQAB", n: hugeModulus() }, () => Buffer.alloc(1152)],
+    ],
     ["one that is for encryption", () => pairCase(rsa(2048), { use: "enc" })],
     ["one that is not for verifying", () => pairCase(rsa(2048), { key_ops: ["encrypt"] })],
     ["one with operations that are no list", () => pairCase(rsa(2048), { key_ops: "verify" })],
     ["one of another algorithm", () => pairCase(rsa(2048), { alg: "PS256" })],
     ["one of an algorithm that does not fit it", () => pairCase(rsa(2048), { alg: "ES256" })],
     ["one of an unknown algorithm", () => pairCase(rsa(2048), { alg: "RSA1_5" })],
+    [
+      "RSA with an even exponent",
+      () => ["RS256", { ...publish(rsa(2048).publicKey, {}), e: "AQAA" }, () => Buffer.alloc(256)],
+    ],
+    [
+      "RSA with a long exponent",
+      () => ["RS256", { ...publish(rsa(2048).publicKey, {}), e: "AQAAAAAB" }, () => Buffer.alloc(256)],
+    ],
+    ["one that comes with a shared secret", () => pairCase(rsa(2048), { k: "c2VjcmV0" })],
     [
       "one that is published with its private part",
       () => {
@@ -283,6 +347,24 @@ describe("a key that is weak or not meant for this", () => {
     rig.issuer.keys.push(publish(publicKey, { kid: "sound", use: "sig", key_ops: ["verify"] }));
     const token = await rig.issuer.sign("alice", { key: privateKey, header: { alg: "RS256", kid: "sound" } });
     await expectLetIn(rig, await attack(rig, `Bearer ${token}`));
+  });
+
+  it("does not keep a key from being used that is listed twice, or that writes null for what it leaves out", async () => {
+    rig.issuer.keys.push({ ...rig.issuer.keys[0], alg: undefined, use: null, key_ops: null });
+    await expectLetIn(rig, await sendNew());
+  });
+
+  it("does not keep EdDSA from being used under its newer name, and the reverse", async () => {
+    const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+    rig.issuer.keys.push(publish(publicKey, { kid: "old name", alg: "EdDSA" }));
+    rig.issuer.keys.push(publish(publicKey, { kid: "new name", alg: "Ed25519" }));
+    for (const kid of ["old name", "new name"]) {
+      for (const alg of ["EdDSA", "Ed25519"]) {
+        const input = `${base64url(JSON.stringify({ alg, kid, typ: "at+jwt" }))}.${base64url(JSON.stringify(rig.issuer.claimsOf("alice")))}`;
+        const signature = sign(null, Buffer.from(input), privateKey);
+        await expectLetIn(rig, await attack(rig, `Bearer ${input}.${base64url(signature)}`));
+      }
+    }
   });
 
   it("is refused with another of the same id, since it cannot be told which is meant", async () => {

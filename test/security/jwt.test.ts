@@ -222,6 +222,9 @@ const CLAIMS: Case[] = [
     {},
   ].map((exp): Case => [`exp ${JSON.stringify(exp)}`, () => signed({ exp })]),
   ["exp in the past", () => signed({ iat: now() - 2 * hour, exp: now() - 60 })],
+  ["exp just beyond the clock's tolerance", () => signed({ iat: now() - hour, exp: now() - 10 })],
+  ["iat just beyond the clock's tolerance", () => signed({ iat: now() + 10 })],
+  ["nbf just beyond the clock's tolerance", () => signed({ nbf: now() + 10 })],
   ["exp before iat", () => signed({ iat: now(), exp: now() - 3 })],
   ...[undefined, null, "", `${now()}`, now() - 0.5, -1, 0, 1e300, true, [now()]].map(
     (iat): Case => [`iat ${JSON.stringify(iat)}`, () => signed({ iat })],
@@ -267,6 +270,9 @@ const CLAIMS: Case[] = [
   ["an ID token, by nonce", () => signed({ nonce: "n" })],
   ["an ID token, by at_hash", () => signed({ at_hash: "n" })],
   ["an ID token, by c_hash", () => signed({ c_hash: "n" })],
+  ["an ID token, by s_hash", () => signed({ s_hash: "n" })],
+  ["an offline token, by Keycloak's typ", () => signed({ typ: "Offline" })],
+  ["a logout token, by Keycloak's typ", () => signed({ typ: "Logout" })],
   ["an ID token, by Keycloak's typ", () => signed({ typ: "ID" })],
   ["an ID token, by Cognito's token_use", () => signed({ token_use: "id" })],
   ["a refresh token, by Keycloak's typ", () => signed({ typ: "Refresh" })],
@@ -376,7 +382,7 @@ describe("the reason of a refusal", () => {
     const reply = await attack(rig, `Bearer ${signed({ aud: "somebody-elses" })}`);
     await expectUnauthenticated(rig, reply);
     const log = rig.logLines.join("");
-    expect(log).toContain('"reason":"wrong_audience"');
+    expect(log).toContain('"reason":"wrong_audience","detail":"aud has none of the configured audiences"');
     expect(log).not.toContain("somebody-elses");
     expect(reply.text).not.toContain("audience");
     expect(await count()).toBe(before + 1);
@@ -389,7 +395,10 @@ describe("a good token", () => {
     ["without kid, where one key fits", async () => withHeader({ kid: undefined })],
     ["with several audiences", () => signed({ aud: ["other", AUDIENCE] })],
     ["with nbf now", () => signed({ nbf: now() })],
-    ["within the clock's tolerance", () => signed({ iat: now() + 3 })],
+    ["within the clock's tolerance, made in the future", () => signed({ iat: now() + 3 })],
+    ["within the clock's tolerance, expired", () => signed({ iat: now() - hour, exp: now() - 2 })],
+    ["with nbf 0", () => signed({ nbf: 0 })],
+    ["with a claim typ that is no text", () => signed({ typ: { toString: 1 } })],
     ["with a subject of 255 characters", () => signed({ sub: "x".repeat(255) })],
     ["with white space in its JSON", () => rig.issuer.signText(` ${header()}\n`, `\t${claims()} `)],
     ["with a certificate's thumbprint in its header, as Entra ID's have", () => withHeader({ x5t: "AAAA" })],

@@ -6,6 +6,7 @@ import { budgets } from "../conformance/limits.js";
 import { FaultyLine, redisUrl, TEST_REDIS_URL, WHY_SKIPPED } from "../fixtures/redis.js";
 import { type Client, type Reply, Rig } from "../fixtures/rig.js";
 import {
+  ExchangeTeamsUserTokenDocument,
   IssueAccessTokenDocument,
   IssueAccessTokenOnBehalfDocument,
   ProvisionIdentityDocument,
@@ -57,6 +58,13 @@ const attack = async (address?: string, gateway = rig.gateway) =>
     { ...JSON_TYPE, authorization: "Bearer x.y.z", ...(address !== undefined && { [PROXY_HEADER]: address }) },
     gateway,
   );
+
+const exchange = (client: Client) =>
+  client.execute(ExchangeTeamsUserTokenDocument, {
+    teamsUserAadToken: "nonsense",
+    clientId: "00000000-0000-0000-0000-000000000001",
+    userObjectId: "00000000-0000-0000-0000-000000000002",
+  });
 
 /** `requests: 3` for `"requests";r=3;t=60`. Fails for anything that is not of that form. */
 function told({ headers }: Reply<unknown>): Record<string, number> {
@@ -120,6 +128,35 @@ for (const [name, redis, runs] of BACKENDS) {
       expect(told(over)).toEqual({ requests: 96, mints: 0 });
       expect(await view(alice)).toMatchObject({ status: 200 });
       expect(await mint(bob)).toMatchObject({ status: 200, errors: undefined });
+    });
+
+    it("count no token that the service failed to mint, and one of a Teams user that it rejected", async () => {
+      await start({ limits: { mintsPerSubject: 2, mintsPerIssuer: 2 }, redis: redis() });
+      const alice = await rig.member("alice");
+      for (const operation of ["createIdentity", "issueAccessToken"]) {
+        await rig.fault({ operation, kind: "status", status: 503, times: 5 });
+        for (let n = 0; n < 5; n++) {
+          const reply = await mint(alice);
+          expect(reply).toMatchObject({ status: 503, errors: [{ extensions: { code: "UPSTREAM_UNAVAILABLE" } }] });
+          expect(told(reply)).not.toHaveProperty("mints");
+        }
+        expect(await mint(alice)).toMatchObject({ status: 200, errors: undefined });
+      }
+      await rig.takeCalls();
+      await expectRefused(await mint(alice), "mints");
+      const bob = await rig.member("bob");
+      await expectRefused(await exchange(bob), "issuer-mints");
+    });
+
+    it("count each of a Teams user's tokens that the service rejects", async () => {
+      await start({ limits: { mintsPerSubject: 2 }, redis: redis() });
+      const bob = await rig.member("bob");
+      for (let n = 0; n < 2; n++) {
+        const { data } = await exchange(bob);
+        expect(data).toMatchObject({ exchangeTeamsUserToken: { userErrors: [{ code: "TEAMS_TOKEN_REJECTED" }] } });
+      }
+      await rig.takeCalls();
+      await expectRefused(await exchange(bob), "mints");
     });
 
     it("are by subject for a first token, too, which comes with the identity", async () => {

@@ -87,7 +87,7 @@ async function counted(outcome: string): Promise<number> {
 }
 
 /** What holds in every mode. */
-function takesIds(): void {
+function takesIds(mode: Mode): void {
   const named: [string, Record<string, unknown>, RegExp][] = [
     ["documentId of the client preset", { documentId: VIEWER_ID }, /"permissions"/],
     ["the same without sha256:", { documentId: BARE_VIEWER_ID }, /"permissions"/],
@@ -121,7 +121,6 @@ function takesIds(): void {
 
   const refused: [string, Record<string, unknown>][] = [
     ["an unknown id", { documentId: "sha256:0000" }],
-    ["an unknown id in Apollo's form", apolloId("0000")],
     ["an id that is a name of every object", { documentId: "constructor" }],
     ["an id with sha256: twice", { documentId: `sha256:${VIEWER_ID}` }],
     ["an id in another case", { documentId: VIEWER_ID.toUpperCase() }],
@@ -145,6 +144,14 @@ function takesIds(): void {
     ["extensions that are no object", { documentId: VIEWER_ID, extensions: "x" }],
     ["the id of one and the name of another operation", { documentId: VIEWER_ID, operationName: "Old" }],
   ];
+  it("refuses an unknown hash of Apollo's clients, which send the text then, where any may be run", async () => {
+    const reply = await member.send(apolloId("0000"));
+    await expectRefusalOfMine(reply);
+    const isHint = reply.errors?.[0]?.message === "PersistedQueryNotSupported";
+    const withText = await member.send({ ...apolloId(sha256(UNLISTED)), query: UNLISTED });
+    expect([isHint, withText.status]).toEqual(mode === "enforce" ? [false, 400] : [true, 200]);
+  });
+
   it.each(refused)("refuses %s", async (_, body) => {
     const reply = await member.send(body);
     await expectRefusalOfMine(reply);
@@ -162,7 +169,7 @@ async function expectRefusalOfMine(reply: Awaited<ReturnType<Client["send"]>>): 
 
 describe("trusted documents that are off", () => {
   inMode("off");
-  takesIds();
+  takesIds("off");
 
   it("run any text, and note nothing", async () => {
     expect(await member.send({ query: UNLISTED })).toMatchObject({ status: 200, errors: undefined });
@@ -180,7 +187,7 @@ describe("trusted documents that are off", () => {
 
 describe("trusted documents in the log", () => {
   inMode("log");
-  takesIds();
+  takesIds("log");
 
   it("note a text that is in no manifest once a request, without the text, and count it", async () => {
     const before = await counted("run");
@@ -223,7 +230,7 @@ describe("trusted documents in the log", () => {
 
 describe("trusted documents that are enforced", () => {
   inMode("enforce");
-  takesIds();
+  takesIds("enforce");
 
   it("run a text that is in a manifest, of any version of any app", async () => {
     for (const query of [OLD, NEW, ...Object.values(PRESET_TEXTS).filter((text) => text.includes("query Viewer"))])

@@ -18,6 +18,12 @@ export const rsaPrimes = {
   small: (): Primes => [1999n, generatePrimeSync(2040, { bigint: true })],
 };
 
+/** Of 9216 bits, and without a small factor; base64url. */
+export function hugeModulus(): string {
+  const primes = Array.from({ length: 9 }, () => generatePrimeSync(1024, { bigint: true }));
+  return encode(primes.reduce((product, prime) => product * prime, 1n));
+}
+
 export function rsaPairOf([p, q]: Primes): { privateKey: KeyObject; publicKey: KeyObject } {
   const d = inverse(EXPONENT, (p - 1n) * (q - 1n));
   const numbers = { n: p * q, e: EXPONENT, d, p, q, dp: d % (p - 1n), dq: d % (q - 1n), qi: inverse(q, p) };

@@ -1,0 +1,45 @@
+import { get as getHttp, type IncomingMessage } from "node:http";
+import { get as getHttps } from "node:https";
+
+/** Entra ID's key set has some 15 KB. */
+const MAX_BYTES = 256 * 1024;
+const HEADERS = { accept: "application/json, application/jwk-set+json", "accept-encoding": "identity" };
+
+/**
+ * What is at an address. Rejects for anything but a 200, as it is, of at most 256 KB: a redirect may lead where nobody has
+ * looked, and what is compressed may be of any size. Not by `fetch`: an answer with too many content codings leaves it with
+ * an error that nobody can catch, and the process with it (undici 7.29).
+ */
+export async function fetchBytes(address: string, deadline: AbortSignal): Promise<Buffer> {
+  const response = await ask(address, deadline);
+  try {
+    const { statusCode, headers } = response;
+    if (statusCode !== 200) throw new Error(`${address} answered ${statusCode}`);
+    if ((headers["content-encoding"] ?? "identity") !== "identity") throw new Error(`${address} answered compressed`);
+    return await readLimited(response, address);
+  } finally {
+    response.destroy();
+  }
+}
+
+function ask(address: string, signal: AbortSignal): Promise<IncomingMessage> {
+  const get = address.startsWith("https:") ? getHttps : getHttp;
+  return new Promise((resolve, reject) => {
+    // A connection of its own: it is a rare call, and one kept alive may be dead by then.
+    const request = get(address, { agent: false, headers: HEADERS, signal }, resolve);
+    request.on("error", reject);
+    // Neither is asked for; left alone, they would keep the connection.
+    request.on("upgrade", (_, socket) => socket.destroy(new Error("the protocol was changed")));
+  });
+}
+
+async function readLimited(response: IncomingMessage, address: string): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > MAX_BYTES) throw new Error(`${address} has more than ${MAX_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, length);
+}
