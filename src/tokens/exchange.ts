@@ -4,6 +4,7 @@ import {
   TeamsTokenRejected,
   type TeamsTokenRequest,
 } from "../acs/service.js";
+import type { AuditLog, Recorded } from "../audit/log.js";
 import { Refusal } from "../errors.js";
 import type { Limits } from "../limits/limits.js";
 import type { Call } from "../policy/call.js";
@@ -25,6 +26,7 @@ interface ExchangeParts {
   readonly identities: IdentityStore;
   readonly service: CommunicationService;
   readonly limits: Limits;
+  readonly audit: AuditLog;
   readonly now: () => number;
   readonly random: () => number;
 }
@@ -38,16 +40,27 @@ export class TeamsExchange {
   }
 
   async exchange(call: Call, request: TeamsTokenRequest): Promise<ExchangedToken> {
+    return await this.#parts.audit.of(call).orRefused({}, () => this.#exchange(call, request));
+  }
+
+  async #exchange(call: Call, request: TeamsTokenRequest): Promise<ExchangedToken> {
     requirePermission(call.entitlements, "TOKEN_ISSUE");
     checkRequest(request);
     await this.#refuseSuspended(call);
     const { limits, now, random } = this.#parts;
     call.quotas.push(await limits.takeMint(call.caller));
-    const token = await this.#askService(request, call.deadline);
+    const token = await this.#exchangeRecorded(call, request);
     await this.#refuseSuspended(call);
-    if (!hasUsefulLife(token, now()))
-      throw rejected("The Teams user's token has less than 15 minutes left; get a new one.");
     return { ...token, refreshAfter: refreshAfter(now(), token.expiresOn, random()) };
+  }
+
+  async #exchangeRecorded(call: Call, request: TeamsTokenRequest): Promise<Recorded<ServiceToken>> {
+    const audit = this.#parts.audit.of(call);
+    await audit.intent("TEAMS_TOKEN_EXCHANGED", {});
+    const token = await this.#askService(request, call.deadline);
+    if (!hasUsefulLife(token, this.#parts.now()))
+      throw rejected("The Teams user's token has less than 15 minutes left; get a new one.");
+    return await audit.token("TEAMS_TOKEN_EXCHANGED", {}, token);
   }
 
   /** Whoever is suspended gets no tokens, under whatever name. */
