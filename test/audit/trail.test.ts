@@ -1,26 +1,24 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { describe, it } from "vitest";
 import { Secret } from "../../src/config/secret.js";
 import { openStore } from "../../src/store/store.js";
 import { type OpenedTrail, trailConformance } from "../conformance/trail.js";
 import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
+import { askFile } from "../fixtures/trail.js";
 
 async function openOnDisk(): Promise<OpenedTrail> {
   const folder = mkdtempSync(join(tmpdir(), "gateway-trail-"));
   const file = join(folder, "gateway.db");
   const [store, other] = [await openStore({ kind: "sqlite", file }), await openStore({ kind: "sqlite", file })];
-  const database = new DatabaseSync(file, { timeout: 1000 });
   return {
     store,
     other,
-    ask: async <Row>(sql: string) => database.prepare(sql).all() as Row[],
+    ask: async (sql) => askFile(file, sql),
     close: async () => {
       await store.close();
       await other.close();
-      database.close();
       rmSync(folder, { recursive: true });
     },
   };
