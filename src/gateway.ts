@@ -72,7 +72,7 @@ export interface GatewayOptions {
 /** How much longer than a call to the service a lease on it lasts. */
 const LEASE_MARGIN_MS = 5000;
 
-/** How long a write of audit records is waited for: less than a request has, more than a database takes that is well. */
+/** How long a write of audit records is waited for: more than a database takes that is well, and at most half of a request's time. */
 const AUDIT_WRITE_MS = 5000;
 /** Of the seconds that a stop may take. */
 const AUDIT_CLOSE_MS = 2000;
@@ -151,19 +151,20 @@ function openAudit(
   { config, now, events, store, keys }: Pick<Base, "config" | "now" | "events" | "store" | "keys">,
   closers: Closers,
 ): AuditLog {
+  const timeoutMs = Math.min(AUDIT_WRITE_MS, config.server.requestTimeoutSeconds * 500);
   const trail = new Trail({
     store: store.audit,
     now,
     randomBytes,
     queueSize: config.audit.queueSize,
-    writeTimeoutMs: AUDIT_WRITE_MS,
+    writeTimeoutMs: timeoutMs,
     observe: {
       written: (count) => events.auditWritten(count),
       failed: (count, error) => events.auditFailed(count, error),
     },
   });
   closers.push(() => trail.close(AUDIT_CLOSE_MS));
-  return new AuditLog({ trail, fingerprint: createFingerprint(keys.auditKey), timeoutMs: AUDIT_WRITE_MS });
+  return new AuditLog({ trail, fingerprint: createFingerprint(keys.auditKey), timeoutMs });
 }
 
 function createAuthenticator({ config, now, events, keys, redis }: Base): Authenticator {

@@ -4,7 +4,7 @@ import type { AuditRecord } from "../../src/audit/record.js";
 import type { Config } from "../../src/config/config.js";
 import { openKeys } from "../../src/keys.js";
 import { Canaries } from "../fixtures/canaries.js";
-import { type Client, Rig } from "../fixtures/rig.js";
+import { type Client, IS_ON_SQLITE, Rig } from "../fixtures/rig.js";
 import { faultIn, readChains, readRows } from "../fixtures/trail.js";
 import {
   DeleteIdentityDocument,
@@ -18,6 +18,7 @@ import {
   RevokeAccessTokensDocument,
   RevokeMyAccessTokensDocument,
   SuspendIdentityDocument,
+  ViewerDocument,
 } from "../generated/graphql.js";
 
 const FEW = 5;
@@ -317,6 +318,31 @@ describe("a trail that cannot be written", () => {
     const metrics = await (await fetch(`${rig.gateway.adminUrl}/metrics`)).text();
     expect(metrics).toMatch(/^gateway_audit_writes_total\{outcome="failed"\} [1-9]/m);
   });
+
+  // SQLite has one writer, so nobody but the gateway itself could hold the table up.
+  it.skipIf(IS_ON_SQLITE)(
+    "is AUDIT_UNAVAILABLE within the request's time when it is held up, and comes back",
+    async () => {
+      const { client, token } = await signedIn();
+      const hasty = await rig.startAnother({
+        configure: (shipped) => ({ ...shipped, server: { ...shipped.server, requestTimeoutSeconds: 2 } }),
+      });
+      const release = await rig.lockTrail();
+      try {
+        for (const forceNew of [false, true]) {
+          const reply = await client.at(hasty).execute(IssueAccessTokenDocument, { ...chat, forceNew });
+          expect(reply).toMatchObject(UNAVAILABLE);
+          expect(reply.text).not.toContain("eyJ");
+        }
+        expect((await client.at(hasty).execute(ViewerDocument)).status).toBe(200);
+      } finally {
+        await release();
+      }
+      await expect.poll(async () => (await client.at(hasty).execute(IssueAccessTokenDocument, chat)).status).toBe(200);
+      expect((await tokenFor(client)).token).toBe(token);
+      for (const chain of await readChains(rig.ask)) expect(faultIn(chain)).toBeUndefined();
+    },
+  );
 
   it("keeps back a token that was minted and could not be recorded", async () => {
     const { client } = await signedIn();
