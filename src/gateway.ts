@@ -2,7 +2,6 @@
  * The gateway, put together: makes every part, wires it and closes it again. The only place that knows which concrete
  * part stands behind an interface.
  */
-
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { connectAzureService } from "./acs/service-azure.js";
@@ -72,8 +71,11 @@ export interface GatewayOptions {
 /** How much longer than a call to the service a lease on it lasts. */
 const LEASE_MARGIN_MS = 5000;
 
-/** How long a write of audit records is waited for: more than a database takes that is well, and at most half of a request's time. */
-const AUDIT_WRITE_MS = 5000;
+/**
+ * How long a write of audit records is waited for, if a request has twice as much: more than a database takes that is well,
+ * less than a lease's margin, as an attempt holds its lease meanwhile.
+ */
+const AUDIT_WRITE_MS = 3000;
 /** Of the seconds that a stop may take. */
 const AUDIT_CLOSE_MS = 2000;
 

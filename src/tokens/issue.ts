@@ -1,7 +1,7 @@
 /**
  * The main job: a communication token for the caller, or on behalf of another identity.
  *
- * authorise → find the identity → from the cache, or: limit → mint → keep → record → answer. A first-time user gets identity
+ * authorise → find the identity → from the cache, or: limit → mint → record → keep → answer. A first-time user gets identity
  * and token in one service call, a known one costs one issue call or none. A token counts as issued only once the
  * identity's row and the audit trail have taken note of it, and the row is looked at once more before the token leaves: if
  * tokens were revoked while this one was under way, it is dropped.
@@ -142,28 +142,20 @@ export class TokenIssuance {
     };
     try {
       const found = forceNew ? mintNew() : cache.getOrMint(lookup, identity.revocations, mint);
-      const token = await this.#recorded(order, identity, await waitFor(found, call.deadline), own.minted);
-      return { identity: await this.#confirmGood(identity), token };
+      const token = await waitFor(found, call.deadline);
+      const about = { identityId: identity.id, scopes: request.scopes };
+      // What this call has minted has its record; anything else was minted before, or by another call just now.
+      const recorded = own.minted ?? (await this.#parts.audit.of(call).token("TOKEN_REUSED", about, token));
+      return { identity: await this.#confirmGood(identity), token: recorded };
     } catch (error) {
       if (!(error instanceof IdentityNotOwned)) throw error;
       return await this.#tokenFor(order, await this.#replaceLost(identity));
     }
   }
 
-  /** What this call has minted is recorded already; anything else is a token that somebody minted before, or just now. */
-  async #recorded(
-    { call, request }: Order,
-    { id: identityId }: Identity,
-    found: ServiceToken,
-    minted: Recorded<ServiceToken> | undefined,
-  ): Promise<Recorded<ServiceToken>> {
-    if (minted !== undefined) return minted;
-    return await this.#parts.audit.of(call).token("TOKEN_REUSED", { identityId, scopes: request.scopes }, found);
-  }
-
   /**
-   * One token from the service, noted in the row and in the trail. Callers may share it, so no caller's deadline ends it; what it takes from
-   * the budgets is told to the one whose call began it.
+   * One token from the service, noted in the row and in the trail. Callers may share it, so no caller's deadline ends it;
+   * what it takes from the budgets is told to the one whose call began it.
    */
   async #mint(call: Call, identity: Identity, request: TokenRequest): Promise<Recorded<ServiceToken>> {
     const { identities, service, now } = this.#parts;
