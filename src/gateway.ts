@@ -2,8 +2,12 @@
  * The gateway, put together: makes every part, wires it and closes it again. The only place that knows which concrete
  * part stands behind an interface.
  */
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { connectAzureService } from "./acs/service-azure.js";
+import { createFingerprint } from "./audit/fingerprint.js";
+import { AuditLog } from "./audit/log.js";
+import { Trail } from "./audit/trail.js";
 import { Authenticator } from "./auth/authenticator.js";
 import { Dpop } from "./auth/dpop.js";
 import { DpopNonces } from "./auth/dpop-nonces.js";
@@ -69,6 +73,14 @@ export interface GatewayOptions {
 /** How much longer than a call to the service a lease on it lasts. */
 const LEASE_MARGIN_MS = 5000;
 
+/**
+ * How long a write of audit records is waited for, if a request has twice as much: more than a database takes that is well,
+ * less than a lease's margin, as an attempt holds its lease meanwhile.
+ */
+const AUDIT_WRITE_MS = 3000;
+/** Of the seconds that a stop may take. */
+const AUDIT_CLOSE_MS = 2000;
+
 /** In the order of their opening; closed in the opposite one. */
 type Closers = (() => Promise<void>)[];
 
@@ -122,6 +134,7 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
     work.count(),
   );
   const keys = openKeys(config);
+  const audit = openAudit({ config, now, events, store, keys }, closers);
   const redis = await openRedis(config, events, options.redisPrefix);
   if (redis) closers.push(() => redis.close());
   else if (config.store.kind === "postgres") events.nothingShared();
@@ -135,7 +148,27 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   const leaseMs = timeoutMs + LEASE_MARGIN_MS;
   const observe = (error: unknown) => events.limitCountedHere(error);
   const limits = new Limits({ config: config.limits, key: keys.auditKey, redis, now, observe });
-  return { config, now, elapsed, random, metrics, events, store, keys, redis, service, leaseMs, limits };
+  return { config, now, elapsed, random, metrics, events, store, keys, audit, redis, service, leaseMs, limits };
+}
+
+function openAudit(
+  { config, now, events, store, keys }: Pick<Base, "config" | "now" | "events" | "store" | "keys">,
+  closers: Closers,
+): AuditLog {
+  const timeoutMs = Math.min(AUDIT_WRITE_MS, config.server.requestTimeoutSeconds * 500);
+  const trail = new Trail({
+    store: store.audit,
+    now,
+    randomBytes,
+    queueSize: config.audit.queueSize,
+    writeTimeoutMs: timeoutMs,
+    observe: {
+      written: (count) => events.auditWritten(count),
+      failed: (count, error) => events.auditFailed(count, error),
+    },
+  });
+  closers.push(() => trail.close(AUDIT_CLOSE_MS));
+  return new AuditLog({ trail, fingerprint: createFingerprint(keys.auditKey), timeoutMs });
 }
 
 function createAuthenticator({ config, now, elapsed, events, keys, redis }: Base): Authenticator {
@@ -174,24 +207,25 @@ async function createEndpoint(base: Base, authenticator: Authenticator, closers:
 }
 
 function createServices(base: Base, closers: Closers): Services {
-  const { config, now, random, events, store, keys, service, leaseMs, limits } = base;
-  const { identities, attempts, work } = store;
+  const { config, now, random, events, store, keys, audit, service, leaseMs, limits } = base;
+  const { identities, attempts, work, audit: records } = store;
   const { onLostIdentity } = config.acs;
   const hashUser = (user: ApplicationUser) => keyedUserHash(user, keys.auditKey);
   const worker = new ServiceWorker({ work, service, events, now, random, leaseMs, hashUser });
   worker.start();
   closers.push(() => worker.stop());
-  const provisioning = new Provisioning({ identities, attempts, service, events, now, leaseMs });
+  const provisioning = new Provisioning({ identities, attempts, service, audit, events, now, leaseMs });
   closers.push(() => provisioning.finish());
   const cache = createTokenCache(base);
-  const issuing = { identities, work, service, provisioning, cache, limits, events, now, random, onLostIdentity };
+  const common = { identities, audit, events, now };
+  const issuing = { ...common, work, service, provisioning, cache, limits, random, onLostIdentity };
   const issuers = config.issuers.map(({ issuer }) => issuer);
   return {
     issuance: new TokenIssuance(issuing),
-    teams: new TeamsExchange({ identities, service, limits, now, random }),
-    revocation: new Revocation({ identities, worker, events, now }),
+    teams: new TeamsExchange({ ...common, service, limits, random }),
+    revocation: new Revocation({ ...common, worker }),
     operations: new Operations({ attempts, work, now }),
-    lifecycle: new IdentityLifecycle({ identities, provisioning, worker, events, now, hashUser, issuers }),
+    lifecycle: new IdentityLifecycle({ ...common, provisioning, worker, records, hashUser, issuers }),
   };
 }
 

@@ -28,7 +28,7 @@ function open({ cacheKeys = [], auditKey, folder: home = folder }: Configured = 
   return openKeys({
     store: { kind: "sqlite", file: join(home, "gateway.db") },
     tokens: { cacheKeys: cacheKeys.map((key) => new Secret(key)), cacheSize: 1 },
-    audit: { key: auditKey === undefined ? null : new Secret(auditKey) },
+    audit: { key: auditKey === undefined ? null : new Secret(auditKey), queueSize: 1 },
   });
 }
 

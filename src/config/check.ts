@@ -49,7 +49,7 @@ function checkMeaning(shaped: ShapedConfig, mode: Mode, report: Report): Config 
     store,
     redis: { url: checkRedis(shaped.redis.url, report) },
     tokens: { ...shaped.tokens, cacheKeys: checkCacheKeys(shaped.tokens.cacheKeys, report) },
-    audit: { key: checkKey(shaped.audit.key, ["audit", "key"], report) },
+    audit: { ...shaped.audit, key: checkKey(shaped.audit.key, ["audit", "key"], report) },
     graphql: shaped.graphql,
     log: shaped.log,
   };

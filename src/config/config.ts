@@ -75,7 +75,7 @@ export interface Config {
   readonly redis: { readonly url: Secret | null };
   /** Keys are 32 bytes in base64. The first encrypts, all decrypt; none: made at the first start (`keys.ts`). */
   readonly tokens: { readonly cacheKeys: readonly Secret[]; readonly cacheSize: number };
-  readonly audit: { readonly key: Secret | null };
+  readonly audit: { readonly key: Secret | null; readonly queueSize: number };
   readonly graphql: Readonly<Shaped<"graphql">>;
   readonly log: Readonly<Shaped<"log">>;
 }

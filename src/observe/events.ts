@@ -4,9 +4,9 @@ import type { ServiceOperation } from "../acs/service-azure.js";
 import type { AuthenticationFailure } from "../auth/failure.js";
 import type { FetchedKeys } from "../auth/key-fetch.js";
 import type { ErrorCode } from "../errors.js";
-import type { ClientInfo } from "../graphql/context.js";
 import type { Identity } from "../identities/identity.js";
 import type { ServiceWork } from "../identities/service-work.js";
+import type { ClientInfo } from "../policy/call.js";
 import type { CacheOutcome } from "../tokens/cache.js";
 import type { Logger } from "./logger.js";
 import type { Metrics } from "./metrics.js";
@@ -135,6 +135,18 @@ export class Events {
 
   identityDeleted(identity: Identity, reason: string | null): void {
     this.log.info({ identityId: identity.id, reason }, "identity deleted");
+  }
+
+  /** So many records of the audit trail went into one write. */
+  auditWritten(count: number): void {
+    this.metrics.auditRecords.inc(count);
+    this.metrics.auditWrites.inc({ outcome: "ok" });
+  }
+
+  /** So many records could not be written, or nobody knows; whoever waited for one was refused. */
+  auditFailed(count: number, error: unknown): void {
+    this.metrics.auditWrites.inc({ outcome: "failed" });
+    this.log.error({ records: count, err: error }, "audit trail not written");
   }
 
   /** The service made an identity that came too late for its row; it is being deleted again. */

@@ -65,6 +65,19 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly auditRecords = new Counter({
+    name: "gateway_audit_records_total",
+    help: "Records written to the audit trail.",
+    registers: [this.#registry],
+  });
+
+  readonly auditWrites = new Counter({
+    name: "gateway_audit_writes_total",
+    help: "Writes to the audit trail, each of one record or more, by outcome.",
+    labelNames: ["outcome"],
+    registers: [this.#registry],
+  });
+
   readonly untrustedDocuments = new Counter({
     name: "gateway_untrusted_documents_total",
     help: "Documents that are in no manifest of trusted ones, by outcome: run or refused.",

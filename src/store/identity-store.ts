@@ -8,6 +8,7 @@ import type {
   IdentityPosition,
   IdentityStatus,
 } from "../identities/identity.js";
+import { AuditStore } from "./audit-store.js";
 import type { IdentityRow, Tables } from "./tables.js";
 import { inTransaction } from "./transaction.js";
 import { WorkStore } from "./work-store.js";
@@ -236,19 +237,24 @@ export class IdentityStore {
     });
   }
 
-  /** DELETING becomes DELETED: a tombstone, with a keyed hash in place of the user. */
+  /** DELETING becomes DELETED: a tombstone, with a keyed hash in place of the user, of whom the trail keeps no name either. */
   async erase(id: string, hashUser: (user: ApplicationUser) => string): Promise<Identity | undefined> {
-    const user = (await this.findByIds([id]))[0]?.user ?? null;
-    const update = this.#update(id, ["DELETING"]).set({
-      status: "DELETED",
-      issuer: null,
-      subject: null,
-      communication_user_id: null,
-      resource: null,
-      revocation_pending: 0,
-      user_hash: user && hashUser(user),
+    return await inTransaction(this.database, async (transaction) => {
+      const identities = new IdentityStore(transaction);
+      const user = (await identities.findByIds([id]))[0]?.user ?? null;
+      const update = identities.#update(id, ["DELETING"]).set({
+        status: "DELETED",
+        issuer: null,
+        subject: null,
+        communication_user_id: null,
+        resource: null,
+        revocation_pending: 0,
+        user_hash: user && hashUser(user),
+      });
+      const erased = asIdentity(await update.executeTakeFirst());
+      if (erased !== undefined && user !== null) await new AuditStore(transaction).erase(user, id);
+      return erased;
     });
-    return asIdentity(await update.executeTakeFirst());
   }
 
   /** The newest tombstone of the user with this keyed hash. */

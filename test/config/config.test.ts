@@ -62,7 +62,7 @@ describe("the shipped gateway.yaml", () => {
       store: { kind: "sqlite", file: "./data/gateway.db" },
       redis: { url: null },
       tokens: { cacheKeys: [], cacheSize: 10_000 },
-      audit: { key: null },
+      audit: { key: null, queueSize: 10_000 },
       auth: { rememberedTokens: 10_000, rememberedProofs: 200_000 },
       graphql: { maxTokens: 500, maxDepth: 8, maxAliases: 10, maxDirectives: 10, trustedDocuments: { mode: "off" } },
       log: { level: "info" },
@@ -510,7 +510,7 @@ describe("secrets", () => {
     expect(parse(printed)).toMatchObject({
       redis: { url: "[hidden]" },
       tokens: { cacheKeys: ["[hidden]"] },
-      audit: { key: "[hidden]" },
+      audit: { key: "[hidden]", queueSize: 10_000 },
     });
   });
 
