@@ -20,6 +20,7 @@ import { Proxies } from "./http/proxies.js";
 import { type Dependency, Readiness } from "./http/readiness.js";
 import { getOnly, type Handler, type Routes } from "./http/routes.js";
 import { type Listener, listen } from "./http/server.js";
+import { AuditAccess } from "./identities/audit-access.js";
 import type { ApplicationUser } from "./identities/identity.js";
 import { IdentityLifecycle } from "./identities/lifecycle.js";
 import { Operations } from "./identities/operations.js";
@@ -188,6 +189,7 @@ function createServices(base: Base, closers: Closers): Services {
     teams: new TeamsExchange({ identities, service, limits, now, random }),
     revocation: new Revocation({ identities, worker, events, now }),
     operations: new Operations({ attempts, work, now }),
+    audit: new AuditAccess(store.auditReader, now),
     lifecycle: new IdentityLifecycle({ identities, provisioning, worker, events, now, hashUser, issuers }),
   };
 }
