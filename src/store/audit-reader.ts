@@ -29,10 +29,11 @@ const COUNTED = {
 type CountedAction = keyof typeof COUNTED;
 type Select<Row = object> = SelectQueryBuilder<Tables, "audit_events", Row>;
 
-/** A record of the walk; `isFaithful` says that its row is spelled as this gateway spells it, down to the id. */
+/** A record of the walk, by the id that it is found under. */
 export interface WalkedRecord {
-  readonly record: StoredRecord;
-  readonly isFaithful: boolean;
+  readonly id: string;
+  /** Undefined for a row that is not spelled as this gateway spells any, from its id to its numbers. */
+  readonly record: StoredRecord | undefined;
 }
 
 /** The audit records, read. Each page is read along one index, however long the trail is and however far into it. */
@@ -85,19 +86,27 @@ export class AuditReader {
   }
 
   /** Every record in the order of ids, which is each writer's chain from its beginning, one writer after the other. */
-  async *walk(after = ""): AsyncGenerator<readonly WalkedRecord[]> {
+  async *walk(after?: string): AsyncGenerator<readonly WalkedRecord[]> {
     for (let last = after; ; ) {
-      const rows = await this.database
-        .selectFrom("audit_events")
-        .selectAll()
-        .where("id", ">", last)
-        .orderBy("id")
-        .limit(WALK_BATCH)
-        .execute();
-      if (rows.length > 0) yield rows.map(toWalked);
-      const end = rows.at(-1);
-      if (end === undefined || rows.length < WALK_BATCH) return;
+      const batch = await this.#batch(last, WALK_BATCH);
+      const end = batch.at(-1);
+      if (end === undefined) return;
+      yield batch;
       last = end.id;
+    }
+  }
+
+  /** Where there is an integer that no program of ours wrote, one row at a time, so that it is known which. */
+  async #batch(after: string | undefined, limit: number): Promise<readonly WalkedRecord[]> {
+    let select = this.database.selectFrom("audit_events").orderBy("id").limit(limit);
+    // Without a bound at the beginning: in SQLite an id can be null, which is before all others and above none.
+    if (after !== undefined) select = select.where("id", ">", after);
+    try {
+      return (await select.selectAll().execute()).map(toWalked);
+    } catch (error) {
+      if (!isOutOfRange(error)) throw error;
+      if (limit > 1) return await this.#batch(after, 1);
+      return (await select.select("id").execute()).map(({ id }) => ({ id, record: undefined }));
     }
   }
 
@@ -219,7 +228,15 @@ function toStored(row: AuditRow): StoredRecord {
 }
 
 function toWalked(row: AuditRow): WalkedRecord {
+  const id = String(row.id);
+  // SQLite keeps bytes and fractions wherever somebody puts them.
+  if (row.scopes !== null && typeof row.scopes !== "string") return { id, record: undefined };
   const record = toStored(row);
   const spelled = Object.entries(toRow(record)) as [keyof AuditRow, unknown][];
-  return { record, isFaithful: spelled.every(([column, value]) => row[column] === value) };
+  return { id, record: spelled.every(([column, value]) => row[column] === value) ? record : undefined };
+}
+
+/** What node:sqlite says of an integer that a JavaScript number cannot hold. */
+function isOutOfRange(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "ERR_OUT_OF_RANGE";
 }
