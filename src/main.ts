@@ -3,6 +3,7 @@
  * The command line, and the only file that touches the process. Exit codes: 0 done, 1 a check failed, 2 wrong usage or
  * configuration.
  */
+import { createPublicKey, type KeyObject } from "node:crypto";
 import { parseArgs } from "node:util";
 import type { Config } from "./config/config.js";
 import { ConfigError } from "./config/fault.js";
@@ -28,6 +29,8 @@ Options
 
 Options of audit verify
   --export FILE        check an export instead of the database
+  --checkpoints FILE   the trail has to have every record that these checkpoints stand for
+  --public-key FILE    the checkpoints are signed with this key (PEM) instead of the configured one
 
 Options of audit export
   --since INSTANT      only records of this instant or later, such as 2026-01-31T00:00:00Z
@@ -171,11 +174,32 @@ async function audit([command, ...args]: readonly string[]): Promise<void> {
 }
 
 async function auditVerify(args: readonly string[]): Promise<void> {
-  const { values } = parse(args, { config: { type: "string" }, export: { type: "string" } } as const);
+  const text = { type: "string" } as const;
+  const options = { config: text, export: text, checkpoints: text, "public-key": text } as const;
+  const { values } = parse(args, options);
+  const { checkpoints, "public-key": keyFile } = values;
+  const commands = await import("./commands/audit.js");
+  const print = (line: string) => commands.writeTo(process.stdout, line);
+  const output = { print, report, now: Date.now };
   const source = values.export === undefined ? { store: readConfigOf(values).store } : { exportFile: values.export };
-  const { verifyTrail, writeTo } = await import("./commands/audit.js");
-  const print = (line: string) => writeTo(process.stdout, line);
-  if (!(await verifyTrail(source, undefined, { print, report, now: Date.now }))) process.exitCode = 1;
+  let vouched: Awaited<ReturnType<typeof commands.readCheckpoints>>;
+  if (checkpoints !== undefined) {
+    const key = keyFile === undefined ? await checkpointKeyOf(values) : commands.readKeyFile(keyFile);
+    vouched = await commands.readCheckpoints(checkpoints, key, output);
+    if (vouched === undefined) return failed();
+  }
+  if (!(await commands.verifyTrail(source, vouched, output))) failed();
+}
+
+/** The public part of the key in force. */
+async function checkpointKeyOf(options: CommonOptions): Promise<KeyObject> {
+  const { openKeys } = await import("./keys.js");
+  return createPublicKey(openKeys(readConfigOf(options)).checkpointKey);
+}
+
+/** With what is still to be written out. */
+function failed(): void {
+  process.exitCode = 1;
 }
 
 async function auditExport(args: readonly string[]): Promise<void> {
@@ -188,7 +212,7 @@ async function auditExport(args: readonly string[]): Promise<void> {
   const lines = out === undefined ? undefined : await openLines(out, after !== undefined);
   const print = lines?.print ?? ((line: string) => writeTo(process.stdout, line));
   try {
-    if (!(await exportTrail(store, options, { print, report, now: Date.now }))) process.exitCode = 1;
+    if (!(await exportTrail(store, options, { print, report, now: Date.now }))) failed();
   } finally {
     await lines?.close();
   }

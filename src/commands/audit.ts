@@ -2,11 +2,15 @@
  * `audit verify` and `audit export`: the trail is streamed, from the database or from an export, so that its length does not
  * matter. What is found is printed, what is under way goes to standard error.
  */
+
+import type { KeyObject } from "node:crypto";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { type ChainEnd, GENESIS } from "../audit/chain.js";
+import { readCheckpoint } from "../audit/checkpoint.js";
 import { readLine, writeLine } from "../audit/export-line.js";
+import { readPublicKey } from "../audit/public-key.js";
 import { type Fault, faultAt, Verifier } from "../audit/verifier.js";
 import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
@@ -55,6 +59,33 @@ function describeWhole({ records, writers, parts }: Verifier, vouched: Vouched |
 function describeFault({ writer, sequence, id, reason }: Fault): string {
   const place = writer === null ? "" : `writer ${writer}, sequence ${sequence}: `;
   return `not whole: ${place}record ${id}: ${reason}`;
+}
+
+/**
+ * The last checkpoint of each writer in a file of them, every one of which has to be signed with this key. Undefined, after it
+ * was said why, when one is not.
+ */
+export async function readCheckpoints(file: string, key: KeyObject, output: Output): Promise<Vouched | undefined> {
+  const last = new Map<string, ChainEnd>();
+  let number = 0;
+  for await (const line of linesOf(file)) {
+    number += 1;
+    const checkpoint = readCheckpoint(line, key);
+    if (typeof checkpoint === "string") {
+      await output.print(`not whole: the checkpoint in line ${number} of ${file} ${checkpoint}`);
+      return undefined;
+    }
+    if (checkpoint.sequence >= (last.get(checkpoint.writer)?.sequence ?? 0)) last.set(checkpoint.writer, checkpoint);
+  }
+  return last;
+}
+
+/** A public key in PEM. Throws a `StartError` when the file has none. */
+export function readKeyFile(file: string): KeyObject {
+  if (!existsSync(file)) throw unusable(file, "read", { code: "ENOENT" });
+  const key = readPublicKey(readFileSync(file, "utf8"));
+  if (key === undefined) throw new StartError(`The file ${file} does not hold an Ed25519 public key in PEM.`);
+  return key;
 }
 
 const NOT_OURS = "it is not as the gateway writes records";

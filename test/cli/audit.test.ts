@@ -1,8 +1,11 @@
+import { generateKeyPairSync } from "node:crypto";
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { ChainEnd } from "../../src/audit/chain.js";
+import { signCheckpoint } from "../../src/audit/checkpoint.js";
 import { openStore } from "../../src/store/store.js";
 import { TestWriter } from "../fixtures/audit.js";
 import { Cli } from "../fixtures/cli.js";
@@ -28,8 +31,9 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-async function run(args: readonly string[], database = file) {
+async function run(args: readonly string[], database = file, changes: Record<string, string> = {}) {
   const env = {
+    ...changes,
     ACS_CONNECTION_STRING: "endpoint=http://127.0.0.1:9/;accesskey=c2VjcmV0",
     OIDC_ISSUER: "https://issuer.example.com",
     OIDC_AUDIENCE: "gateway",
@@ -171,6 +175,82 @@ describe("audit export", () => {
     expect({ code, stderr }).toEqual({
       code: 1,
       stderr: expect.stringContaining("record aud_one_000000000002 cannot be exported"),
+    });
+  });
+});
+
+describe("audit verify with checkpoints", () => {
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+  const signingKey = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
+  const write = (name: string, lines: readonly string[]) => writeFileSync(path(name), `${lines.join("\n")}\n`);
+  const signed = (end: ChainEnd) => signCheckpoint({ ...end, at: START }, privateKey);
+  const verify = (database = file) =>
+    run(["verify", "--checkpoints", "checkpoints.jsonl"], database, { AUDIT_SIGNING_KEY: signingKey });
+
+  beforeAll(() => {
+    const earlier = writers.map(({ writer, records }) => ({ writer, sequence: 10, hash: records[9]?.hash ?? "" }));
+    write("checkpoints.jsonl", [...earlier, ...writers.map(({ end }) => end)].map(signed));
+    writeFileSync(path("public.pem"), publicKey.export({ format: "pem", type: "spki" }));
+  });
+
+  it("finds the trail whole that has all that was signed", async () => {
+    expect(await verify()).toMatchObject({
+      code: 0,
+      stdout: "2400 records of 2 writers, 2 of them with a checkpoint, whole\n",
+    });
+  });
+
+  it("names where a chain was cut off, and a writer that is missing altogether", async () => {
+    expect(await verify(tamper("delete from audit_events where writer = 'one' and sequence > 1000"))).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining("writer one, sequence 1001: record aud_one_000000001001: the end is cut off"),
+    });
+    expect(await verify(tamper("delete from audit_events where writer = 'two'"))).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining(
+        "writer two, sequence 1: record aud_two_000000000001: the whole writer is missing",
+      ),
+    });
+  });
+
+  it("works offline, with an export and the public key alone", async () => {
+    expect((await run(["export", "--out", "offline.jsonl"])).code).toBe(0);
+    const args = ["--export", "offline.jsonl", "--checkpoints", "checkpoints.jsonl", "--public-key", "public.pem"];
+    expect(await Cli.run(["audit", "verify", ...args], { cwd: folder })).toMatchObject({ code: 0 });
+    writeFileSync(
+      path("offline.jsonl"),
+      linesIn(readFileSync(path("offline.jsonl"), "utf8"))
+        .slice(0, -1)
+        .join("\n"),
+    );
+    expect(await Cli.run(["audit", "verify", ...args], { cwd: folder })).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining("writer two, sequence 1200: "),
+    });
+  });
+
+  it("takes no checkpoint that was changed or signed with another key, and no file that is not there", async () => {
+    write("checkpoints-changed.jsonl", [signed({ writer: "one", sequence: 3, hash: "x" }).replace(":3,", ":4,")]);
+    expect(
+      await run(["verify", "--checkpoints", "checkpoints-changed.jsonl", "--public-key", "public.pem"]),
+    ).toMatchObject({
+      code: 1,
+      stdout:
+        "not whole: the checkpoint in line 1 of checkpoints-changed.jsonl has a signature that is not of its content\n",
+    });
+    expect(await run(["verify", "--checkpoints", "checkpoints.jsonl"])).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining("is signed with another key"),
+    });
+    expect(await run(["verify", "--checkpoints", "none.jsonl"])).toMatchObject({
+      code: 2,
+      stderr: "The file none.jsonl cannot be read (ENOENT).\n",
+    });
+    expect(
+      await run(["verify", "--checkpoints", "checkpoints.jsonl", "--public-key", "checkpoints.jsonl"]),
+    ).toMatchObject({
+      code: 2,
+      stderr: "The file checkpoints.jsonl does not hold an Ed25519 public key in PEM.\n",
     });
   });
 });
