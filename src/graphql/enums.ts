@@ -37,7 +37,7 @@ export const TokenScope = enumeration<ScopeName>(
 export const Permission = enumeration<PermissionName>("Permission", "What the gateway's policy lets a caller do.", {
   TOKEN_ISSUE: "Issue, refresh and revoke one's own tokens; delete one's own identity.",
   TOKEN_ISSUE_ANY: "Issue tokens for any identity, on behalf of its user.",
-  IDENTITY_READ: "Read identities, and what the service has yet to do about them.",
+  IDENTITY_READ: "Read identities and their token records, and what the service has yet to do about them.",
   IDENTITY_MANAGE: "Provision, suspend, reinstate, revoke and delete any identity.",
   AUDIT_READ: "Read the audit trail.",
 });

@@ -111,7 +111,7 @@ export type Permission =
   | 'AUDIT_READ'
   /** Provision, suspend, reinstate, revoke and delete any identity. */
   | 'IDENTITY_MANAGE'
-  /** Read identities, and what the service has yet to do about them. */
+  /** Read identities and their token records, and what the service has yet to do about them. */
   | 'IDENTITY_READ'
   /** Issue, refresh and revoke one's own tokens; delete one's own identity. */
   | 'TOKEN_ISSUE'
