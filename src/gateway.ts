@@ -5,6 +5,8 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { connectAzureService } from "./acs/service-azure.js";
+import { Checkpoints } from "./audit/checkpoint.js";
+import { fileSink, streamSink } from "./audit/checkpoint-sinks.js";
 import { createFingerprint } from "./audit/fingerprint.js";
 import { AuditLog } from "./audit/log.js";
 import { Trail } from "./audit/trail.js";
@@ -24,6 +26,7 @@ import { Proxies } from "./http/proxies.js";
 import { type Dependency, Readiness } from "./http/readiness.js";
 import { getOnly, type Handler, type Routes } from "./http/routes.js";
 import { type Listener, listen } from "./http/server.js";
+import { AuditAccess } from "./identities/audit-access.js";
 import type { ApplicationUser } from "./identities/identity.js";
 import { IdentityLifecycle } from "./identities/lifecycle.js";
 import { Operations } from "./identities/operations.js";
@@ -66,6 +69,8 @@ export interface GatewayOptions {
   readonly random?: () => number;
   /** Before every key in Redis; the gateway's own unless a test shares the server with others. */
   readonly redisPrefix?: string | undefined;
+  /** Where checkpoints of the audit trail go that are to be printed. */
+  readonly standardOutput?: NodeJS.WritableStream;
   /** More public paths, such as the explorer that `dev` adds. */
   readonly routes?: Routes;
 }
@@ -134,7 +139,8 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
     work.count(),
   );
   const keys = openKeys(config);
-  const audit = openAudit({ config, now, events, store, keys }, closers);
+  const checkpoints = openCheckpoints({ config, now, events, keys }, options.standardOutput, closers);
+  const audit = openAudit({ config, now, events, store, keys }, checkpoints, closers);
   const redis = await openRedis(config, events, options.redisPrefix);
   if (redis) closers.push(() => redis.close());
   else if (config.store.kind === "postgres") events.nothingShared();
@@ -151,8 +157,29 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   return { config, now, elapsed, random, metrics, events, store, keys, audit, redis, service, leaseMs, limits };
 }
 
+/** Signed at intervals, and once more when the trail has written its last record, so this is opened before it. */
+function openCheckpoints(
+  { config, now, events, keys }: Pick<Base, "config" | "now" | "events" | "keys">,
+  standardOutput: NodeJS.WritableStream | undefined,
+  closers: Closers,
+): Checkpoints | undefined {
+  const { checkpoints: place, checkpointSeconds } = config.audit;
+  if (place === null) return undefined;
+  if (place === "stdout" && standardOutput === undefined) throw new Error("there is no standard output to sign to");
+  const sink = place === "stdout" && standardOutput ? streamSink(standardOutput) : fileSink(place);
+  const observe = (error: unknown) => events.checkpointWritten(error);
+  const checkpoints = new Checkpoints({ key: keys.checkpointKey, sink, now, observe });
+  const interval = setInterval(() => void checkpoints.flush(), checkpointSeconds * 1000);
+  closers.push(async () => {
+    clearInterval(interval);
+    await checkpoints.flush();
+  });
+  return checkpoints;
+}
+
 function openAudit(
   { config, now, events, store, keys }: Pick<Base, "config" | "now" | "events" | "store" | "keys">,
+  checkpoints: Checkpoints | undefined,
   closers: Closers,
 ): AuditLog {
   const timeoutMs = Math.min(AUDIT_WRITE_MS, config.server.requestTimeoutSeconds * 500);
@@ -163,7 +190,10 @@ function openAudit(
     queueSize: config.audit.queueSize,
     writeTimeoutMs: timeoutMs,
     observe: {
-      written: (count) => events.auditWritten(count),
+      written: (count, end) => {
+        events.auditWritten(count);
+        checkpoints?.reached(end);
+      },
       failed: (count, error) => events.auditFailed(count, error),
     },
   });
@@ -225,6 +255,7 @@ function createServices(base: Base, closers: Closers): Services {
     teams: new TeamsExchange({ ...common, service, limits, random }),
     revocation: new Revocation({ ...common, worker }),
     operations: new Operations({ attempts, work, now }),
+    audit: new AuditAccess(store.auditReader, now),
     lifecycle: new IdentityLifecycle({ ...common, provisioning, worker, records, hashUser, issuers }),
   };
 }

@@ -3,12 +3,13 @@
  * and kept in `keys.json` beside the database. Losing that file loses what the audit key stands for, so it is never
  * replaced: a file that cannot be used stops the start.
  */
-import { randomBytes } from "node:crypto";
+import { createHmac, createPrivateKey, type KeyObject, randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { isKey } from "./config/check.js";
 import type { Config } from "./config/config.js";
 import { Secret } from "./config/secret.js";
+import { readSigningKey } from "./config/signing-key.js";
 import { StartError } from "./errors.js";
 
 /** Each is 32 bytes in base64. */
@@ -16,6 +17,8 @@ export interface Keys {
   /** The first encrypts, all decrypt. */
   readonly cacheKeys: readonly Secret[];
   readonly auditKey: Secret;
+  /** Ed25519: signs checkpoints of the audit trail. */
+  readonly checkpointKey: KeyObject;
 }
 
 interface KeyFile {
@@ -25,8 +28,30 @@ interface KeyFile {
 
 const CURE = "restore it from a back-up, or set both TOKEN_CACHE_KEY and AUDIT_KEY (openssl rand -base64 32)";
 
+/** Sets the key that is made of the audit key apart from whatever else is. */
+const CHECKPOINT_PURPOSE = "acs-token-gateway/audit-checkpoint-key/1";
+
+/** What stands before the 32 bytes of an Ed25519 key in PKCS#8 (RFC 8410 §7). */
+const PKCS8_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
+
 /** Throws a `StartError` when keys are neither configured nor to be had from the file. */
 export function openKeys({ store, tokens, audit }: Pick<Config, "store" | "tokens" | "audit">): Keys {
+  const { cacheKeys, auditKey } = openSecrets({ store, tokens, audit });
+  const configured = audit.signingKey && readSigningKey(audit.signingKey.reveal());
+  return { cacheKeys, auditKey, checkpointKey: configured ?? deriveCheckpointKey(auditKey) };
+}
+
+/** The same at every start and in every instance, without one more key for anybody to keep. */
+function deriveCheckpointKey(auditKey: Secret): KeyObject {
+  const seed = createHmac("sha256", Buffer.from(auditKey.reveal(), "base64")).update(CHECKPOINT_PURPOSE).digest();
+  return createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: "der", type: "pkcs8" });
+}
+
+function openSecrets({
+  store,
+  tokens,
+  audit,
+}: Pick<Config, "store" | "tokens" | "audit">): Omit<Keys, "checkpointKey"> {
   if (tokens.cacheKeys.length > 0 && audit.key !== null) return { cacheKeys: tokens.cacheKeys, auditKey: audit.key };
   // The configuration is refused without both where several instances share a database.
   if (store.kind !== "sqlite") throw new Error("a shared database came without shared keys");

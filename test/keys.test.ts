@@ -1,7 +1,9 @@
+import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describePublicKey } from "../src/audit/public-key.js";
 import { Secret } from "../src/config/secret.js";
 import { StartError } from "../src/errors.js";
 import { type Keys, openKeys } from "../src/keys.js";
@@ -21,14 +23,21 @@ afterEach(() => rmSync(folder, { recursive: true }));
 interface Configured {
   readonly cacheKeys?: readonly string[];
   readonly auditKey?: string;
+  readonly signingKey?: string;
   readonly folder?: string;
 }
 
-function open({ cacheKeys = [], auditKey, folder: home = folder }: Configured = {}): Keys {
+function open({ cacheKeys = [], auditKey, signingKey, folder: home = folder }: Configured = {}): Keys {
   return openKeys({
     store: { kind: "sqlite", file: join(home, "gateway.db") },
     tokens: { cacheKeys: cacheKeys.map((key) => new Secret(key)), cacheSize: 1 },
-    audit: { key: auditKey === undefined ? null : new Secret(auditKey), queueSize: 1 },
+    audit: {
+      key: auditKey === undefined ? null : new Secret(auditKey),
+      queueSize: 1,
+      signingKey: signingKey === undefined ? null : new Secret(signingKey),
+      checkpoints: null,
+      checkpointSeconds: 60,
+    },
   });
 }
 
@@ -89,5 +98,23 @@ describe("configured keys", () => {
     const [cacheKey, auditKey] = reveal(open());
     expect(reveal(open({ cacheKeys: [KEY] }))).toEqual([KEY, auditKey]);
     expect(reveal(open({ auditKey: KEY }))).toEqual([cacheKey, KEY]);
+  });
+});
+
+describe("the key that signs checkpoints", () => {
+  const idOf = (keys: Keys) => describePublicKey(createPublicKey(keys.checkpointKey)).keyId;
+
+  it("is made of the audit key, so an older file has it too, and is the same at every start", () => {
+    expect(idOf(open({ cacheKeys: [KEY], auditKey: KEY }))).toBe(idOf(open({ cacheKeys: [OTHER_KEY], auditKey: KEY })));
+    expect(idOf(open({ cacheKeys: [KEY], auditKey: OTHER_KEY }))).not.toBe(
+      idOf(open({ cacheKeys: [KEY], auditKey: KEY })),
+    );
+    expect(idOf(open())).toBe(idOf(open()));
+  });
+
+  it("is the configured one where there is one", () => {
+    const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+    const signingKey = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
+    expect(idOf(open({ signingKey }))).toBe(describePublicKey(publicKey).keyId);
   });
 });

@@ -5,6 +5,7 @@ import { ConfigError, type Fault } from "./fault.js";
 import { formatPath, type RawConfig } from "./read.js";
 import { Secret } from "./secret.js";
 import { configShape, type ShapedConfig } from "./shape.js";
+import { readSigningKey } from "./signing-key.js";
 
 /** `development`: what only the `dev` command may turn on is accepted. */
 export type Mode = "production" | "development";
@@ -49,7 +50,11 @@ function checkMeaning(shaped: ShapedConfig, mode: Mode, report: Report): Config 
     store,
     redis: { url: checkRedis(shaped.redis.url, report) },
     tokens: { ...shaped.tokens, cacheKeys: checkCacheKeys(shaped.tokens.cacheKeys, report) },
-    audit: { ...shaped.audit, key: checkKey(shaped.audit.key, ["audit", "key"], report) },
+    audit: {
+      ...shaped.audit,
+      key: checkKey(shaped.audit.key, ["audit", "key"], report),
+      signingKey: checkSigningKey(shaped.audit.signingKey, report),
+    },
     graphql: shaped.graphql,
     log: shaped.log,
   };
@@ -286,6 +291,15 @@ function requireKeys({ tokens, audit }: ShapedConfig, report: Report): void {
     report(["tokens", "cacheKeys"], `needs a key, ${why}: set TOKEN_CACHE_KEY; ${MAKE_ONE}`);
   }
   if (audit.key === null) report(["audit", "key"], `is needed, ${why}: set AUDIT_KEY; ${MAKE_ONE}`);
+}
+
+function checkSigningKey(key: string | null, report: Report): Secret | null {
+  if (key === null) return null;
+  if (!readSigningKey(key)) {
+    const make = "make one with openssl genpkey -algorithm ed25519";
+    report(["audit", "signingKey"], `must be an Ed25519 private key in PKCS#8, as PEM or as DER in base64; ${make}`);
+  }
+  return new Secret(key);
 }
 
 /** A null stands for a reference whose variable is unset. */

@@ -63,6 +63,12 @@ export interface ServerConfig extends Omit<Readonly<Shaped<"server">>, "proxies"
   readonly proxies: ProxiesConfig;
 }
 
+interface AuditConfig extends Omit<Readonly<Shaped<"audit">>, "key" | "signingKey"> {
+  readonly key: Secret | null;
+  /** Ed25519 in PKCS#8, as PEM or as DER in base64; null: made of the audit key. */
+  readonly signingKey: Secret | null;
+}
+
 export interface Config {
   readonly server: ServerConfig;
   readonly acs: AcsAccess & Readonly<Pick<Shaped<"acs">, "timeoutSeconds" | "onLostIdentity">>;
@@ -75,7 +81,7 @@ export interface Config {
   readonly redis: { readonly url: Secret | null };
   /** Keys are 32 bytes in base64. The first encrypts, all decrypt; none: made at the first start (`keys.ts`). */
   readonly tokens: { readonly cacheKeys: readonly Secret[]; readonly cacheSize: number };
-  readonly audit: { readonly key: Secret | null; readonly queueSize: number };
+  readonly audit: AuditConfig;
   readonly graphql: Readonly<Shaped<"graphql">>;
   readonly log: Readonly<Shaped<"log">>;
 }

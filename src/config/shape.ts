@@ -136,7 +136,15 @@ export const configShape = z.strictObject({
     .prefault({}),
   redis: z.strictObject({ url: optionalText }).prefault({}),
   tokens: z.strictObject({ cacheKeys: references, cacheSize: whole(1, 10_000_000).default(10_000) }).prefault({}),
-  audit: z.strictObject({ key: optionalText, queueSize: whole(1, 1_000_000).default(10_000) }).prefault({}),
+  audit: z
+    .strictObject({
+      key: optionalText,
+      queueSize: whole(1, 1_000_000).default(10_000),
+      signingKey: optionalText,
+      checkpoints: optionalText,
+      checkpointSeconds: whole(1, 86_400).default(60),
+    })
+    .prefault({}),
   graphql: graphql.prefault({}),
   log: z.strictObject({ level: z.enum(LOG_LEVELS).default("info") }).prefault({}),
 });

@@ -170,6 +170,12 @@ export class Events {
     this.log.warn(about, "identity lost at the service");
   }
 
+  /** A checkpoint of the audit trail was written, unless there is an error; then the next one stands for it, too. */
+  checkpointWritten(error: unknown): void {
+    this.metrics.auditCheckpoints.inc({ outcome: error === undefined ? "ok" : "failed" });
+    if (error !== undefined) this.log.error({ err: error }, "audit checkpoint not written");
+  }
+
   workDone({ action, identityId, createdAt, tries }: ServiceWork, now: number): void {
     this.log.info({ action, identityId, milliseconds: now - createdAt, tries }, "service work done");
   }

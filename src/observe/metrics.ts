@@ -91,6 +91,13 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly auditCheckpoints = new Counter({
+    name: "gateway_audit_checkpoints_total",
+    help: "Signed checkpoints of the audit trail, by outcome: ok or failed.",
+    labelNames: ["outcome"],
+    registers: [this.#registry],
+  });
+
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
   }

@@ -29,7 +29,7 @@ export class AuditStore {
   }
 }
 
-function toRow(record: AuditRecord): AuditRow {
+export function toRow(record: AuditRecord): AuditRow {
   return {
     id: recordId(record),
     writer: record.writer,

@@ -6,6 +6,7 @@ import { type Dialect, Kysely, sql } from "kysely";
 import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
 import { AttemptStore } from "./attempt-store.js";
+import { AuditReader } from "./audit-reader.js";
 import { AuditStore } from "./audit-store.js";
 import { openPostgres } from "./dialect-postgres.js";
 import { openSqlite } from "./dialect-sqlite.js";
@@ -21,6 +22,7 @@ export interface Store {
   readonly attempts: AttemptStore;
   readonly work: WorkStore;
   readonly audit: AuditStore;
+  readonly auditReader: AuditReader;
   /** Resolves when the database answers. */
   check(): Promise<void>;
   close(): Promise<void>;
@@ -82,6 +84,7 @@ function storeOf(database: Kysely<Tables>): Store {
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
     audit: new AuditStore(database),
+    auditReader: new AuditReader(database),
     check: async () => {
       await sql`select 1`.execute(database);
     },

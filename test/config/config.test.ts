@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +9,7 @@ import type { Config } from "../../src/config/config.js";
 import { ConfigError } from "../../src/config/fault.js";
 import { loadConfig, printConfig } from "../../src/config/load.js";
 import { configShape } from "../../src/config/shape.js";
+import { readSigningKey } from "../../src/config/signing-key.js";
 
 const SECRET = Buffer.from("a-very-secret-access-key").toString("base64");
 const KEY = Buffer.alloc(32, 7).toString("base64");
@@ -28,6 +30,10 @@ issuers:
 policy: { rules: [] }
 `;
 const WITH_KEYS = `${MINIMAL}tokens: { cacheKeys: ["${KEY}"] }\naudit: { key: "${OTHER_KEY}" }\n`;
+
+const RSA_KEY = generateKeyPairSync("rsa", { modulusLength: 2048 })
+  .privateKey.export({ format: "pem", type: "pkcs8" })
+  .toString();
 
 const folder = mkdtempSync(join(tmpdir(), "gateway-config-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -62,7 +68,7 @@ describe("the shipped gateway.yaml", () => {
       store: { kind: "sqlite", file: "./data/gateway.db" },
       redis: { url: null },
       tokens: { cacheKeys: [], cacheSize: 10_000 },
-      audit: { key: null, queueSize: 10_000 },
+      audit: { key: null, queueSize: 10_000, signingKey: null, checkpoints: null, checkpointSeconds: 60 },
       auth: { rememberedTokens: 10_000, rememberedProofs: 200_000 },
       graphql: { maxTokens: 500, maxDepth: 8, maxAliases: 10, maxDirectives: 10, trustedDocuments: { mode: "off" } },
       log: { level: "info" },
@@ -310,6 +316,14 @@ describe("a broken file", () => {
       ENV,
       [`audit.key must be 32 bytes in base64; ${MAKE_ONE}.`],
     ],
+    ...["short", RSA_KEY, SECRET].map((key): [string, string, Record<string, string>, string[]] => [
+      "a key for checkpoints that is not Ed25519",
+      `${MINIMAL}audit: { signingKey: ${JSON.stringify(key)} }`,
+      ENV,
+      [
+        "audit.signingKey must be an Ed25519 private key in PKCS#8, as PEM or as DER in base64; make one with openssl genpkey -algorithm ed25519.",
+      ],
+    ]),
     [
       "a cache key twice",
       `${MINIMAL}tokens: { cacheKeys: ["${KEY}", "${OTHER_KEY}", "${KEY}"] }`,
@@ -499,6 +513,19 @@ describe("the public address", () => {
     ["http://127.0.0.1:4000", "http://127.0.0.1:4000"],
   ])("is in the spelling that proofs are compared with: %s", (written, kept) => {
     expect(load(`${MINIMAL}server: { publicUrl: "${written}" }`).server.publicUrl).toBe(kept);
+  });
+});
+
+describe("the key that signs checkpoints", () => {
+  it("is taken from the environment as PEM with its lines, or as DER in base64", () => {
+    const { privateKey } = generateKeyPairSync("ed25519");
+    const pem = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
+    const der = privateKey.export({ format: "der", type: "pkcs8" }).toString("base64");
+    for (const key of [pem, der]) {
+      const config = loadConfig(undefined, { ...ENV, AUDIT_SIGNING_KEY: key }, "production");
+      expect(readSigningKey(config.audit.signingKey?.reveal() ?? "")?.equals(privateKey)).toBe(true);
+      expect(printConfig(config)).not.toContain(der.slice(20));
+    }
   });
 });
 
