@@ -6,6 +6,7 @@ export class IdleConnections {
   readonly #elapsed: () => number;
   /** Since when, in the order of that. */
   readonly #idle = new Map<Socket, number>();
+  readonly #watched = new WeakSet<Socket>();
 
   /** `leastIdleMs`: shorter is a pause between two requests. `elapsed`: ms by a clock that is never set. */
   constructor(leastIdleMs: number, elapsed: () => number) {
@@ -20,6 +21,9 @@ export class IdleConnections {
   end(socket: Socket): void {
     if (socket.destroyed) return;
     this.#idle.set(socket, this.#elapsed());
+    // One listener for a connection, however many requests it brings.
+    if (this.#watched.has(socket)) return;
+    this.#watched.add(socket);
     socket.once("close", () => this.#idle.delete(socket));
   }
 

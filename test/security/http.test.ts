@@ -145,6 +145,22 @@ describe("a slow client", () => {
   });
 });
 
+describe("a connection that brings many requests", () => {
+  it("does not grow by them", async () => {
+    const warnings: string[] = [];
+    const onWarning = ({ name }: Error) => warnings.push(name);
+    process.on("warning", onWarning);
+    const connection = await connect();
+    for (let n = 0; n < 50; n++) {
+      connection.received = "";
+      connection.send(LIVE);
+      await connection.until(/"live"/);
+    }
+    process.off("warning", onWarning);
+    expect(warnings).toEqual([]);
+  });
+});
+
 describe("connections that are kept and ask nothing", () => {
   it("make room for whoever does, when there is none left, which a metric counts", async () => {
     const idle = await Promise.all(Array.from({ length: 2 * MAX_CONNECTIONS }, () => connect()));
