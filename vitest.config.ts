@@ -15,6 +15,8 @@ export default defineConfig({
     globalSetup: "test/fixtures/build.ts",
     // Tests wait more than they work: for time-outs, outages, other processes.
     maxWorkers: 3,
+    // Whatever is waited for may take its time on a busy machine.
+    expect: { poll: { timeout: 5000 } },
     testTimeout: 20_000,
     hookTimeout: 20_000,
     projects: [
