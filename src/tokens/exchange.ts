@@ -58,7 +58,10 @@ export class TeamsExchange {
 
   async #exchangeRecorded(call: Call, request: TeamsTokenRequest, mint: Mint): Promise<Recorded<ServiceToken>> {
     const audit = this.#parts.audit.of(call);
-    await audit.intent("TEAMS_TOKEN_EXCHANGED", {});
+    await audit.intent("TEAMS_TOKEN_EXCHANGED", {}).catch(async (error: unknown) => {
+      await mint.giveBack();
+      throw error;
+    });
     const token = await this.#askService(request, call.deadline, mint);
     if (!hasUsefulLife(token, this.#parts.now()))
       throw rejected("The Teams user's token has less than 15 minutes left; get a new one.");

@@ -15,7 +15,7 @@ import {
 } from "../acs/service.js";
 import type { AuditLog, Recorded } from "../audit/log.js";
 import type { TokenScope } from "../config/config.js";
-import { Refusal } from "../errors.js";
+import { GatewayError, Refusal } from "../errors.js";
 import { waitFor } from "../identities/deadline.js";
 import type { ApplicationUser, Identity } from "../identities/identity.js";
 import { asIdentityId, newAttemptId } from "../identities/ids.js";
@@ -196,7 +196,7 @@ export class TokenIssuance {
         quotas.push(mint.quota);
       });
     } catch (error) {
-      if (mint && (error instanceof ServiceFailure || error instanceof IdentityNotOwned)) {
+      if (mint && hasMintedNothing(error)) {
         quotas.splice(quotas.indexOf(mint.quota), 1);
         await mint.giveBack();
       }
@@ -244,6 +244,12 @@ export class TokenIssuance {
 
 function lookupOf({ id }: Identity, { scopes, lifetimeMinutes }: TokenRequest): TokenLookup {
   return { identityId: id, scopes, lifetimeMinutes };
+}
+
+/** The service failed, no longer knows the identity, or was not asked since that could not be recorded. */
+function hasMintedNothing(error: unknown): boolean {
+  if (error instanceof ServiceFailure || error instanceof IdentityNotOwned) return true;
+  return error instanceof GatewayError && error.code === "AUDIT_UNAVAILABLE";
 }
 
 function refuseUnusable({ status }: Identity): void {

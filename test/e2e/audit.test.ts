@@ -319,6 +319,27 @@ describe("a trail that cannot be written", () => {
     expect(metrics).toMatch(/^gateway_audit_writes_total\{outcome="failed"\} [1-9]/m);
   });
 
+  it("takes nothing from the budgets of mints, since nothing is minted", async () => {
+    const tight = await rig.startAnother({ env: { LIMIT_MINTS_PER_SUBJECT: "2" } });
+    const client = (await rig.member(newSubject())).at(tight);
+    const mint = () => client.execute(IssueAccessTokenDocument, { ...chat, forceNew: true });
+    const refused = async () => {
+      await takeAway();
+      try {
+        for (let n = 0; n < 3; n++) {
+          expect(await mint()).toMatchObject(UNAVAILABLE);
+          expect(await client.execute(ExchangeTeamsUserTokenDocument, teamsRequest({}))).toMatchObject(UNAVAILABLE);
+        }
+      } finally {
+        await bringBack();
+      }
+    };
+    await refused();
+    expect(await mint()).toMatchObject({ status: 200, errors: undefined });
+    await refused();
+    expect(await mint()).toMatchObject({ status: 200, errors: undefined });
+  });
+
   // SQLite has one writer, so nobody but the gateway itself could hold the table up.
   it.skipIf(IS_ON_SQLITE)(
     "is AUDIT_UNAVAILABLE within the request's time when it is held up, and comes back",
