@@ -42,7 +42,8 @@ interface Waiting {
  * Writes events down, in the order in which they come, in one chain a process. One write is under way at a time; what comes
  * meanwhile goes into the next one together, so the more come at once the less each costs.
  *
- * Once an event is taken it is written if it can be, whether anybody still waits for it or not: what it tells has happened.
+ * Once an event is taken it is written, whether anybody still waits for it or not: what it tells has happened. What is in a
+ * write that fails is not written again; whoever asked is told, and an intent then stays without its outcome.
  */
 export class Trail {
   readonly #parts: TrailParts;
