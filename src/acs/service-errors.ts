@@ -26,6 +26,7 @@ export function translateServiceError(operation: ServiceOperation, error: unknow
   return new ServiceFailure("UPSTREAM_UNAVAILABLE", messageFor(failure), {
     effect: effectOf(failure),
     askedToWaitSeconds: readRetryAfter(failure),
+    isAnswer: failure.statusCode !== undefined && failure.statusCode >= 400,
     cause,
   });
 }
@@ -63,13 +64,13 @@ export function isKeyRefused(error: unknown): boolean {
 
 /** Whether the service looked at what it was asked, and said no to that. */
 export function showsGoodKey(error: unknown): boolean {
-  const { statusCode } = error as Partial<SdkError>;
-  return (statusCode === 400 || statusCode === 401) && !isKeyRefused(error);
+  const { statusCode, code } = error as Partial<SdkError>;
+  return statusCode === 400 || code === "IdentityNotOwned";
 }
 
 /** A 401 `Denied` is about our own key, any other 400 or 401 about the Teams user's token and ids. */
 function isTeamsRejection(error: SdkError): boolean {
-  return showsGoodKey(error);
+  return error.statusCode === 400 || (error.statusCode === 401 && !isKeyRefused(error));
 }
 
 function messageFor({ statusCode, code }: SdkError): string {

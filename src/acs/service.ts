@@ -64,18 +64,30 @@ export class ServiceFailure extends GatewayError {
   readonly effect: "none" | "unknown";
   /** Seconds that the service itself asked to wait; undefined when it did not. */
   readonly askedToWaitSeconds: number | undefined;
+  /** The service has answered, with an error. */
+  readonly isAnswer: boolean;
 
   constructor(code: "DEADLINE_EXCEEDED" | "UPSTREAM_UNAVAILABLE", message: string, details: FailureDetails) {
     super(code, message, { cause: details.cause, retryAfterSeconds: details.askedToWaitSeconds });
     this.effect = details.effect;
     this.askedToWaitSeconds = details.askedToWaitSeconds;
+    this.isAnswer = details.isAnswer ?? false;
   }
 }
 
 interface FailureDetails {
   readonly effect: "none" | "unknown";
   readonly askedToWaitSeconds?: number | undefined;
+  readonly isAnswer?: boolean;
   readonly cause: unknown;
+}
+
+/**
+ * Whether the service has made no token, as far as anybody is told: it was not reached, refused, or answered an error. One
+ * that did not answer may have.
+ */
+export function hasMintedNothing(error: unknown): boolean {
+  return error instanceof ServiceFailure && (error.effect === "none" || error.isAnswer);
 }
 
 /** The service does not know the identity as one of this resource: it belongs to another resource or was deleted there. */

@@ -51,8 +51,9 @@ export class Dpop {
     this.#checkTime(proof);
     const key = await readProofKey(proof);
     await verifySignature(proof, key, "bad_proof");
-    if (nonceRequired && !this.#hasGoodNonce(proof)) throw new NonceNeeded(user);
+    // Also one without a nonce is used up, or whoever has seen it could spend its user's requests with it.
     await this.#useUp(proof, key);
+    if (nonceRequired && !this.#hasGoodNonce(proof)) throw new NonceNeeded(user);
   }
 
   #checkTime({ payload }: CompactJws): void {

@@ -28,8 +28,12 @@ function ask(address: string, signal: AbortSignal): Promise<IncomingMessage> {
     // A connection of its own: it is a rare call, and one kept alive may be dead by then.
     const request = get(address, { agent: false, headers: HEADERS, signal }, resolve);
     request.on("error", reject);
-    // Neither is asked for; left alone, they would keep the connection.
-    request.on("upgrade", (_, socket) => socket.destroy(new Error("the protocol was changed")));
+    // Nobody asked for another protocol. The socket is let go of then, so that neither an error nor the abort is heard.
+    request.on("upgrade", (_, socket) => {
+      socket.on("error", () => {}).destroy();
+      reject(new Error(`${address} changed the protocol`));
+    });
+    request.on("close", () => reject(new Error(`${address} did not answer`)));
   });
 }
 

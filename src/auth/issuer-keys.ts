@@ -3,8 +3,8 @@
  *
  * Keys younger than half of their greatest age are used as they are; then a fetch begins beside the requests; at that age
  * it is waited for. While the issuer cannot be asked, or answers what is no key set, the last good keys serve on up to a
- * second age; after that it is KEYS_UNAVAILABLE. A key that is not there may be new: that is looked up, once in a cool-down
- * at most, so a flood of made-up keys makes no flood at the issuer.
+ * second age; after that it is KEYS_UNAVAILABLE. A key that is not there may be new: that is looked up, but no more than twice
+ * in ten seconds, so a flood of made-up keys makes no flood at the issuer.
  */
 import type { IssuerConfig } from "../config/config.js";
 import { GatewayError } from "../errors.js";
@@ -14,9 +14,11 @@ import { keyFits, type PublicKey } from "./public-key.js";
 
 /** Discovery included. */
 const FETCH_TIMEOUT_MS = 3000;
-/** From the beginning of a fetch: a new key is accepted within 5 s of its first use, if the issuer answers within one. */
-const COOL_DOWN_MS = 4000;
-/** After a first failure; doubled with each further one, up to the cool-down. */
+/** Between the beginnings of two fetches: a new key is accepted within 5 s of its first use. */
+const COOL_DOWN_MS = 4500;
+/** Between a fetch and the one after the next. */
+const TWO_FETCHES_MS = 10_200;
+/** After a first failure, while there are no keys; doubled with each further one, up to the cool-down. */
 const FIRST_BACK_OFF_MS = 1000;
 /** The address of the keys is looked up anew after this, or after a failure. */
 const DISCOVERY_MS = 3_600_000;
@@ -38,7 +40,9 @@ export class IssuerKeys {
   readonly #observe: ObserveFetch;
   #held: KeySet | undefined;
   #jwksUri: { readonly uri: string; readonly at: number } | undefined;
-  #lastTryAt = Number.NEGATIVE_INFINITY;
+  /** When the last fetch began, and the one before it. */
+  #triedAt: readonly [number, number] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  #failedAt = Number.NEGATIVE_INFINITY;
   #failures = 0;
   #lastError: unknown;
   #underWay: Promise<void> | undefined;
@@ -57,7 +61,7 @@ export class IssuerKeys {
   async find(alg: string, kid: string | undefined): Promise<PublicKey> {
     const found = select(await this.#current(), alg, kid);
     if (found !== undefined) return found;
-    if (this.#sinceLastTry() >= COOL_DOWN_MS) await this.#fetch();
+    if (this.#mayTry()) await this.#fetch();
     else await this.#underWay;
     const added = select(await this.#current(), alg, kid);
     if (added !== undefined) return added;
@@ -79,7 +83,7 @@ export class IssuerKeys {
     const greatestAge = this.#config.keyMaxAgeSeconds * 1000;
     if (this.#age() < greatestAge / 2 && this.#held !== undefined) return this.#held.keys;
     const canServe = this.#age() < greatestAge || (this.#failures > 0 && this.#age() < this.#mostStale());
-    if (this.#sinceLastTry() >= this.#backOff()) void this.#fetch();
+    if (this.#mayTry()) void this.#fetch();
     if (!canServe) await this.#underWay;
     if (this.#held === undefined || this.#age() >= this.#mostStale()) throw this.#unavailable();
     return this.#held.keys;
@@ -94,13 +98,17 @@ export class IssuerKeys {
     return (this.#config.keyMaxAgeSeconds + this.#config.keyStaleSeconds) * 1000;
   }
 
-  #sinceLastTry(): number {
-    return this.#elapsed() - this.#lastTryAt;
-  }
-
-  #backOff(): number {
-    if (this.#failures === 0) return 0;
-    return Math.min(COOL_DOWN_MS, FIRST_BACK_OFF_MS * 2 ** (this.#failures - 1));
+  /**
+   * Whether it is time to ask again. With keys that still serve: twice in ten seconds at most, whatever is asked of them.
+   * Without: after a pause that grows with each failure, counted from its end, or an issuer that does not answer would be
+   * asked nearly all the time.
+   */
+  #mayTry(): boolean {
+    const now = this.#elapsed();
+    const [last, beforeLast] = this.#triedAt;
+    if (this.#age() < this.#mostStale()) return now - last >= COOL_DOWN_MS && now - beforeLast >= TWO_FETCHES_MS;
+    const pause = this.#failures === 0 ? 0 : FIRST_BACK_OFF_MS * 2 ** (this.#failures - 1);
+    return now - this.#failedAt >= Math.min(COOL_DOWN_MS, pause);
   }
 
   /** One at a time; never rejects. */
@@ -113,7 +121,7 @@ export class IssuerKeys {
 
   async #tryFetch(): Promise<void> {
     const at = this.#elapsed();
-    this.#lastTryAt = at;
+    this.#triedAt = [at, this.#triedAt[0]];
     try {
       const deadline = AbortSignal.timeout(FETCH_TIMEOUT_MS);
       const known = this.#held?.keys ?? [];
@@ -125,8 +133,7 @@ export class IssuerKeys {
       this.#failures += 1;
       this.#lastError = error;
       this.#jwksUri = undefined;
-      // A pause is counted from the end, or an issuer that does not answer would be asked nearly all the time.
-      this.#lastTryAt = this.#elapsed();
+      this.#failedAt = this.#elapsed();
       this.#observe(this.#config.issuer, error instanceof Error ? error : new Error("the fetch failed"));
     }
   }

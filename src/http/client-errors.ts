@@ -61,6 +61,8 @@ export class ClientErrors {
   /** Writes an answer to the connection and closes it. */
   end(socket: Duplex, status: number, error: string): void {
     this.#onRefused(status);
+    // Node has let go of a socket that it hands over for a CONNECT: nobody else would hear that the other end is gone.
+    socket.on("error", () => socket.destroy());
     const { headers, body } = json(status, { error });
     const lines = Object.entries({
       ...this.#fixed,

@@ -30,6 +30,8 @@ export class IdleConnections {
   /** The one that has been idle for longest, if that is long. */
   closeOne(): void {
     const [[socket, since] = []] = this.#idle;
-    if (socket !== undefined && since !== undefined && this.#elapsed() - since >= this.#leastIdleMs) socket.destroy();
+    if (socket === undefined || since === undefined || this.#elapsed() - since < this.#leastIdleMs) return;
+    this.#idle.delete(socket);
+    socket.destroy();
   }
 }

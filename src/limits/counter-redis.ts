@@ -26,10 +26,18 @@ return {redis.call('incrby', KEYS[1], points), left}
 interface RedisOptions extends CounterOptions {
   /** Sets this counter's keys apart from other counters'. */
   readonly name: string;
+  /** ms by a clock that is never set. */
+  readonly elapsed: () => number;
 }
 
+/** More than a command to Redis may take. */
+const END_MARGIN_MS = 500;
+
 /** Shared by all instances of one Redis, which bounds its memory by its own `maxmemory` setting. Windows are by its clock. */
-export function redisCounter({ client }: RedisConnection, { name, limit, windowSeconds }: RedisOptions): Counter {
+export function redisCounter(
+  { client }: RedisConnection,
+  { name, limit, windowSeconds, elapsed }: RedisOptions,
+): Counter {
   const limiter = new RateLimiterRedis({
     storeClient: client,
     keyPrefix: `limits:${name}`,
@@ -38,15 +46,18 @@ export function redisCounter({ client }: RedisConnection, { name, limit, windowS
     rejectIfRedisNotReady: true,
     customIncrTtlLuaScript: TAKE_OR_GIVE_BACK,
   });
-  const giveBack = async (key: string) => {
+  const giveBack = async (key: string, until: number) => {
+    // What comes close to the end could reach into the next window, and lift its limit.
+    if (elapsed() > until - END_MARGIN_MS) return;
     // Lost when Redis has gone meanwhile: the window then grants one less.
     await limiter.reward(key).catch(() => {});
   };
   return {
     take: async (key) => {
+      const asked = elapsed();
       const { granted, state } = await consume(limiter, key);
       const { remainingPoints: remaining, msBeforeNext: msLeft } = state;
-      return { granted, limit, remaining, msLeft, giveBack: () => giveBack(key) };
+      return { granted, limit, remaining, msLeft, giveBack: () => giveBack(key, asked + msLeft) };
     },
   };
 }

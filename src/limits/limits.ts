@@ -136,7 +136,7 @@ function createCounter(parts: CounterParts, name: BudgetName, limit: number): Co
   if (redis === undefined) return memoryCounter({ ...local, limit });
   const part = Math.max(1, Math.floor(limit / config.instances));
   return withFallback(
-    redisCounter(redis, { name, limit, windowSeconds }),
+    redisCounter(redis, { name, limit, windowSeconds, elapsed: () => performance.now() }),
     memoryCounter({ ...local, limit: part }),
     observe,
   );

@@ -20,9 +20,10 @@ const LABELLED = new RegExp(
   [
     // RFC 6750 §2.1, RFC 9449 §7.1, RFC 7617
     "\\b((?:bearer|dpop|basic) +)[^\\s\"'\\\\,;]{8,}",
-    "((?:accesskey|access_token|client_secret|password|signature)=)[^\\s\"'\\\\;&]+",
+    "((?:accesskey|access_token|client_secret|password|signature)=)(?!<)[^\\s\"'\\\\;&]+",
+    // What our own sentences show of a form begins with < or [, which no secret does.
     // RFC 3986 §3.2.1; to the last @, for a password that was not encoded.
-    '(://)[^\\s"\\\\/@:]{0,200}:[^\\s"\\\\]{1,500}@',
+    '(://)(?!\\[)[^\\s"\\\\/@:]{0,200}:[^\\s"\\\\]{1,500}@',
   ].join("|"),
   "gi",
 );

@@ -1,6 +1,6 @@
 import {
   type CommunicationService,
-  ServiceFailure,
+  hasMintedNothing,
   type ServiceToken,
   TeamsTokenRejected,
   type TeamsTokenRequest,
@@ -62,7 +62,7 @@ export class TeamsExchange {
       await mint.giveBack();
       throw error;
     });
-    const token = await this.#askService(request, call.deadline, mint);
+    const token = await this.#askService(request, call, mint);
     if (!hasUsefulLife(token, this.#parts.now()))
       throw rejected("The Teams user's token has less than 15 minutes left; get a new one.");
     return await audit.token("TEAMS_TOKEN_EXCHANGED", {}, token);
@@ -75,11 +75,14 @@ export class TeamsExchange {
   }
 
   /** What the service fails at is not counted; what it rejects is, or one caller could use up its patience for all. */
-  async #askService(request: TeamsTokenRequest, deadline: AbortSignal, mint: Mint): Promise<ServiceToken> {
+  async #askService(request: TeamsTokenRequest, { deadline, quotas }: Call, mint: Mint): Promise<ServiceToken> {
     try {
       return await this.#parts.service.exchangeTeamsToken(request, deadline);
     } catch (error) {
-      if (error instanceof ServiceFailure) await mint.giveBack();
+      if (hasMintedNothing(error)) {
+        quotas.splice(quotas.indexOf(mint.quota), 1);
+        await mint.giveBack();
+      }
       if (!(error instanceof TeamsTokenRejected)) throw error;
       throw rejected("Communication Services did not accept the Teams user's token for this client and user.");
     }

@@ -8,8 +8,8 @@
  */
 import {
   type CommunicationService,
+  hasMintedNothing,
   IdentityNotOwned,
-  ServiceFailure,
   type ServiceToken,
   type TokenRequest,
 } from "../acs/service.js";
@@ -196,7 +196,7 @@ export class TokenIssuance {
         quotas.push(mint.quota);
       });
     } catch (error) {
-      if (mint && hasMintedNothing(error)) {
+      if (mint && (hasMintedNothing(error) || isUnrecorded(error) || error instanceof IdentityNotOwned)) {
         quotas.splice(quotas.indexOf(mint.quota), 1);
         await mint.giveBack();
       }
@@ -246,9 +246,8 @@ function lookupOf({ id }: Identity, { scopes, lifetimeMinutes }: TokenRequest): 
   return { identityId: id, scopes, lifetimeMinutes };
 }
 
-/** The service failed, no longer knows the identity, or was not asked since that could not be recorded. */
-function hasMintedNothing(error: unknown): boolean {
-  if (error instanceof ServiceFailure || error instanceof IdentityNotOwned) return true;
+/** The service was not asked, since that could not be recorded; or its token reaches nobody. */
+function isUnrecorded(error: unknown): boolean {
   return error instanceof GatewayError && error.code === "AUDIT_UNAVAILABLE";
 }
 

@@ -233,6 +233,16 @@ describe("serve", () => {
 });
 
 describe("config check", () => {
+  it("says what an address has to look like, with no part of the sentence hidden", async () => {
+    const changes = { REDIS_URL: "http://x", ACS_CONNECTION_STRING: "nonsense" };
+    const { code, stderr } = await run(["config", "check"], changes);
+    expect(code).toBe(2);
+    expect(stderr).toContain(
+      "must be redis://[user:password@]host[:port][/number], or the same with rediss:// for TLS.",
+    );
+    expect(stderr).toContain("must read endpoint=https://<resource>.communication.azure.com/;accesskey=<base64 key>.");
+  });
+
   it("prints what is in force, secrets hidden", async () => {
     const { code, stdout } = await run(["config", "check"], { PORT: "4321" });
     expect(code).toBe(0);

@@ -144,6 +144,16 @@ export function limitsConformance(name: string, open: () => Promise<OpenedLimits
       expect(quota).toMatchObject({ name: "issuer-mints", user: null, limit: 2, remaining: 0 });
     });
 
+    it("give back nothing once the window has ended, to the next one least of all", async () => {
+      const limits = make({ mintsPerSubject: 3 }, 2);
+      const user = newUser();
+      const old = await Promise.all([1, 2, 3].map(() => limits.takeMint(user)));
+      await opened.pass(2000);
+      expect(await countGranted(3, () => limits.takeMint(user))).toBe(3);
+      for (const mint of old) await mint.giveBack();
+      expect(await countGranted(3, () => limits.takeMint(user))).toBe(0);
+    });
+
     it("take nothing from the subject for what the issuer's budget refuses", async () => {
       const limits = make({ mintsPerSubject: 3, mintsPerIssuer: 3 }, 4);
       const user = newUser();

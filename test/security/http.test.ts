@@ -145,6 +145,23 @@ describe("a slow client", () => {
   });
 });
 
+describe("a tunnel whose other end is gone before the answer", () => {
+  it.each(PORTS)("does no harm on the %s port", async (_, url) => {
+    const uncaught: unknown[] = [];
+    const note = (error: unknown) => uncaught.push(error);
+    process.on("uncaughtException", note);
+    for (let n = 0; n < 50; n++) {
+      const connection = await RawConnection.open(url());
+      connection.send(`CONNECT a:1 HTTP/1.1\r\n${HOST}\r\n`);
+      if (n % 2 === 0) await new Promise((resolve) => setImmediate(resolve));
+      connection.socket.resetAndDestroy();
+    }
+    await untilAnswered();
+    process.off("uncaughtException", note);
+    expect(uncaught).toEqual([]);
+  });
+});
+
 describe("a connection that brings many requests", () => {
   it("does not grow by them", async () => {
     const warnings: string[] = [];

@@ -10,6 +10,8 @@ import { hugeModulus, rsaPairOf, rsaPrimes } from "./weak-rsa.js";
 const MAX_AGE_MS = 300_000;
 const STALE_MS = 3_600_000;
 const COOL_DOWN_MS = 5000;
+/** After this the issuer may be asked whatever was asked before. */
+const REST_MS = 11_000;
 
 let rig: Rig;
 /** What has passed on the gateway's clock beside real time. */
@@ -20,9 +22,15 @@ beforeEach(async () => {
   passed = 0;
   rig = await Rig.start({
     now: () => Date.now() + passed,
+    // Ages go by what the tests let pass, however long they take.
+    elapsed: () => passed,
     configure: (config) => ({
       ...config,
-      limits: { ...config.limits, failedAuthPerAddress: 100_000 },
+      limits: {
+        ...config.limits,
+        failedAuthPerAddress: 100_000,
+        mintsPerSubject: 1000,
+      },
       issuers: config.issuers.map((issuer) => ({ ...issuer, algorithms: ["ES256", "RS256", "PS256", "EdDSA"] })),
     }),
   });
@@ -76,6 +84,32 @@ describe("fetches of an issuer's keys", () => {
     rig.issuer.outage = undefined;
   });
 
+  it.each([
+    ["up", undefined],
+    ["down", { status: 500 }],
+  ] as const)(
+    "are two at most for 10,000 unknown keys in 10 seconds, with the issuer %s, while good tokens pass",
+    async (_, outage) => {
+      expect(await statusOf(sendNew())).toBe(200);
+      passed += 60_000;
+      rig.issuer.outage = outage;
+      const before = rig.issuer.keyFetches;
+      const unknown = await Promise.all(
+        Array.from({ length: 100 }, () => rig.issuer.sign("mallory", { header: { kid: crypto.randomUUID() } })),
+      );
+      for (let round = 0; round < 100; round++) {
+        const statuses = await Promise.all(unknown.map((token) => statusOf(attack(rig, `Bearer ${token}`))));
+        expect(new Set(statuses)).toEqual(new Set([outage === undefined ? 401 : 503]));
+        if (round % 10 === 0) expect(await statusOf(sendNew())).toBe(200);
+        passed += 99;
+      }
+      expect(rig.issuer.keyFetches - before).toBeGreaterThan(0);
+      expect(rig.issuer.keyFetches - before).toBeLessThanOrEqual(2);
+      rig.issuer.outage = undefined;
+    },
+    60_000,
+  );
+
   it("find a new key within 5 seconds of its first use", async () => {
     await expectLetIn(rig, await sendNew());
     const { privateKey, publicKey } = newPair();
@@ -97,7 +131,7 @@ describe("fetches of an issuer's keys", () => {
     expect([await asked(0), await asked(500), await asked(700), await asked(1200), await asked(1000)]).toEqual([
       1, 0, 1, 0, 1,
     ]);
-    expect([await asked(3000), await asked(1200), await asked(3000), await asked(1200)]).toEqual([0, 1, 0, 1]);
+    expect([await asked(3000), await asked(1600), await asked(3000), await asked(1600)]).toEqual([0, 1, 0, 1]);
     rig.issuer.keyOutage = undefined;
     passed += COOL_DOWN_MS;
     await expectLetIn(rig, await sendNew());
@@ -116,6 +150,7 @@ describe("the last good keys", () => {
     ["an answer that does not end", { stalls: true }],
     ["an answer in codings, more than can be, that does not end", { stalls: true, headers: codings }],
     ["an answer that is compressed, or says so", { headers: { "content-encoding": "gzip" } }],
+    ["another protocol", { status: 101, headers: { connection: "upgrade", upgrade: "x" } }],
     ["an empty key set", { body: '{"keys":[]}' }],
     ["an empty object", { body: "{}" }],
     ["an empty answer", { body: "" }],
@@ -186,7 +221,7 @@ describe("a clock that is set back", () => {
       expect(await ready()).toBe(200);
       const { privateKey, publicKey } = newPair();
       other.issuer.keys = [publish(publicKey, { kid: "new", alg: "ES256" })];
-      passed += COOL_DOWN_MS;
+      passed += REST_MS;
       const token = await other.issuer.sign("alice", { key: privateKey, header: { kid: "new" } });
       await expectLetIn(other, await attack(other, `Bearer ${token}`));
       await expectUnauthenticated(other, await attack(other, `Bearer ${old}`));

@@ -26,12 +26,15 @@ interface Setup {
   readonly limits?: Partial<Config["limits"]>;
   readonly proxies?: readonly string[];
   readonly redis?: string | undefined;
+  /** Of a call to the service. */
+  readonly timeoutSeconds?: number;
 }
 
-async function start({ limits = {}, proxies = [], redis }: Setup): Promise<void> {
+async function start({ limits = {}, proxies = [], redis, timeoutSeconds = 5 }: Setup): Promise<void> {
   rig = await Rig.start({
     configure: (config) => ({
       ...config,
+      acs: { ...config.acs, timeoutSeconds },
       limits: budgets(limits),
       redis: { url: redis === undefined ? null : new Secret(redis) },
       server: {
@@ -146,6 +149,16 @@ for (const [name, redis, runs] of BACKENDS) {
       await expectRefused(await mint(alice), "mints");
       const bob = await rig.member("bob");
       await expectRefused(await exchange(bob), "issuer-mints");
+    });
+
+    it("count a token that the service minted and answered too late", async () => {
+      await start({ limits: { mintsPerSubject: 2 }, redis: redis(), timeoutSeconds: 0.3 });
+      const alice = await rig.member("alice");
+      expect(await mint(alice)).toMatchObject({ status: 200 });
+      await rig.fault({ operation: "issueAccessToken", kind: "delay", delayMs: 600, times: 1 });
+      expect(await mint(alice)).toMatchObject({ status: 504 });
+      await rig.takeCalls();
+      await expectRefused(await mint(alice), "mints");
     });
 
     it("count each of a Teams user's tokens that the service rejects", async () => {
