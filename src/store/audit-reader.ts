@@ -1,5 +1,4 @@
 import { type Expression, type Kysely, type SelectQueryBuilder, sql } from "kysely";
-import type { ChainEnd } from "../audit/chain.js";
 import {
   type ActivityCounts,
   type ActivityQuery,
@@ -9,14 +8,11 @@ import {
   BUCKET_MS,
   type StoredRecord,
 } from "../audit/query.js";
-import { type AuditAction, recordId } from "../audit/record.js";
+import type { AuditAction } from "../audit/record.js";
 import { toRecord, toRow } from "./audit-store.js";
 import type { AuditRow, Tables } from "./tables.js";
 
 const WALK_BATCH = 1000;
-
-/** The last one that an id has room for. */
-const MAX_SEQUENCE = 999_999_999_999;
 
 /** What the activity counts by. */
 const COUNTED = {
@@ -107,20 +103,6 @@ export class AuditReader {
       if (!isOutOfRange(error)) throw error;
       if (limit > 1) return await this.#batch(after, 1);
       return (await select.select("id").execute()).map(({ id }) => ({ id, record: undefined }));
-    }
-  }
-
-  /** Where each writer's chain ends, by two short reads for each. */
-  async *ends(): AsyncGenerator<ChainEnd> {
-    const select = this.database.selectFrom("audit_events").select(["id", "writer", "sequence", "hash"]).limit(1);
-    for (let before = ""; ; ) {
-      const first = await select.where("id", ">", before).orderBy("id").executeTakeFirst();
-      if (first === undefined) return;
-      const highest = recordId({ writer: first.writer, sequence: MAX_SEQUENCE });
-      const last = await select.where("id", "<=", highest).orderBy("id", "desc").executeTakeFirst();
-      if (last === undefined) return;
-      yield { writer: last.writer, sequence: last.sequence, hash: last.hash };
-      before = highest;
     }
   }
 

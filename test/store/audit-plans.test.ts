@@ -111,11 +111,10 @@ describe("reading the trail on Postgres", () => {
     }
   });
 
-  it("goes along an index to walk, to find by id, and to list the writers", async () => {
+  it("goes along an index to walk, and to find by id", async () => {
     const works = [
       () => spy.reader.walk("aud_w_000000030000").next(),
       () => spy.reader.findByIds(["aud_w_000000030000"]),
-      () => spy.reader.ends().next(),
     ];
     for (const work of works) expect((await planOf(work)).flatMap(longSteps)).toEqual([]);
   });
@@ -165,11 +164,10 @@ describe("reading the trail on SQLite", () => {
     }
   });
 
-  it("goes along an index to walk, to find by id, and to list the writers", async () => {
+  it("goes along an index to walk, and to find by id", async () => {
     const works = [
       () => spy.reader.walk("aud_w_000000030000").next(),
       () => spy.reader.findByIds(["aud_w_000000030000"]),
-      () => spy.reader.ends().next(),
     ];
     for (const work of works) expect((await planOf(work)).filter(isLong)).toEqual([]);
   });
