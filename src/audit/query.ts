@@ -19,8 +19,6 @@ export interface AuditFilter {
   /** ms since 1970, exclusive */
   readonly until?: number | undefined;
   readonly tokenFingerprint?: string | undefined;
-  /** Only what names a token. */
-  readonly hasToken?: true | undefined;
 }
 
 /** Where a record stands in the order of time: its `at`, then its id. */
@@ -74,8 +72,8 @@ export interface TokenRecord {
   readonly fingerprint: string;
 }
 
-/** The records that are token records, too. */
-export const TOKENS = { action: ["TOKEN_ISSUED"], phase: "OUTCOME", hasToken: true } as const satisfies AuditFilter;
+/** The records that are token records, too: what came of an issue is recorded with its token, or not at all. */
+export const TOKENS = { action: ["TOKEN_ISSUED"], phase: "OUTCOME" } as const satisfies AuditFilter;
 
 const EVENT_PREFIX = "aud_";
 const TOKEN_PREFIX = "tok_";

@@ -1,5 +1,4 @@
 import { type Expression, type Kysely, type SelectQueryBuilder, sql } from "kysely";
-import type { ChainEnd } from "../audit/chain.js";
 import {
   type ActivityCounts,
   type ActivityQuery,
@@ -9,14 +8,11 @@ import {
   BUCKET_MS,
   type StoredRecord,
 } from "../audit/query.js";
-import { type AuditAction, recordId } from "../audit/record.js";
+import type { AuditAction, AuditPhase } from "../audit/record.js";
 import { toRecord, toRow } from "./audit-store.js";
 import type { AuditRow, Tables } from "./tables.js";
 
 const WALK_BATCH = 1000;
-
-/** The last one that an id has room for. */
-const MAX_SEQUENCE = 999_999_999_999;
 
 /** What the activity counts by. */
 const COUNTED = {
@@ -25,6 +21,8 @@ const COUNTED = {
   TOKEN_REFUSED: "refused",
   TOKENS_REVOKED: "revoked",
 } as const satisfies Partial<Record<AuditAction, keyof ActivityCounts>>;
+
+const PHASES: readonly AuditPhase[] = ["INTENT", "OUTCOME"];
 
 type CountedAction = keyof typeof COUNTED;
 type Select<Row = object> = SelectQueryBuilder<Tables, "audit_events", Row>;
@@ -47,8 +45,20 @@ export class AuditReader {
     return query.backward ? records.reverse() : records;
   }
 
-  async count(filter: AuditFilter): Promise<number> {
-    const { count } = await this.#matching(filter, rangeOf({ filter }))
+  /**
+   * How many there are; `most` and one more when there are more than that, and no further one is looked at. In the order of
+   * pages, as otherwise a planner may hope to come upon enough of them in the table itself.
+   */
+  async count(filter: AuditFilter, most: number): Promise<number> {
+    const limit = most + 1;
+    const [first, ...others] = this.#branches(filter).map((branch) => {
+      const walk = this.#walk(branch, { filter, limit, backward: false }).select("id");
+      return this.database.selectFrom(walk.as("branch")).select("id");
+    });
+    if (first === undefined) return 0;
+    const found = others.reduce((all, branch) => all.unionAll(branch), first).limit(limit);
+    const { count } = await this.database
+      .selectFrom(found.as("found"))
       .select(({ fn }) => fn.countAll<number | string | bigint>().as("count"))
       .executeTakeFirstOrThrow();
     return Number(count);
@@ -110,26 +120,10 @@ export class AuditReader {
     }
   }
 
-  /** Where each writer's chain ends, by two short reads for each. */
-  async *ends(): AsyncGenerator<ChainEnd> {
-    const select = this.database.selectFrom("audit_events").select(["id", "writer", "sequence", "hash"]).limit(1);
-    for (let before = ""; ; ) {
-      const first = await select.where("id", ">", before).orderBy("id").executeTakeFirst();
-      if (first === undefined) return;
-      const highest = recordId({ writer: first.writer, sequence: MAX_SEQUENCE });
-      const last = await select.where("id", "<=", highest).orderBy("id", "desc").executeTakeFirst();
-      if (last === undefined) return;
-      yield { writer: last.writer, sequence: last.sequence, hash: last.hash };
-      before = highest;
-    }
-  }
-
   #page(query: AuditPageQuery): Select<AuditRow> | SelectQueryBuilder<Tables & { found: AuditRow }, "found", AuditRow> {
     const { filter, limit, backward } = query;
     const order = backward ? "asc" : "desc";
-    const [first, ...others] = this.#branches(filter).map((branch) =>
-      this.#matching(branch, rangeOf(query)).selectAll().orderBy("at", order).orderBy("id", order).limit(limit),
-    );
+    const [first, ...others] = this.#branches(filter).map((branch) => this.#walk(branch, query).selectAll());
     if (first === undefined) return this.#matching(filter, rangeOf(query)).selectAll();
     if (others.length === 0) return first;
     const wrap = (branch: Select<AuditRow>) => this.database.selectFrom(branch.as("branch")).selectAll();
@@ -143,12 +137,21 @@ export class AuditReader {
   }
 
   /**
-   * Several actions, with nothing better to go by, are as many walks along their index, merged: one walk would either pass
-   * by everything else or sort all that it finds.
+   * Several actions, or phases where an index has them before the time, are as many walks along that index, merged: one walk
+   * would either pass by everything else or sort all that it finds.
    */
   #branches(filter: AuditFilter): AuditFilter[] {
-    if (filter.action === undefined || leadingOf(filter).length > 0) return [filter];
-    return [...new Set(filter.action)].map((action) => ({ ...filter, action: [action] }));
+    if (filter.action === undefined || !goesByAction(filter)) return [filter];
+    const phases = leadingOf(filter).length === 0 || filter.phase !== undefined ? [filter.phase] : PHASES;
+    return [...new Set(filter.action)].flatMap((action) =>
+      phases.map((phase) => ({ ...filter, action: [action], phase })),
+    );
+  }
+
+  /** Of the query's range, what one index has in order. */
+  #walk(branch: AuditFilter, query: AuditPageQuery): Select {
+    const order = query.backward ? "asc" : "desc";
+    return this.#matching(branch, rangeOf(query)).orderBy("at", order).orderBy("id", order).limit(query.limit);
   }
 
   #matching(filter: AuditFilter, { lower, upper }: Range): Select {
@@ -176,15 +179,19 @@ function leadingOf({ tokenFingerprint, identityId, actor }: AuditFilter): Equal[
   return equals;
 }
 
+/** A token's records are few next to a user's; whatever else comes first has an index that goes on with the action. */
+function goesByAction({ tokenFingerprint }: AuditFilter): boolean {
+  return tokenFingerprint === undefined;
+}
+
 function conditionsOf(filter: AuditFilter): Expression<boolean>[] {
   const [best = [], ...others] = leadingOf(filter);
   const conditions = best.map(([column, value]) => sql<boolean>`${sql.ref(column)} = ${value}`);
   for (const [column, value] of others.flat()) conditions.push(sql<boolean>`${unindexed(column)} = ${value}`);
   if (filter.phase !== undefined) conditions.push(sql<boolean>`phase = ${filter.phase}`);
-  if (filter.hasToken) conditions.push(sql<boolean>`${unindexed("token_fingerprint")} is not null`);
   const actions = filter.action;
   if (actions === undefined) return conditions;
-  const action = best.length > 0 ? unindexed("action") : sql.ref("action");
+  const action = goesByAction(filter) ? sql.ref("action") : unindexed("action");
   // Postgres has no empty list, and SQLite takes a list for something to sort by.
   if (actions.length === 0) conditions.push(sql<boolean>`1 = 0`);
   else if (actions.length === 1) conditions.push(sql<boolean>`${action} = ${actions[0]}`);

@@ -6,11 +6,15 @@ import type { AuditRow, Tables } from "./tables.js";
 
 /** The audit records. They are added and read; of one that exists, personal values can be erased and nothing else changes. */
 export class AuditStore {
-  constructor(private readonly database: Kysely<Tables>) {}
+  constructor(
+    private readonly database: Kysely<Tables>,
+    /** Where records are added. */
+    private readonly trail = database,
+  ) {}
 
   /** All or none, in one statement, durable once it resolves. Rejects when one of them is there already. */
   async append(records: readonly AuditRecord[]): Promise<void> {
-    await this.database.insertInto("audit_events").values(records.map(toRow)).execute();
+    await this.trail.insertInto("audit_events").values(records.map(toRow)).execute();
   }
 
   /** What names this user, and what was said of this identity: gone, with the salts, so that the chain still verifies. */

@@ -23,7 +23,7 @@ export interface Store {
   readonly work: WorkStore;
   readonly audit: AuditStore;
   readonly auditReader: AuditReader;
-  /** Resolves when the database answers. */
+  /** Resolves when the database answers, to the trail too. */
   check(): Promise<void>;
   close(): Promise<void>;
 }
@@ -49,12 +49,15 @@ export async function openStoreOn(dialect: Dialect, name: string): Promise<Store
 
 async function openPostgresStore(url: string, maxConnections: number): Promise<Store> {
   const name = nameDatabase(url);
-  const database = new Kysely<Tables>({ dialect: openPostgres({ url, maxConnections, purpose: "requests" }) });
+  const open = (purpose: "requests" | "trail" | "migration", most: number) =>
+    new Kysely<Tables>({ dialect: openPostgres({ url, maxConnections: most, purpose }) });
+  const database = open("requests", maxConnections);
   return await orDestroy(database, async () => {
     await checkServer(database, name);
-    const patient = new Kysely<Tables>({ dialect: openPostgres({ url, maxConnections: 1, purpose: "migration" }) });
+    const patient = open("migration", 1);
     await bringUpToDate(patient, name).finally(() => patient.destroy());
-    return storeOf(database);
+    // Its own, so that no reads, however many and long, keep a record from being written.
+    return storeOf(database, open("trail", 1));
   });
 }
 
@@ -78,16 +81,19 @@ async function bringUpToDate(database: Kysely<Tables>, name: string): Promise<vo
   }
 }
 
-function storeOf(database: Kysely<Tables>): Store {
+function storeOf(database: Kysely<Tables>, trail = database): Store {
+  const all = [...new Set([database, trail])];
   return {
     identities: new IdentityStore(database),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
-    audit: new AuditStore(database),
+    audit: new AuditStore(database, trail),
     auditReader: new AuditReader(database),
     check: async () => {
-      await sql`select 1`.execute(database);
+      await Promise.all(all.map((each) => sql`select 1`.execute(each)));
     },
-    close: () => database.destroy(),
+    close: async () => {
+      await Promise.all(all.map((each) => each.destroy()));
+    },
   };
 }

@@ -49,7 +49,6 @@ export function auditReaderConformance(name: string, open: () => Promise<OpenedS
       (filter.phase ?? record.phase) === record.phase &&
       (filter.identityId ?? record.identityId) === record.identityId &&
       (filter.tokenFingerprint ?? record.tokenFingerprint) === record.tokenFingerprint &&
-      (filter.hasToken === undefined || record.tokenFingerprint !== null) &&
       (filter.actor === undefined || JSON.stringify(filter.actor) === JSON.stringify(record.actor)) &&
       record.at >= (filter.since ?? 0) &&
       record.at < (filter.until ?? Number.MAX_SAFE_INTEGER);
@@ -63,9 +62,12 @@ export function auditReaderConformance(name: string, open: () => Promise<OpenedS
       { action: [] },
       { identityId: "idn_2" },
       { identityId: "idn_2", action: ["TOKEN_ISSUED", "TOKEN_REFUSED"], phase: "OUTCOME" },
-      { identityId: "idn_4", action: ["TOKEN_ISSUED"], phase: "OUTCOME", hasToken: true },
+      { identityId: "idn_4", action: ["TOKEN_ISSUED"], phase: "OUTCOME" },
       { identityId: "idn_none" },
       { actor: user(3) },
+      { actor: user(3), action: ["TOKEN_REUSED", "TOKENS_REVOKED"] },
+      { actor: user(3), action: ["TOKEN_REUSED"], phase: "INTENT" },
+      { identityId: "idn_2", action: ["TOKEN_REFUSED"] },
       { actor: user(3), identityId: "idn_3", action: ["TOKENS_REVOKED"] },
       { actor: { issuer: user(3).issuer, subject: "USER-3" } },
       { tokenFingerprint: "fp_4" },
@@ -79,7 +81,7 @@ export function auditReaderConformance(name: string, open: () => Promise<OpenedS
       "pages forward and backward through all that a filter lets through, each once: %j",
       async (filter) => {
         const expected = all.filter((record) => passes(record, filter));
-        expect(await reader.count(filter)).toBe(expected.length);
+        expect(await reader.count(filter, COUNT)).toBe(expected.length);
         for (const backward of [false, true]) {
           const walked: AuditRecord[] = [];
           for (let rest: object = {}; ; ) {
@@ -92,6 +94,12 @@ export function auditReaderConformance(name: string, open: () => Promise<OpenedS
         }
       },
     );
+
+    it("counts no further than it is told to, and then says that there is more", async () => {
+      expect(await reader.count({}, COUNT - 1)).toBe(COUNT);
+      expect(await reader.count({}, 100)).toBe(101);
+      expect(await reader.count({ actor: user(3), action: ["TOKEN_REUSED"] }, 5)).toBe(6);
+    });
 
     it("keeps a page between after and before, and inside the filter's times whatever they say", async () => {
       const [after, before] = [position(all[10]), position(all[20])];
@@ -142,17 +150,6 @@ export function auditReaderConformance(name: string, open: () => Promise<OpenedS
       const from = recordId(byId[1000] ?? expect.fail("too few"));
       for await (const batch of reader.walk(from)) rest.push(...batch.map(({ id }) => id));
       expect(rest).toEqual(byId.slice(1001).map(recordId));
-    });
-
-    it("lists the writers with the ends of their chains", async () => {
-      const ends = [];
-      for await (const end of reader.ends()) ends.push(end);
-      const lastOf = (writer: string) => {
-        const { sequence, hash } =
-          all.find((record) => record.writer === writer && record.sequence === COUNT / 3) ?? expect.fail("no end");
-        return { writer, sequence, hash };
-      };
-      expect(ends).toEqual(["-w", "Bw", "aw"].map(lastOf));
     });
   });
 }

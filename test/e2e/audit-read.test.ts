@@ -199,8 +199,12 @@ describe("auditEvents", () => {
   it.runIf(IS_ON_SQLITE)("bring up all their identities with one read", async () => {
     const reads = vi.spyOn(StatementSync.prototype, "all");
     await admin.ask(AuditEventsDocument, { first: 100, filter: OURS });
-    expect(reads).toHaveBeenCalledTimes(2);
+    const statements = reads.mock.contexts.map((statement) => (statement as StatementSync).sourceSQL);
     reads.mockRestore();
+    // The gateway's own work goes on meanwhile: in other tables, and with one identity at a time.
+    const ours = /from "(audit_events|identities)" where .* (?:<|in) \(\?, /;
+    const tables = statements.flatMap((statement) => ours.exec(statement)?.[1] ?? []);
+    expect(tables).toEqual(["audit_events", "identities"]);
   });
 });
 

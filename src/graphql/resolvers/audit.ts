@@ -20,7 +20,7 @@ export class AuditEventsResolver {
 
   @Query(() => AuditEventConnection, {
     description:
-      "The audit trail, newest first. first or last is required, 1 to 100. Needs AUDIT_READ. A page is as quick far into the trail as at its beginning; `totalCount` looks at all that the filter lets through.",
+      "The audit trail, newest first. first or last is required, 1 to 100. Needs AUDIT_READ. A page is as quick far into the trail as at its beginning; `totalCount` looks at up to 100,000 events.",
   })
   async auditEvents(
     @Args(() => ConnectionArgs) args: ConnectionArgs,
@@ -45,7 +45,10 @@ export class AuditEventsResolver {
     return await this.audit.activity(call, { since, until: until ?? undefined, bucket });
   }
 
-  @FieldResolver(() => Int, { description: "How many events the filter lets through, on all pages together." })
+  @FieldResolver(() => Int, {
+    description:
+      "How many events the filter lets through, on all pages together. Counted up to 100,000; 100001 stands for any more.",
+  })
   async totalCount(@Root() { filter }: AuditEventConnection, @Ctx() { call }: RequestContext): Promise<number> {
     return await this.audit.countEvents(call, filter);
   }

@@ -34,7 +34,10 @@ export class IdentityTokensResolver {
 export class TokenRecordsResolver {
   constructor(private readonly audit: AuditAccess) {}
 
-  @FieldResolver(() => Int, { description: "How many tokens were issued for this identity, on all pages together." })
+  @FieldResolver(() => Int, {
+    description:
+      "How many tokens were issued for this identity, on all pages together. Counted up to 100,000; 100001 stands for any more.",
+  })
   async totalCount(@Root() { identityId }: TokenRecordConnection, @Ctx() context: RequestContext): Promise<number> {
     return await this.audit.countTokens(context, identityId);
   }
