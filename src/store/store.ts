@@ -10,6 +10,7 @@ import { AuditReader } from "./audit-reader.js";
 import { AuditStore } from "./audit-store.js";
 import { openPostgres } from "./dialect-postgres.js";
 import { openSqlite } from "./dialect-sqlite.js";
+import { ErasureStore } from "./erasure-store.js";
 import { IdentityStore } from "./identity-store.js";
 import { migrate } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
@@ -23,6 +24,7 @@ export interface Store {
   readonly work: WorkStore;
   readonly audit: AuditStore;
   readonly auditReader: AuditReader;
+  readonly erasures: ErasureStore;
   /** Resolves when the database answers. */
   check(): Promise<void>;
   close(): Promise<void>;
@@ -85,6 +87,7 @@ function storeOf(database: Kysely<Tables>): Store {
     work: new WorkStore(database),
     audit: new AuditStore(database),
     auditReader: new AuditReader(database),
+    erasures: new ErasureStore(database),
     check: async () => {
       await sql`select 1`.execute(database);
     },
