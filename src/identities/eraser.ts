@@ -85,7 +85,8 @@ export class Eraser {
     const due = await erasures.takeDue(now(), now() + RETRY_MS);
     if (due === undefined) return false;
     const { identityId, isLast } = due;
-    if (!(await this.erase(identityId, () => true))) return true;
+    const hold = () => erasures.hold(identityId, now() + RETRY_MS).then(() => true);
+    if (!(await this.erase(identityId, hold))) return true;
     if (isLast) await erasures.end(identityId);
     else {
       // The service knows nothing of one that had too many records to be erased at once.

@@ -37,6 +37,15 @@ export class ErasureStore {
     return row && { identityId: row.identity_id, isLast: row.is_last === 1 };
   }
 
+  /** Keeps others from it for longer. */
+  async hold(identityId: string, until: number): Promise<void> {
+    await this.database
+      .updateTable("audit_erasures")
+      .set({ next_try_at: until })
+      .where("identity_id", "=", identityId)
+      .execute();
+  }
+
   /** Done, but for a last time. */
   async repeat(identityId: string, at: number): Promise<void> {
     await this.database
