@@ -27,6 +27,7 @@ import { type Dependency, Readiness } from "./http/readiness.js";
 import { getOnly, type Handler, type Routes } from "./http/routes.js";
 import { type Listener, listen } from "./http/server.js";
 import { AuditAccess } from "./identities/audit-access.js";
+import { Eraser } from "./identities/eraser.js";
 import type { ApplicationUser } from "./identities/identity.js";
 import { IdentityLifecycle } from "./identities/lifecycle.js";
 import { Operations } from "./identities/operations.js";
@@ -238,10 +239,15 @@ async function createEndpoint(base: Base, authenticator: Authenticator, closers:
 
 function createServices(base: Base, closers: Closers): Services {
   const { config, now, random, events, store, keys, audit, service, leaseMs, limits } = base;
-  const { identities, attempts, work, audit: records } = store;
+  const { identities, attempts, work, erasures, audit: trail } = store;
   const { onLostIdentity } = config.acs;
   const hashUser = (user: ApplicationUser) => keyedUserHash(user, keys.auditKey);
-  const worker = new ServiceWorker({ work, service, events, now, random, leaseMs, hashUser });
+  // What a call begins may outlast it by a create and an issue at the service, with a record after each.
+  const repeatMs = config.server.requestTimeoutSeconds * 1000 + 2 * leaseMs;
+  const eraser = new Eraser({ identities, trail, erasures, events, now, repeatMs, hashUser });
+  eraser.start();
+  closers.push(() => eraser.stop());
+  const worker = new ServiceWorker({ work, service, eraser, events, now, random, leaseMs, hashUser });
   worker.start();
   closers.push(() => worker.stop());
   const provisioning = new Provisioning({ identities, attempts, service, audit, events, now, leaseMs });
@@ -256,7 +262,7 @@ function createServices(base: Base, closers: Closers): Services {
     revocation: new Revocation({ ...common, worker }),
     operations: new Operations({ attempts, work, now }),
     audit: new AuditAccess(store.auditReader, now),
-    lifecycle: new IdentityLifecycle({ ...common, provisioning, worker, records, hashUser, issuers }),
+    lifecycle: new IdentityLifecycle({ ...common, provisioning, worker, eraser, hashUser, issuers }),
   };
 }
 

@@ -3,8 +3,8 @@ import { Refusal } from "../errors.js";
 import type { Events } from "../observe/events.js";
 import type { Call } from "../policy/call.js";
 import { requirePermission } from "../policy/policy.js";
-import type { AuditStore } from "../store/audit-store.js";
 import type { IdentityStore } from "../store/identity-store.js";
+import type { Eraser } from "./eraser.js";
 import type { ApplicationUser, Identity, IdentityStatus } from "./identity.js";
 import type { Provisioning } from "./provisioning.js";
 import { goneRefusal } from "./revocation.js";
@@ -19,7 +19,7 @@ interface LifecycleParts {
   readonly provisioning: Provisioning;
   readonly worker: ServiceWorker;
   readonly audit: AuditLog;
-  readonly records: AuditStore;
+  readonly eraser: Eraser;
   readonly events: Events;
   readonly now: () => number;
   readonly hashUser: (user: ApplicationUser) => string;
@@ -94,7 +94,7 @@ export class IdentityLifecycle {
 
   /** Undefined when it is not in a state from which the caller may delete it. */
   async #delete(call: Call, target: Identity, reason: string | null): Promise<Identity | undefined> {
-    const { identities, audit, records, hashUser, now } = this.#parts;
+    const { identities, audit, eraser, hashUser, now } = this.#parts;
     const from = deletableFrom(call);
     if (!from.includes(target.status)) return undefined;
     const deleted = await audit
@@ -102,9 +102,9 @@ export class IdentityLifecycle {
       .change("IDENTITY_DELETED", { identityId: target.id, reason }, () =>
         identities.delete(target.id, from, now(), hashUser),
       );
-    // Who was erased before the outcome was written is named in it again.
+    // Who was erased before the outcome was written is named in it again, for as short a time as can be.
     const current = (await identities.findByIds([target.id]))[0];
-    if (target.user !== null && current?.status === "DELETED") await records.erase(target.user, target.id);
+    if (current?.status === "DELETED") await eraser.erase(target.id, () => !call.deadline.aborted);
     return deleted;
   }
 

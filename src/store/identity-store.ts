@@ -9,6 +9,7 @@ import type {
   IdentityStatus,
 } from "../identities/identity.js";
 import { AuditStore } from "./audit-store.js";
+import { ErasureStore } from "./erasure-store.js";
 import type { IdentityRow, Tables } from "./tables.js";
 import { inTransaction } from "./transaction.js";
 import { WorkStore } from "./work-store.js";
@@ -222,7 +223,7 @@ export class IdentityStore {
     return asIdentity(await update.executeTakeFirst());
   }
 
-  /** Declares the identity deleted: DELETING until the service has done it, DELETED at once if it never had one. */
+  /** Declares the identity deleted: DELETING until the service has done it; DELETED at once if it never had one and the trail has few records. */
   async delete(
     id: string,
     from: readonly IdentityStatus[],
@@ -233,11 +234,23 @@ export class IdentityStore {
       const identities = new IdentityStore(transaction);
       const deleting = await identities.revoke(id, from, now, "DELETING");
       if (deleting === undefined || deleting.communicationUserId !== null) return deleting;
-      return await identities.erase(id, hashUser);
+      if (await identities.#isErasedAtOnce(deleting)) return await identities.erase(id, hashUser);
+      await new ErasureStore(transaction).request(id);
+      return deleting;
     });
   }
 
-  /** DELETING becomes DELETED: a tombstone, with a keyed hash in place of the user, of whom the trail keeps no name either. */
+  /** Few records of the trail are erased with the row; of many the most must be before, in steps. */
+  async #isErasedAtOnce({ id, user }: Identity): Promise<boolean> {
+    const trail = new AuditStore(this.database);
+    const isNamed = user !== null && !(await trail.eraseActor(user));
+    return !isNamed && (await trail.eraseAbout(id, () => false)) === undefined;
+  }
+
+  /**
+   * DELETING becomes DELETED: a tombstone, with a keyed hash in place of the user. The trail, from which they are erased by
+   * now, is searched for them again: whoever began before the deletion may name them yet.
+   */
   async erase(id: string, hashUser: (user: ApplicationUser) => string): Promise<Identity | undefined> {
     return await inTransaction(this.database, async (transaction) => {
       const identities = new IdentityStore(transaction);
@@ -252,9 +265,21 @@ export class IdentityStore {
         user_hash: user && hashUser(user),
       });
       const erased = asIdentity(await update.executeTakeFirst());
-      if (erased !== undefined && user !== null) await new AuditStore(transaction).erase(user, id);
+      if (erased === undefined) return undefined;
+      if (user !== null) await new AuditStore(transaction).eraseActor(user);
+      await new ErasureStore(transaction).request(id);
       return erased;
     });
+  }
+
+  /** The keyed hash that a tombstone has in place of its user. */
+  async findUserHash(id: string): Promise<string | null> {
+    const row = await this.database
+      .selectFrom("identities")
+      .select("user_hash")
+      .where("id", "=", id)
+      .executeTakeFirst();
+    return row?.user_hash ?? null;
   }
 
   /** The newest tombstone of the user with this keyed hash. */

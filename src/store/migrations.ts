@@ -6,6 +6,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0001-identities": { up: createIdentities },
   "0002-service-work": { up: createServiceWork },
   "0003-audit-events": { up: createAuditEvents },
+  "0004-audit-erasures": { up: createAuditErasures },
 };
 
 /** Brings the database to the current schema. Safe to call at every start; takes the dialect's migration lock. */
@@ -140,4 +141,14 @@ async function createAuditEvents(database: Kysely<unknown>): Promise<void> {
       .columns([...columns])
       .execute();
   }
+}
+
+async function createAuditErasures(database: Kysely<unknown>): Promise<void> {
+  await database.schema
+    .createTable("audit_erasures")
+    .addColumn("identity_id", text(database), (column) => column.primaryKey())
+    .addColumn("next_try_at", "bigint", (column) => column.notNull())
+    .addColumn("is_last", "integer", (column) => column.notNull())
+    .execute();
+  await database.schema.createIndex("audit_erasures_due").on("audit_erasures").column("next_try_at").execute();
 }

@@ -10,6 +10,7 @@ import { AuditReader } from "./audit-reader.js";
 import { AuditStore } from "./audit-store.js";
 import { openPostgres } from "./dialect-postgres.js";
 import { openSqlite } from "./dialect-sqlite.js";
+import { ErasureStore } from "./erasure-store.js";
 import { IdentityStore } from "./identity-store.js";
 import { migrate } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
@@ -23,6 +24,7 @@ export interface Store {
   readonly work: WorkStore;
   readonly audit: AuditStore;
   readonly auditReader: AuditReader;
+  readonly erasures: ErasureStore;
   /** Resolves when the database answers, to the trail too. */
   check(): Promise<void>;
   close(): Promise<void>;
@@ -89,6 +91,7 @@ function storeOf(database: Kysely<Tables>, trail = database): Store {
     work: new WorkStore(database),
     audit: new AuditStore(database, trail),
     auditReader: new AuditReader(database),
+    erasures: new ErasureStore(database),
     check: async () => {
       await Promise.all(all.map((each) => sql`select 1`.execute(each)));
     },

@@ -9,6 +9,7 @@ export interface Tables {
   readonly provisioning_attempts: AttemptRow;
   readonly service_work: WorkRow;
   readonly audit_events: AuditRow;
+  readonly audit_erasures: ErasureRow;
 }
 
 export interface IdentityRow {
@@ -60,6 +61,14 @@ export interface WorkRow {
   /** Whose lease it is: a random text. */
   readonly lease_holder: string | null;
   readonly last_error: string | null;
+}
+
+/** An identity that is deleted, of whose user the trail has yet to be searched for names. */
+interface ErasureRow {
+  readonly identity_id: string;
+  readonly next_try_at: number;
+  /** 1: after it no record can come that was begun before the deletion. */
+  readonly is_last: 0 | 1;
 }
 
 /** One record of the audit trail. Scopes are parted by spaces. */

@@ -246,11 +246,30 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
     it("stays whole when a user is erased, of whom it then says nothing", async () => {
       const trail = start();
       for (const requestId of ["a", "b", "c"]) await record(trail, requestId);
-      await opened.store.audit.erase(event("").actor ?? expect.fail(), "idn_1");
+      expect(await opened.store.audit.eraseActor(event("").actor ?? expect.fail())).toBe(true);
+      expect(await opened.store.audit.eraseAbout("idn_1", () => false)).toBeUndefined();
       await record(trail, "after");
       const [records = []] = await wholeChains();
       const erased = { actor: null, actorSeal: { salt: null }, reason: null, reasonSeal: { salt: null } };
       expect(records).toMatchObject([erased, erased, erased, { requestId: "after", reason: event("").reason }]);
+    });
+
+    it("is erased in steps, each of so many records that others need not wait", async () => {
+      const { audit } = opened.store;
+      const trail = start();
+      await Promise.all(Array.from({ length: 2100 }, (_, index) => record(trail, `${index}`)));
+      const rest = async () => {
+        const records = (await wholeChains()).flat();
+        return [records.filter(({ actor }) => actor).length, records.filter(({ reason }) => reason).length];
+      };
+      const { actor } = event("");
+      expect(await audit.eraseActor(actor ?? expect.fail())).toBe(false);
+      expect(await rest()).toEqual([1100, 2100]);
+      const isUser = ({ subject }: { subject: string }) => subject === actor?.subject;
+      let place = await audit.eraseAbout("idn_1", isUser);
+      expect((await rest())[1]).toBe(1100);
+      for (let step = 0; step < 2; step++) place = await audit.eraseAbout("idn_1", isUser, place);
+      expect([place, ...(await rest())]).toEqual([undefined, 0, 0]);
     });
   });
 }
