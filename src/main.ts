@@ -5,6 +5,7 @@
  */
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { parseArgs } from "node:util";
+import type { Lines } from "./commands/lines.js";
 import type { Config } from "./config/config.js";
 import { ConfigError } from "./config/fault.js";
 import { loadConfig, printConfig } from "./config/load.js";
@@ -180,16 +181,22 @@ async function auditVerify(args: readonly string[]): Promise<void> {
   const { values } = parse(args, options);
   const { checkpoints, "public-key": keyFile } = values;
   const commands = await import("./commands/audit.js");
-  const print = (line: string) => commands.writeTo(process.stdout, line);
-  const output = { print, report, now: Date.now };
+  const lines = await standardOutput();
+  const output = { print: lines.print, report, now: Date.now };
   const source = values.export === undefined ? { store: readConfigOf(values).store } : { exportFile: values.export };
   let vouched: Awaited<ReturnType<typeof commands.readCheckpoints>>;
   if (checkpoints !== undefined) {
     const key = keyFile === undefined ? await checkpointKeyOf(values) : commands.readKeyFile(keyFile);
     vouched = await commands.readCheckpoints(checkpoints, key, output);
-    if (vouched === undefined) return failed();
   }
-  if (!(await commands.verifyTrail(source, vouched, output))) failed();
+  const isRefused = checkpoints !== undefined && vouched === undefined;
+  if (isRefused || !(await commands.verifyTrail(source, vouched, output))) failed();
+  await lines.close();
+}
+
+async function standardOutput(): Promise<Lines> {
+  const { openStandardOutput } = await import("./commands/lines.js");
+  return openStandardOutput(process.stdout);
 }
 
 /** The public part of the key in force. */
@@ -209,13 +216,12 @@ async function auditExport(args: readonly string[]): Promise<void> {
   const { after, out } = values;
   const options = { since: instant("since", values.since), until: instant("until", values.until), after };
   const { store } = readConfigOf(values);
-  const { exportTrail, openLines, writeTo } = await import("./commands/audit.js");
-  const lines = out === undefined ? undefined : await openLines(out, after !== undefined);
-  const print = lines?.print ?? ((line: string) => writeTo(process.stdout, line));
+  const [{ exportTrail }, { openLines }] = [await import("./commands/audit.js"), await import("./commands/lines.js")];
+  const lines = out === undefined ? await standardOutput() : await openLines(out, after !== undefined);
   try {
-    if (!(await exportTrail(store, options, { print, report, now: Date.now }))) failed();
+    if (!(await exportTrail(store, options, { print: lines.print, report, now: Date.now }))) failed();
   } finally {
-    await lines?.close();
+    await lines.close();
   }
 }
 

@@ -4,9 +4,7 @@
  */
 
 import type { KeyObject } from "node:crypto";
-import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { type ChainEnd, GENESIS } from "../audit/chain.js";
 import { readCheckpoint } from "../audit/checkpoint.js";
 import { readLine, writeLine } from "../audit/export-line.js";
@@ -15,6 +13,7 @@ import { type Fault, faultAt, Verifier } from "../audit/verifier.js";
 import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
 import { openStore, type Store } from "../store/store.js";
+import { linesOf, unusable } from "./lines.js";
 
 const PROGRESS_MS = 1000;
 
@@ -82,7 +81,7 @@ export async function readCheckpoints(file: string, key: KeyObject, output: Outp
 
 /** A public key in PEM. Throws a `StartError` when the file has none. */
 export function readKeyFile(file: string): KeyObject {
-  if (!existsSync(file)) throw unusable(file, "read", { code: "ENOENT" });
+  if (!existsSync(file)) throw unusable(`The file ${file}`, "read", { code: "ENOENT" });
   const key = readPublicKey(readFileSync(file, "utf8"));
   if (key === undefined) throw new StartError(`The file ${file} does not hold an Ed25519 public key in PEM.`);
   return key;
@@ -108,16 +107,6 @@ async function* faultsInExport(file: string, verifier: Verifier): AsyncGenerator
     number += 1;
     const record = readLine(line);
     yield record ? verifier.add(record, record.previousHash) : faultAt(`in line ${number}`, NOT_OURS);
-  }
-}
-
-/** Throws a `StartError` when the file cannot be read. */
-async function* linesOf(file: string): AsyncGenerator<string> {
-  try {
-    const handle = await open(file);
-    yield* handle.readLines();
-  } catch (error) {
-    throw unusable(file, "read", error);
   }
 }
 
@@ -171,28 +160,6 @@ async function openExisting(config: StoreConfig): Promise<Store> {
     throw new StartError(`There is no database ${config.file}: name it with DATABASE_URL=sqlite:FILE.`);
   }
   return await openStore(config);
-}
-
-/** Writes lines to a file, on from its end when `isContinued`, else to a new one. */
-export async function openLines(file: string, isContinued: boolean) {
-  const handle = await open(file, isContinued ? "a" : "wx", 0o600).catch((error: unknown) => {
-    throw unusable(file, "written", error);
-  });
-  const stream = handle.createWriteStream({ flush: true });
-  return {
-    print: (line: string) => writeTo(stream, line),
-    close: () => new Promise<void>((resolve, reject) => stream.once("error", reject).end(resolve)),
-  };
-}
-
-/** Resolves when the stream has room for more. */
-export async function writeTo(stream: NodeJS.WritableStream, line: string): Promise<void> {
-  if (!stream.write(`${line}\n`)) await once(stream, "drain");
-}
-
-function unusable(file: string, done: "read" | "written", error: unknown): StartError {
-  const { code = "unknown error" } = error as NodeJS.ErrnoException;
-  return new StartError(`The file ${file} cannot be ${done} (${code}).`, { cause: error });
 }
 
 /** Says how far it is, about once a second. */

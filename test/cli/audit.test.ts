@@ -31,15 +31,18 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-async function run(args: readonly string[], database = file, changes: Record<string, string> = {}) {
-  const env = {
+function environment(database = file, changes: Record<string, string> = {}): Record<string, string> {
+  return {
     ...changes,
     ACS_CONNECTION_STRING: "endpoint=http://127.0.0.1:9/;accesskey=c2VjcmV0",
     OIDC_ISSUER: "https://issuer.example.com",
     OIDC_AUDIENCE: "gateway",
     DATABASE_URL: `sqlite:${database}`,
   };
-  return await Cli.run(["audit", ...args], { cwd: folder, env });
+}
+
+async function run(args: readonly string[], database = file, changes: Record<string, string> = {}) {
+  return await Cli.run(["audit", ...args], { cwd: folder, env: environment(database, changes) });
 }
 
 /** A copy of the database, changed. */
@@ -176,6 +179,37 @@ describe("audit export", () => {
       code: 1,
       stderr: expect.stringContaining("record aud_one_000000000002 cannot be exported"),
     });
+  });
+});
+
+describe.skipIf(!existsSync("/dev/full"))("a result that cannot be written", () => {
+  const led = (args: readonly string[], redirection: string) =>
+    Cli.runInShell(["audit", ...args], redirection, { cwd: folder, env: environment() });
+  const cannot = (name: string, code: string) => ({
+    code: 2,
+    stderr: expect.stringMatching(
+      new RegExp(`^(\\d+ records(, done)?\n)*${name} cannot be written \\(${code}\\)\\.\n$`),
+    ),
+  });
+
+  it.each([
+    ["a few", "aud_two_000000001190"],
+    ["many", "aud_one_000000000001"],
+  ])("ends the export of %s records with exit code 2, in one line", async (_, after) => {
+    expect(await run(["export", "--after", after, "--out", "/dev/full"])).toMatchObject(
+      cannot("The file /dev/full", "ENOSPC"),
+    );
+    expect(led(["export", "--after", after], "> /dev/full")).toMatchObject(cannot("Standard output", "ENOSPC"));
+  });
+
+  it("is no success of a verification", () => {
+    expect(led(["verify"], "> /dev/full")).toMatchObject(cannot("Standard output", "ENOSPC"));
+  });
+
+  it("says in one line that its reader went away", () => {
+    const { stdout, stderr } = led(["export"], "| head -n 1");
+    expect(linesIn(stdout)).toHaveLength(1);
+    expect(stderr).toBe("Standard output cannot be written (EPIPE).\n");
   });
 });
 

@@ -1,0 +1,63 @@
+/** Lines of text, from a file and to one or to standard output. What fails is a `StartError` that names the file. */
+import { once } from "node:events";
+import { open } from "node:fs/promises";
+import type { Writable } from "node:stream";
+import { finished } from "node:stream/promises";
+import { StartError } from "../errors.js";
+
+export interface Lines {
+  /** Resolves when there is room for more. */
+  print(line: string): Promise<void>;
+  /** Resolves once every line is written; to be called before the result is taken for done. */
+  close(): Promise<void>;
+}
+
+/** Throws a `StartError` when the file cannot be read. */
+export async function* linesOf(file: string): AsyncGenerator<string> {
+  try {
+    const handle = await open(file);
+    yield* handle.readLines();
+  } catch (error) {
+    throw unusable(`The file ${file}`, "read", error);
+  }
+}
+
+/** Writes lines to a file, on from its end when `isContinued`, else to a new one. */
+export async function openLines(file: string, isContinued: boolean): Promise<Lines> {
+  const name = `The file ${file}`;
+  const handle = await open(file, isContinued ? "a" : "wx", 0o600).catch((error: unknown) => {
+    throw unusable(name, "written", error);
+  });
+  const stream = handle.createWriteStream({ flush: true });
+  // Only once it is closed is what was written on the disk.
+  return linesTo(stream, name, () => finished(stream.end()));
+}
+
+/** The stream stays open, for it is the process's own. */
+export function openStandardOutput(stream: Writable): Lines {
+  const flush = () => new Promise<void>((resolve) => stream.write("", () => resolve()));
+  return linesTo(stream, "Standard output", flush);
+}
+
+function linesTo(stream: Writable, name: string, end: () => Promise<void>): Lines {
+  let failure: unknown;
+  const fail = (error: unknown) => {
+    failure ??= error;
+  };
+  // For good: a stream may fail between two lines, and without a listener that would be the end of the process.
+  stream.on("error", fail);
+  const attempt = async (work: () => Promise<unknown>) => {
+    if (failure === undefined) await work().catch(fail);
+    if (failure !== undefined) throw unusable(name, "written", failure);
+  };
+  return {
+    print: (line) => attempt(async () => stream.write(`${line}\n`) || (await once(stream, "drain"))),
+    close: () => attempt(end),
+  };
+}
+
+/** `name` begins the message. */
+export function unusable(name: string, done: "read" | "written", error: unknown): StartError {
+  const { code = "unknown error" } = error as NodeJS.ErrnoException;
+  return new StartError(`${name} cannot be ${done} (${code}).`, { cause: error });
+}
