@@ -144,6 +144,23 @@ describe("audit export", () => {
     });
   });
 
+  it("verifies whatever was written as a reason, and when its lines have got another system's ends", async () => {
+    const odd = path("odd.db");
+    const store = await openStore({ kind: "sqlite", file: odd });
+    const writer = new TestWriter("one");
+    for (const reason of ["x\u2028y", "x\u2029y", "x\ry", "x\r\ny"]) writer.add(START, { reason });
+    await writer.appendTo(store.audit);
+    await store.close();
+    const { stdout } = await run(["export"], odd);
+    for (const text of [stdout, stdout.replaceAll("\n", "\r\n"), stdout.trimEnd()]) {
+      writeFileSync(path("odd.jsonl"), text);
+      expect(await run(["verify", "--export", "odd.jsonl"])).toMatchObject({
+        code: 0,
+        stdout: "4 records of 1 writers, whole\n",
+      });
+    }
+  });
+
   it("goes on where it was broken off, into the same file", async () => {
     const whole = (await run(["export"])).stdout;
     const begun = linesIn(whole).slice(0, 1500);
