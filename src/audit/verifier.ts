@@ -43,6 +43,8 @@ export class Verifier {
     const known = this.#ends.get(writer);
     const end = known ?? beginning(record, previousHash ?? GENESIS);
     if (sequence > end.sequence + 1) return missing(end, `it is missing: the next one there is has ${sequence}`);
+    const lost = known ? undefined : this.#lostBefore(end);
+    if (lost) return lost;
     const reason = faultOf(end, record) ?? this.#faultByCheckpoint(record);
     if (reason !== undefined) return faultAt(record.id, reason);
     if (previousHash !== undefined && previousHash !== end.hash)
@@ -65,6 +67,22 @@ export class Verifier {
         return missing(end, `the end is cut off: a checkpoint stands for ${sequence} records`);
     }
     return undefined;
+  }
+
+  /** Where a writer begins here after what a signature stands for, nothing holds it to that but the hash before it. */
+  #lostBefore(beginning: ChainEnd): Fault | undefined {
+    const vouched = this.vouched.get(beginning.writer);
+    const next = beginning.sequence + 1;
+    if (vouched === undefined || vouched.sequence > beginning.sequence) return undefined;
+    if (vouched.sequence < beginning.sequence) {
+      const reason = `it is missing: a checkpoint stands for it, and what there is begins with ${next}`;
+      return faultAt(recordId(vouched), reason);
+    }
+    if (vouched.hash === beginning.hash) return undefined;
+    return faultAt(
+      recordId({ writer: vouched.writer, sequence: next }),
+      "the record before it is not the one that a checkpoint stands for",
+    );
   }
 
   #faultByCheckpoint({ writer, sequence, hash }: StoredRecord): string | undefined {
