@@ -17,6 +17,7 @@ export class Verifier {
   readonly #ends = new Map<string, ChainEnd>();
   #records = 0;
   #parts = 0;
+  #erased = 0;
 
   /** `vouched` is, for each writer that has any, the last place in its chain that a signature stands for. */
   constructor(private readonly vouched: ReadonlyMap<string, ChainEnd> = new Map()) {}
@@ -32,6 +33,11 @@ export class Verifier {
   /** Writers whose first record here is not the first of their chain. */
   get parts(): number {
     return this.#parts;
+  }
+
+  /** Records with a personal value that can be proven no longer: whoever erased it, the chain stays whole. */
+  get erased(): number {
+    return this.#erased;
   }
 
   /**
@@ -52,6 +58,7 @@ export class Verifier {
     if (!known && end.sequence > 0) this.#parts += 1;
     this.#ends.set(writer, { writer, sequence, hash });
     this.#records += 1;
+    if (record.actorSeal.salt === null || record.reasonSeal.salt === null) this.#erased += 1;
     return undefined;
   }
 

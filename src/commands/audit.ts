@@ -49,10 +49,11 @@ export async function verifyTrail(source: Source, vouched: Vouched | undefined, 
   return found === undefined;
 }
 
-function describeWhole({ records, writers, parts }: Verifier, vouched: Vouched | undefined): string {
+function describeWhole({ records, writers, parts, erased }: Verifier, vouched: Vouched | undefined): string {
   const signed = vouched ? `, ${vouched.size} of them with a checkpoint` : "";
   const begun = parts > 0 ? `, ${parts} of them without their beginning` : "";
-  return `${records} records of ${writers} writers${signed}${begun}, whole`;
+  const without = erased > 0 ? `, ${erased} records with erased values` : "";
+  return `${records} records of ${writers} writers${signed}${begun}${without}, whole`;
 }
 
 function describeFault({ writer, sequence, id, reason }: Fault): string {

@@ -105,6 +105,15 @@ describe("audit verify", () => {
     expect(stdout).toMatch(/^not whole: [^\n]+\n$/);
   });
 
+  it("says of how many records the actor or the reason is erased, for nothing else tells who did that", async () => {
+    const erase =
+      "update audit_events set reason = null, reason_salt = null where writer = 'one' and sequence in (1, 2); update audit_events set actor_salt = null where id in ('aud_one_000000000002', 'aud_two_000000000003')";
+    expect(await run(["verify"], tamper(erase))).toMatchObject({
+      code: 0,
+      stdout: "2400 records of 2 writers, 3 records with erased values, whole\n",
+    });
+  });
+
   it("does not make a database where there is none, which would be whole", async () => {
     const missing = path("missing.db");
     const { code, stdout, stderr } = await run(["verify"], missing);
