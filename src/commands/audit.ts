@@ -6,7 +6,7 @@
 import type { KeyObject } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { type ChainEnd, GENESIS } from "../audit/chain.js";
-import { readCheckpoint } from "../audit/checkpoint.js";
+import { readCheckpoint, TORN } from "../audit/checkpoint.js";
 import { readLine, writeLine } from "../audit/export-line.js";
 import { readPublicKey } from "../audit/public-key.js";
 import { type Fault, faultAt, Verifier } from "../audit/verifier.js";
@@ -71,6 +71,11 @@ export async function readCheckpoints(file: string, key: KeyObject, output: Outp
   for await (const line of linesOf(file)) {
     number += 1;
     const checkpoint = readCheckpoint(line, key);
+    if (checkpoint === TORN) {
+      // Whoever could tear it could as well have taken it away; a later one of the writer stands for as much.
+      output.report(`the checkpoint in line ${number} of ${file} ${TORN}: it stands for nothing`);
+      continue;
+    }
     if (typeof checkpoint === "string") {
       await output.print(`not whole: the checkpoint in line ${number} of ${file} ${checkpoint}`);
       return undefined;

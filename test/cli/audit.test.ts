@@ -260,6 +260,23 @@ describe("audit verify with checkpoints", () => {
     });
   });
 
+  it("warns of a checkpoint that is broken off, and holds the trail to the others", async () => {
+    const [one = "", two = ""] = writers.map(({ end }) => signed(end));
+    write("checkpoints-torn.jsonl", [one.slice(0, 50), one, two.slice(0, -1)]);
+    const args = ["verify", "--checkpoints", "checkpoints-torn.jsonl", "--public-key", "public.pem"];
+    const { code, stdout, stderr } = await run(args);
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: "2400 records of 2 writers, 1 of them with a checkpoint, whole\n",
+    });
+    for (const line of [1, 3]) {
+      expect(stderr).toContain(`the checkpoint in line ${line} of checkpoints-torn.jsonl is broken off`);
+    }
+    expect(await run(args, tamper("delete from audit_events where id = 'aud_one_000000001200'"))).toMatchObject({
+      code: 1,
+    });
+  });
+
   it("names where a chain was cut off, and a writer that is missing altogether", async () => {
     expect(await verify(tamper("delete from audit_events where writer = 'one' and sequence > 1000"))).toMatchObject({
       code: 1,
