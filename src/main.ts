@@ -3,7 +3,7 @@
  * The command line, and the only file that touches the process. Exit codes: 0 done, 1 a check failed, 2 wrong usage or
  * configuration.
  */
-import { createPublicKey, type KeyObject } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { parseArgs } from "node:util";
 import type { Lines } from "./commands/lines.js";
 import type { Config } from "./config/config.js";
@@ -203,8 +203,8 @@ async function standardOutput(): Promise<Lines> {
 
 /** The public part of the key in force. */
 async function checkpointKeyOf(options: CommonOptions): Promise<KeyObject> {
-  const { openKeys } = await import("./keys.js");
-  return createPublicKey(openKeys(readConfigOf(options)).checkpointKey);
+  const { findPublicCheckpointKey } = await import("./keys.js");
+  return findPublicCheckpointKey(readConfigOf(options));
 }
 
 /** With what is still to be written out. */

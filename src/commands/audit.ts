@@ -12,7 +12,7 @@ import { readPublicKey } from "../audit/public-key.js";
 import { type Fault, faultAt, Verifier } from "../audit/verifier.js";
 import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
-import { openStore, type Store } from "../store/store.js";
+import { type AuditArchive, openAuditArchive } from "../store/audit-archive.js";
 import { linesOf, unusable } from "./lines.js";
 
 const PROGRESS_MS = 1000;
@@ -97,13 +97,13 @@ const NOT_OURS = "it is not as the gateway writes records";
 
 /** One for each record, undefined while nothing is wrong. */
 async function* faultsInStore(config: StoreConfig, verifier: Verifier): AsyncGenerator<Fault | undefined> {
-  const store = await openExisting(config);
+  const archive = await openAuditArchive(config);
   try {
-    for await (const batch of store.auditReader.walk()) {
+    for await (const batch of archive.reader.walk()) {
       for (const { id, record } of batch) yield record ? verifier.add(record) : faultAt(id, NOT_OURS);
     }
   } finally {
-    await store.close();
+    await archive.close();
   }
 }
 
@@ -128,12 +128,12 @@ export interface ExportOptions {
 /** Prints each record as a line of JSON, in the order in which they are verified. False when one cannot be told. */
 export async function exportTrail(config: StoreConfig, options: ExportOptions, output: Output): Promise<boolean> {
   const { since = Number.NEGATIVE_INFINITY, until = Number.POSITIVE_INFINITY, after } = options;
-  const store = await openExisting(config);
+  const archive = await openAuditArchive(config);
   const progress = new Progress(output);
   let count = 0;
   try {
-    let previous = await lastExported(store, after);
-    for await (const batch of store.auditReader.walk(after)) {
+    let previous = await lastExported(archive, after);
+    for await (const batch of archive.reader.walk(after)) {
       for (const { id, record } of batch) {
         if (!record) {
           output.report(`record ${id} cannot be exported: ${NOT_OURS}; see audit verify`);
@@ -147,25 +147,20 @@ export async function exportTrail(config: StoreConfig, options: ExportOptions, o
       }
     }
   } finally {
-    await store.close();
+    await archive.close();
   }
   progress.end(count);
   return true;
 }
 
-async function lastExported(store: Store, id: string | undefined): Promise<Omit<ChainEnd, "sequence"> | undefined> {
+async function lastExported(
+  { reader }: AuditArchive,
+  id: string | undefined,
+): Promise<Omit<ChainEnd, "sequence"> | undefined> {
   if (id === undefined) return undefined;
-  const [record] = await store.auditReader.findByIds([id]);
+  const [record] = await reader.findByIds([id]);
   if (record === undefined) throw new StartError(`There is no record ${id} to go on after: check --after.`);
   return record;
-}
-
-/** To open one that is not there would make it, empty and whole. */
-async function openExisting(config: StoreConfig): Promise<Store> {
-  if (config.kind === "sqlite" && !existsSync(config.file)) {
-    throw new StartError(`There is no database ${config.file}: name it with DATABASE_URL=sqlite:FILE.`);
-  }
-  return await openStore(config);
 }
 
 /** Says how far it is, about once a second. */

@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -120,6 +120,32 @@ describe("audit verify", () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(stderr).toContain(`There is no database ${missing}`);
     expect(existsSync(missing)).toBe(false);
+  });
+
+  it.each([
+    ["without the table", "drop table audit_events", "there is no table audit_events"],
+    ["without any", "drop table audit_events; drop table kysely_migration", "there is no table kysely_migration"],
+    [
+      "of an older version",
+      "delete from kysely_migration where name = '0003-audit-events'",
+      "its schema is older than this version of the gateway",
+    ],
+    [
+      "of a newer version",
+      "insert into kysely_migration values ('9999-later', '2026-01-01')",
+      "its schema is newer than this version of the gateway",
+    ],
+  ])("leaves a database %s as it is, and does not call it whole", async (_, sql, why) => {
+    const database = tamper(sql);
+    const before = readFileSync(database);
+    for (const command of ["verify", "export"]) {
+      const { code, stdout, stderr } = await run([command], database);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+      expect(stderr).toBe(
+        `The audit trail in the database ${database} cannot be read (${why}): use the version of the gateway that serves it, restore a back-up, or name another with DATABASE_URL.\n`,
+      );
+    }
+    expect(readFileSync(database).equals(before)).toBe(true);
   });
 
   it.each([[[]], [["check"]], [["verify", "--all"]], [["export", "--since", "yesterday"]]])(
@@ -260,6 +286,15 @@ describe("audit verify with checkpoints", () => {
     });
   });
 
+  it("makes no keys where there are none, for those have signed nothing", async () => {
+    const { code, stderr } = await run(["verify", "--checkpoints", "checkpoints.jsonl"]);
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(/^There are no keys in .+--public-key\.\n$/),
+    });
+    expect(existsSync(path("keys.json"))).toBe(false);
+  });
+
   it("warns of a checkpoint that is broken off, and holds the trail to the others", async () => {
     const [one = "", two = ""] = writers.map(({ end }) => signed(end));
     write("checkpoints-torn.jsonl", [one.slice(0, 50), one, two.slice(0, -1)]);
@@ -315,11 +350,12 @@ describe("audit verify with checkpoints", () => {
       stdout:
         "not whole: the checkpoint in line 1 of checkpoints-changed.jsonl has a signature that is not of its content\n",
     });
-    expect(await run(["verify", "--checkpoints", "checkpoints.jsonl"])).toMatchObject({
+    const keys = { AUDIT_KEY: randomBytes(32).toString("base64") };
+    expect(await run(["verify", "--checkpoints", "checkpoints.jsonl"], file, keys)).toMatchObject({
       code: 1,
       stdout: expect.stringContaining("is signed with another key"),
     });
-    expect(await run(["verify", "--checkpoints", "none.jsonl"])).toMatchObject({
+    expect(await run(["verify", "--checkpoints", "none.jsonl"], file, keys)).toMatchObject({
       code: 2,
       stderr: "The file none.jsonl cannot be read (ENOENT).\n",
     });
