@@ -37,8 +37,8 @@ Options of audit export
   --since INSTANT      only records of this instant or later, such as 2026-01-31T00:00:00Z
   --until INSTANT      only records from before this instant
   --after ID           go on after this record, the last one of an export that was broken off, with the same other
-                       options; remove a last line that was cut off first, as verify --export names it. Not for a
-                       later export of what is new: records are in no order of time, and some would be left out
+                       options; a last line that was cut off has to be removed first. Not for a later export of
+                       what is new since then: records are in no order of time, and some would be left out
   --out FILE           write to this file, which must not be there yet; with --after, add to it
 
 Options of emulator

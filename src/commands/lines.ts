@@ -4,6 +4,7 @@ import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
+import { endsWithinLine } from "../audit/torn-line.js";
 import { StartError } from "../errors.js";
 
 export interface Lines {
@@ -34,9 +35,13 @@ export async function* linesOf(file: string): AsyncGenerator<string> {
 /** Writes lines to a file, on from its end when `isContinued`, else to a new one. */
 export async function openLines(file: string, isContinued: boolean): Promise<Lines> {
   const name = `The file ${file}`;
-  const handle = await open(file, isContinued ? "a" : "wx", 0o600).catch((error: unknown) => {
+  const handle = await open(file, isContinued ? "a+" : "wx", 0o600).catch((error: unknown) => {
     throw unusable(name, "written", error);
   });
+  if (await endsWithinLine(handle)) {
+    await handle.close();
+    throw new StartError(`${name} ends within a line: remove that line, and go on after the one before it.`);
+  }
   const stream = handle.createWriteStream({ flush: true });
   // Only once it is closed is what was written on the disk.
   return linesTo(stream, name, () => finished(stream.end()));

@@ -209,6 +209,17 @@ describe("audit export", () => {
     });
   });
 
+  it("does not go on in a file that ends within a line, and --help says what going on is for", async () => {
+    const torn = (await run(["export"])).stdout.slice(0, 5000);
+    writeFileSync(path("torn.jsonl"), torn);
+    expect(await run(["export", "--after", writers[0]?.idAt(1) ?? "", "--out", "torn.jsonl"])).toMatchObject({
+      code: 2,
+      stderr: "The file torn.jsonl ends within a line: remove that line, and go on after the one before it.\n",
+    });
+    expect(readFileSync(path("torn.jsonl"), "utf8")).toBe(torn);
+    expect((await run(["--help"])).stdout).toMatch(/--after ID [^-]+ Not for a later export/);
+  });
+
   it("leaves out what is outside the times that were asked for, and such a part verifies", async () => {
     const args = ["--since", "2026-01-01T00:00:10Z", "--until", "2026-01-01T00:00:20Z", "--out", "part.jsonl"];
     expect(await run(["export", ...args])).toMatchObject({ code: 0, stderr: "20 records, done\n" });
