@@ -3,8 +3,9 @@
  * The command line, and the only file that touches the process. Exit codes: 0 done, 1 a check failed, 2 wrong usage or
  * configuration.
  */
-import { createPublicKey, type KeyObject } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { parseArgs } from "node:util";
+import type { Lines } from "./commands/lines.js";
 import type { Config } from "./config/config.js";
 import { ConfigError } from "./config/fault.js";
 import { loadConfig, printConfig } from "./config/load.js";
@@ -35,7 +36,9 @@ Options of audit verify
 Options of audit export
   --since INSTANT      only records of this instant or later, such as 2026-01-31T00:00:00Z
   --until INSTANT      only records from before this instant
-  --after ID           go on after this record, the last one of an export that was broken off
+  --after ID           go on after this record, the last one of an export that was broken off, with the same other
+                       options; a last line that was cut off has to be removed first. Not for a later export of
+                       what is new since then: records are in no order of time, and some would be left out
   --out FILE           write to this file, which must not be there yet; with --after, add to it
 
 Options of emulator
@@ -180,22 +183,28 @@ async function auditVerify(args: readonly string[]): Promise<void> {
   const { values } = parse(args, options);
   const { checkpoints, "public-key": keyFile } = values;
   const commands = await import("./commands/audit.js");
-  const print = (line: string) => commands.writeTo(process.stdout, line);
-  const output = { print, report, now: Date.now };
+  const lines = await standardOutput();
+  const output = { print: lines.print, report, now: Date.now };
   const source = values.export === undefined ? { store: readConfigOf(values).store } : { exportFile: values.export };
   let vouched: Awaited<ReturnType<typeof commands.readCheckpoints>>;
   if (checkpoints !== undefined) {
     const key = keyFile === undefined ? await checkpointKeyOf(values) : commands.readKeyFile(keyFile);
     vouched = await commands.readCheckpoints(checkpoints, key, output);
-    if (vouched === undefined) return failed();
   }
-  if (!(await commands.verifyTrail(source, vouched, output))) failed();
+  const isRefused = checkpoints !== undefined && vouched === undefined;
+  if (isRefused || !(await commands.verifyTrail(source, vouched, output))) failed();
+  await lines.close();
+}
+
+async function standardOutput(): Promise<Lines> {
+  const { openStandardOutput } = await import("./commands/lines.js");
+  return openStandardOutput(process.stdout);
 }
 
 /** The public part of the key in force. */
 async function checkpointKeyOf(options: CommonOptions): Promise<KeyObject> {
-  const { openKeys } = await import("./keys.js");
-  return createPublicKey(openKeys(readConfigOf(options)).checkpointKey);
+  const { findPublicCheckpointKey } = await import("./keys.js");
+  return findPublicCheckpointKey(readConfigOf(options));
 }
 
 /** With what is still to be written out. */
@@ -209,13 +218,12 @@ async function auditExport(args: readonly string[]): Promise<void> {
   const { after, out } = values;
   const options = { since: instant("since", values.since), until: instant("until", values.until), after };
   const { store } = readConfigOf(values);
-  const { exportTrail, openLines, writeTo } = await import("./commands/audit.js");
-  const lines = out === undefined ? undefined : await openLines(out, after !== undefined);
-  const print = lines?.print ?? ((line: string) => writeTo(process.stdout, line));
+  const [{ exportTrail }, { openLines }] = [await import("./commands/audit.js"), await import("./commands/lines.js")];
+  const lines = out === undefined ? await standardOutput() : await openLines(out, after !== undefined);
   try {
-    if (!(await exportTrail(store, options, { print, report, now: Date.now }))) failed();
+    if (!(await exportTrail(store, options, { print: lines.print, report, now: Date.now }))) failed();
   } finally {
-    await lines?.close();
+    await lines.close();
   }
 }
 

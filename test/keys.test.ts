@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { describePublicKey } from "../src/audit/public-key.js";
 import { Secret } from "../src/config/secret.js";
 import { StartError } from "../src/errors.js";
-import { type Keys, openKeys } from "../src/keys.js";
+import { findPublicCheckpointKey, type Keys, openKeys } from "../src/keys.js";
 
 const KEY = Buffer.alloc(32, 7).toString("base64");
 const OTHER_KEY = Buffer.alloc(32, 8).toString("base64");
@@ -27,9 +27,11 @@ interface Configured {
   readonly folder?: string;
 }
 
-function open({ cacheKeys = [], auditKey, signingKey, folder: home = folder }: Configured = {}): Keys {
-  return openKeys({
-    store: { kind: "sqlite", file: join(home, "gateway.db") },
+const open = (configured: Configured = {}): Keys => openKeys(configOf(configured));
+
+function configOf({ cacheKeys = [], auditKey, signingKey, folder: home = folder }: Configured) {
+  return {
+    store: { kind: "sqlite" as const, file: join(home, "gateway.db") },
     tokens: { cacheKeys: cacheKeys.map((key) => new Secret(key)), cacheSize: 1 },
     audit: {
       key: auditKey === undefined ? null : new Secret(auditKey),
@@ -38,7 +40,7 @@ function open({ cacheKeys = [], auditKey, signingKey, folder: home = folder }: C
       checkpoints: null,
       checkpointSeconds: 60,
     },
-  });
+  };
 }
 
 const reveal = ({ cacheKeys, auditKey }: Keys) => [...cacheKeys, auditKey].map((key) => key.reveal());
@@ -110,6 +112,18 @@ describe("the key that signs checkpoints", () => {
       idOf(open({ cacheKeys: [KEY], auditKey: KEY })),
     );
     expect(idOf(open())).toBe(idOf(open()));
+  });
+
+  it("is found again, in public, by who checks what was signed, and is not made for that", () => {
+    const { privateKey } = generateKeyPairSync("ed25519");
+    const signingKey = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
+    const find = (configured: Configured) => findPublicCheckpointKey(configOf(configured));
+    expect(() => find({})).toThrow(`There are no keys in ${file}: `);
+    expect(readdirSync(folder)).toEqual([]);
+    open();
+    for (const configured of [{}, { auditKey: KEY }, { signingKey }]) {
+      expect(describePublicKey(find(configured)).keyId).toBe(idOf(open(configured)));
+    }
   });
 
   it("is the configured one where there is one", () => {

@@ -71,9 +71,13 @@ export function signCheckpoint({ writer, sequence, hash, at }: Checkpoint, key: 
   return JSON.stringify({ ...checkpoint, ...describePublicKey(createPublicKey(key)), signature });
 }
 
+/** What `readCheckpoint` says of the half of a line that a crash or a full disk leaves. */
+export const TORN = "is broken off";
+
 /** The checkpoint of a line that was signed with this key, or what is wrong with it. */
 export function readCheckpoint(line: string, publicKey: KeyObject): Checkpoint | string {
   const value = parse(line);
+  if (value === undefined) return TORN;
   const { writer, sequence, hash, at, keyId, signature } = value;
   if (typeof writer !== "string" || typeof hash !== "string" || typeof signature !== "string")
     return "is not a checkpoint";
@@ -84,12 +88,13 @@ export function readCheckpoint(line: string, publicKey: KeyObject): Checkpoint |
   return isSigned ? checkpoint : "has a signature that is not of its content";
 }
 
-function parse(line: string): Record<string, unknown> {
+/** Undefined for what is not JSON: no beginning of an object is. */
+function parse(line: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(line);
     return typeof value === "object" && value !== null ? { ...value } : {};
   } catch {
-    return {};
+    return undefined;
   }
 }
 

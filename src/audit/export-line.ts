@@ -51,9 +51,13 @@ export function writeLine(record: ExportedRecord): string {
     actorSeal: { salt: actorSeal.salt, commitment: actorSeal.commitment },
     reasonSeal: { salt: reasonSeal.salt, commitment: reasonSeal.commitment },
   };
-  return JSON.stringify(
-    Object.fromEntries(Object.keys(FIELDS).map((name) => [name, whole[name as keyof ExportedRecord]])),
-  );
+  const fields = Object.keys(FIELDS).map((name) => [name, whole[name as keyof ExportedRecord]]);
+  return JSON.stringify(Object.fromEntries(fields)).replaceAll(/[\u2028\u2029]/g, escaped);
+}
+
+/** JSON lets these stand as they are, and many readers of lines end a line there. */
+function escaped(separator: string): string {
+  return `\\u${separator.charCodeAt(0).toString(16)}`;
 }
 
 /** Undefined for anything but a line as `writeLine` writes it, to the letter: so nothing can be added or left out. */

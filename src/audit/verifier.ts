@@ -17,6 +17,7 @@ export class Verifier {
   readonly #ends = new Map<string, ChainEnd>();
   #records = 0;
   #parts = 0;
+  #erased = 0;
 
   /** `vouched` is, for each writer that has any, the last place in its chain that a signature stands for. */
   constructor(private readonly vouched: ReadonlyMap<string, ChainEnd> = new Map()) {}
@@ -34,6 +35,11 @@ export class Verifier {
     return this.#parts;
   }
 
+  /** Records with a personal value that can be proven no longer: whoever erased it, the chain stays whole. */
+  get erased(): number {
+    return this.#erased;
+  }
+
   /**
    * The next record, or what is wrong with it. `previousHash` is what a part of a trail says of the record before the first
    * one of its writer; without it every chain has to begin at its beginning.
@@ -43,6 +49,8 @@ export class Verifier {
     const known = this.#ends.get(writer);
     const end = known ?? beginning(record, previousHash ?? GENESIS);
     if (sequence > end.sequence + 1) return missing(end, `it is missing: the next one there is has ${sequence}`);
+    const lost = known ? undefined : this.#lostBefore(end);
+    if (lost) return lost;
     const reason = faultOf(end, record) ?? this.#faultByCheckpoint(record);
     if (reason !== undefined) return faultAt(record.id, reason);
     if (previousHash !== undefined && previousHash !== end.hash)
@@ -50,6 +58,7 @@ export class Verifier {
     if (!known && end.sequence > 0) this.#parts += 1;
     this.#ends.set(writer, { writer, sequence, hash });
     this.#records += 1;
+    if (record.actorSeal.salt === null || record.reasonSeal.salt === null) this.#erased += 1;
     return undefined;
   }
 
@@ -65,6 +74,22 @@ export class Verifier {
         return missing(end, `the end is cut off: a checkpoint stands for ${sequence} records`);
     }
     return undefined;
+  }
+
+  /** Where a writer begins here after what a signature stands for, nothing holds it to that but the hash before it. */
+  #lostBefore(beginning: ChainEnd): Fault | undefined {
+    const vouched = this.vouched.get(beginning.writer);
+    const next = beginning.sequence + 1;
+    if (vouched === undefined || vouched.sequence > beginning.sequence) return undefined;
+    if (vouched.sequence < beginning.sequence) {
+      const reason = `it is missing: a checkpoint stands for it, and what there is begins with ${next}`;
+      return faultAt(recordId(vouched), reason);
+    }
+    if (vouched.hash === beginning.hash) return undefined;
+    return faultAt(
+      recordId({ writer: vouched.writer, sequence: next }),
+      "the record before it is not the one that a checkpoint stands for",
+    );
   }
 
   #faultByCheckpoint({ writer, sequence, hash }: StoredRecord): string | undefined {

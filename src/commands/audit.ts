@@ -4,17 +4,16 @@
  */
 
 import type { KeyObject } from "node:crypto";
-import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { type ChainEnd, GENESIS } from "../audit/chain.js";
-import { readCheckpoint } from "../audit/checkpoint.js";
+import { readCheckpoint, TORN } from "../audit/checkpoint.js";
 import { readLine, writeLine } from "../audit/export-line.js";
 import { readPublicKey } from "../audit/public-key.js";
 import { type Fault, faultAt, Verifier } from "../audit/verifier.js";
 import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
-import { openStore, type Store } from "../store/store.js";
+import { type AuditArchive, openAuditArchive } from "../store/audit-archive.js";
+import { linesOf, unusable } from "./lines.js";
 
 const PROGRESS_MS = 1000;
 
@@ -50,10 +49,11 @@ export async function verifyTrail(source: Source, vouched: Vouched | undefined, 
   return found === undefined;
 }
 
-function describeWhole({ records, writers, parts }: Verifier, vouched: Vouched | undefined): string {
+function describeWhole({ records, writers, parts, erased }: Verifier, vouched: Vouched | undefined): string {
   const signed = vouched ? `, ${vouched.size} of them with a checkpoint` : "";
   const begun = parts > 0 ? `, ${parts} of them without their beginning` : "";
-  return `${records} records of ${writers} writers${signed}${begun}, whole`;
+  const without = erased > 0 ? `, ${erased} records with erased values` : "";
+  return `${records} records of ${writers} writers${signed}${begun}${without}, whole`;
 }
 
 function describeFault({ writer, sequence, id, reason }: Fault): string {
@@ -71,6 +71,11 @@ export async function readCheckpoints(file: string, key: KeyObject, output: Outp
   for await (const line of linesOf(file)) {
     number += 1;
     const checkpoint = readCheckpoint(line, key);
+    if (checkpoint === TORN) {
+      // Whoever could tear it could as well have taken it away; a later one of the writer stands for as much.
+      output.report(`the checkpoint in line ${number} of ${file} ${TORN}: it stands for nothing`);
+      continue;
+    }
     if (typeof checkpoint === "string") {
       await output.print(`not whole: the checkpoint in line ${number} of ${file} ${checkpoint}`);
       return undefined;
@@ -82,7 +87,7 @@ export async function readCheckpoints(file: string, key: KeyObject, output: Outp
 
 /** A public key in PEM. Throws a `StartError` when the file has none. */
 export function readKeyFile(file: string): KeyObject {
-  if (!existsSync(file)) throw unusable(file, "read", { code: "ENOENT" });
+  if (!existsSync(file)) throw unusable(`The file ${file}`, "read", { code: "ENOENT" });
   const key = readPublicKey(readFileSync(file, "utf8"));
   if (key === undefined) throw new StartError(`The file ${file} does not hold an Ed25519 public key in PEM.`);
   return key;
@@ -92,13 +97,13 @@ const NOT_OURS = "it is not as the gateway writes records";
 
 /** One for each record, undefined while nothing is wrong. */
 async function* faultsInStore(config: StoreConfig, verifier: Verifier): AsyncGenerator<Fault | undefined> {
-  const store = await openExisting(config);
+  const archive = await openAuditArchive(config);
   try {
-    for await (const batch of store.auditReader.walk()) {
+    for await (const batch of archive.reader.walk()) {
       for (const { id, record } of batch) yield record ? verifier.add(record) : faultAt(id, NOT_OURS);
     }
   } finally {
-    await store.close();
+    await archive.close();
   }
 }
 
@@ -108,16 +113,6 @@ async function* faultsInExport(file: string, verifier: Verifier): AsyncGenerator
     number += 1;
     const record = readLine(line);
     yield record ? verifier.add(record, record.previousHash) : faultAt(`in line ${number}`, NOT_OURS);
-  }
-}
-
-/** Throws a `StartError` when the file cannot be read. */
-async function* linesOf(file: string): AsyncGenerator<string> {
-  try {
-    const handle = await open(file);
-    yield* handle.readLines();
-  } catch (error) {
-    throw unusable(file, "read", error);
   }
 }
 
@@ -133,12 +128,12 @@ export interface ExportOptions {
 /** Prints each record as a line of JSON, in the order in which they are verified. False when one cannot be told. */
 export async function exportTrail(config: StoreConfig, options: ExportOptions, output: Output): Promise<boolean> {
   const { since = Number.NEGATIVE_INFINITY, until = Number.POSITIVE_INFINITY, after } = options;
-  const store = await openExisting(config);
+  const archive = await openAuditArchive(config);
   const progress = new Progress(output);
   let count = 0;
   try {
-    let previous = await lastExported(store, after);
-    for await (const batch of store.auditReader.walk(after)) {
+    let previous = await lastExported(archive, after);
+    for await (const batch of archive.reader.walk(after)) {
       for (const { id, record } of batch) {
         if (!record) {
           output.report(`record ${id} cannot be exported: ${NOT_OURS}; see audit verify`);
@@ -152,47 +147,20 @@ export async function exportTrail(config: StoreConfig, options: ExportOptions, o
       }
     }
   } finally {
-    await store.close();
+    await archive.close();
   }
   progress.end(count);
   return true;
 }
 
-async function lastExported(store: Store, id: string | undefined): Promise<Omit<ChainEnd, "sequence"> | undefined> {
+async function lastExported(
+  { reader }: AuditArchive,
+  id: string | undefined,
+): Promise<Omit<ChainEnd, "sequence"> | undefined> {
   if (id === undefined) return undefined;
-  const [record] = await store.auditReader.findByIds([id]);
+  const [record] = await reader.findByIds([id]);
   if (record === undefined) throw new StartError(`There is no record ${id} to go on after: check --after.`);
   return record;
-}
-
-/** To open one that is not there would make it, empty and whole. */
-async function openExisting(config: StoreConfig): Promise<Store> {
-  if (config.kind === "sqlite" && !existsSync(config.file)) {
-    throw new StartError(`There is no database ${config.file}: name it with DATABASE_URL=sqlite:FILE.`);
-  }
-  return await openStore(config);
-}
-
-/** Writes lines to a file, on from its end when `isContinued`, else to a new one. */
-export async function openLines(file: string, isContinued: boolean) {
-  const handle = await open(file, isContinued ? "a" : "wx", 0o600).catch((error: unknown) => {
-    throw unusable(file, "written", error);
-  });
-  const stream = handle.createWriteStream({ flush: true });
-  return {
-    print: (line: string) => writeTo(stream, line),
-    close: () => new Promise<void>((resolve, reject) => stream.once("error", reject).end(resolve)),
-  };
-}
-
-/** Resolves when the stream has room for more. */
-export async function writeTo(stream: NodeJS.WritableStream, line: string): Promise<void> {
-  if (!stream.write(`${line}\n`)) await once(stream, "drain");
-}
-
-function unusable(file: string, done: "read" | "written", error: unknown): StartError {
-  const { code = "unknown error" } = error as NodeJS.ErrnoException;
-  return new StartError(`The file ${file} cannot be ${done} (${code}).`, { cause: error });
 }
 
 /** Says how far it is, about once a second. */

@@ -1,5 +1,5 @@
 import { type Expression, type Kysely, PostgresAdapter, sql } from "kysely";
-import { type Migration, Migrator } from "kysely/migration";
+import { DEFAULT_MIGRATION_TABLE, type Migration, Migrator } from "kysely/migration";
 
 /** In order of their names; one that has been released is never edited, only followed by another. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -9,11 +9,27 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0004-audit-erasures": { up: createAuditErasures },
 };
 
+const AUDIT_TABLE = "audit_events";
+
 /** Brings the database to the current schema. Safe to call at every start; takes the dialect's migration lock. */
 export async function migrate<Tables>(database: Kysely<Tables>): Promise<void> {
   const migrator = new Migrator({ db: database, provider: { getMigrations: async () => MIGRATIONS } });
   const { error } = await migrator.migrateToLatest();
   if (error !== undefined) throw error;
+}
+
+/** What keeps the database from being read as it is, which changes nothing in it; undefined when nothing does. */
+export async function faultOfSchema<Tables>(database: Kysely<Tables>): Promise<string | undefined> {
+  const tables = await database.introspection.getTables({ withInternalKyselyTables: true });
+  const missing = [DEFAULT_MIGRATION_TABLE, AUDIT_TABLE].find((table) => !tables.some(({ name }) => name === table));
+  if (missing !== undefined) return `there is no table ${missing}`;
+  const { rows } = await sql<{ name: string }>`select name from ${sql.table(DEFAULT_MIGRATION_TABLE)}`.execute(
+    database,
+  );
+  const made = new Set(rows.map(({ name }) => name));
+  const names = Object.keys(MIGRATIONS);
+  if (names.some((name) => !made.has(name))) return "its schema is older than this version of the gateway";
+  return made.size > names.length ? "its schema is newer than this version of the gateway" : undefined;
 }
 
 /** Text that is compared and ordered byte by byte, whatever the database's locale, as SQLite does by itself. */
@@ -114,7 +130,7 @@ async function createAuditEvents(database: Kysely<unknown>): Promise<void> {
     "client_version",
   ];
   let table = database.schema
-    .createTable("audit_events")
+    .createTable(AUDIT_TABLE)
     .addColumn("id", text(database), (column) => column.primaryKey())
     .addColumn("sequence", "bigint", (column) => column.notNull())
     .addColumn("at", "bigint", (column) => column.notNull())
@@ -137,7 +153,7 @@ async function createAuditEvents(database: Kysely<unknown>): Promise<void> {
   for (const [name, columns] of Object.entries(indexes)) {
     await database.schema
       .createIndex(name)
-      .on("audit_events")
+      .on(AUDIT_TABLE)
       .columns([...columns])
       .execute();
   }

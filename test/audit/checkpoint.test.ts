@@ -1,12 +1,12 @@
 import { createPublicKey, generateKeyPairSync } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { Checkpoints, readCheckpoint, signCheckpoint } from "../../src/audit/checkpoint.js";
+import { Checkpoints, readCheckpoint, signCheckpoint, TORN } from "../../src/audit/checkpoint.js";
 import { fileSink, streamSink } from "../../src/audit/checkpoint-sinks.js";
 
 const { privateKey: key, publicKey } = generateKeyPairSync("ed25519");
@@ -60,6 +60,15 @@ describe("checkpoints", () => {
     expect(read(readFileSync(file, "utf8"))).toEqual([1, 2, 3].map((sequence) => ({ ...end(sequence), at: 5 })));
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(failures).toEqual([undefined, undefined, undefined]);
+  });
+
+  it("are not spoilt by the half of a line that a crash left in the file", async () => {
+    const file = join(folder, "torn.jsonl");
+    const whole = signCheckpoint({ ...end(1), at: 5 }, key);
+    writeFileSync(file, `${whole}\n${whole.slice(0, 40)}`);
+    const sink = fileSink(file);
+    for (const sequence of [2, 3]) await sink(signCheckpoint({ ...end(sequence), at: 5 }, key));
+    expect(read(readFileSync(file, "utf8"))).toMatchObject([end(1), TORN, end(2), end(3)]);
   });
 
   it("sign the last end that each writer reached, and nothing when none did", async () => {

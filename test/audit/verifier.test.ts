@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { ChainEnd } from "../../src/audit/chain.js";
+import { type ChainEnd, chain } from "../../src/audit/chain.js";
 import { readLine, writeLine } from "../../src/audit/export-line.js";
 import { recordId } from "../../src/audit/record.js";
 import { type Fault, Verifier } from "../../src/audit/verifier.js";
@@ -44,11 +44,27 @@ const whole = writers();
 const lines = whole.flatMap(exported);
 const ends = whole.map(({ end }) => end);
 
+/** As whoever removed everything up to there would go on. */
+function forgedAfter(end: ChainEnd): string[] {
+  const record = chain(end, (whole[0]?.records ?? [])[0] ?? expect.fail("none"), 2000, randomBytes);
+  return [writeLine({ ...record, id: recordId(record), previousHash: end.hash })];
+}
+
 describe("an exported trail", () => {
   it("is whole as it was exported, also when its writers alternate", () => {
     expect(verify(lines, ends)).toBeUndefined();
     const [one = [], two = []] = whole.map(exported);
     expect(verify(one.flatMap((line, index) => [line, two[index] ?? ""]))).toBeUndefined();
+  });
+
+  it("has no character in a line at which a reader might end it", () => {
+    const writer = new TestWriter("one");
+    const reason = "a\u2028b\u2029c\rd\ne\u0085f";
+    writer.add(1000, { reason, clientName: "\u2028" });
+    const [line = ""] = exported(writer);
+    expect(line.split(/[\n\r\u2028\u2029]/)).toHaveLength(1);
+    expect(readLine(line)).toMatchObject({ reason, clientName: "\u2028" });
+    expect(verify([line], [writer.end])).toBeUndefined();
   });
 
   it("is whole after the personal values of any of its records were erased", () => {
@@ -125,6 +141,31 @@ describe("an exported trail", () => {
       sequence: COUNT,
       reason: "it is not the one that a checkpoint stands for",
     });
+  });
+
+  it("names the record that a checkpoint stands for in a part that begins after it, forged or not", () => {
+    const [one] = whole;
+    const { writer, records } = one ?? expect.fail("none");
+    const vouched = { writer, sequence: 5, hash: records[4]?.hash ?? "" };
+    expect(verify(lines.slice(6, COUNT), [vouched])).toEqual({
+      writer,
+      sequence: 5,
+      id: "aud_one_000000000005",
+      reason: "it is missing: a checkpoint stands for it, and what there is begins with 7",
+    });
+    expect(verify(forgedAfter({ ...vouched, hash: "anything" }), [vouched])).toMatchObject({
+      writer,
+      sequence: 6,
+      reason: "the record before it is not the one that a checkpoint stands for",
+    });
+  });
+
+  it("may begin with the record after the one that a checkpoint stands for", () => {
+    const [one] = whole;
+    const { writer, records } = one ?? expect.fail("none");
+    const vouched = { writer, sequence: 5, hash: records[4]?.hash ?? "" };
+    for (const from of [0, 3, 4, 5]) expect(verify(lines.slice(from, COUNT), [vouched])).toBeUndefined();
+    expect(verify(lines.slice(0, 4), [vouched])).toMatchObject({ sequence: 5 });
   });
 
   it("names a writer that a checkpoint stands for and that is not there at all", () => {

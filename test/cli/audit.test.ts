@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,15 +31,18 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-async function run(args: readonly string[], database = file, changes: Record<string, string> = {}) {
-  const env = {
+function environment(database = file, changes: Record<string, string> = {}): Record<string, string> {
+  return {
     ...changes,
     ACS_CONNECTION_STRING: "endpoint=http://127.0.0.1:9/;accesskey=c2VjcmV0",
     OIDC_ISSUER: "https://issuer.example.com",
     OIDC_AUDIENCE: "gateway",
     DATABASE_URL: `sqlite:${database}`,
   };
-  return await Cli.run(["audit", ...args], { cwd: folder, env });
+}
+
+async function run(args: readonly string[], database = file, changes: Record<string, string> = {}) {
+  return await Cli.run(["audit", ...args], { cwd: folder, env: environment(database, changes) });
 }
 
 /** A copy of the database, changed. */
@@ -102,12 +105,47 @@ describe("audit verify", () => {
     expect(stdout).toMatch(/^not whole: [^\n]+\n$/);
   });
 
+  it("says of how many records the actor or the reason is erased, for nothing else tells who did that", async () => {
+    const erase =
+      "update audit_events set reason = null, reason_salt = null where writer = 'one' and sequence in (1, 2); update audit_events set actor_salt = null where id in ('aud_one_000000000002', 'aud_two_000000000003')";
+    expect(await run(["verify"], tamper(erase))).toMatchObject({
+      code: 0,
+      stdout: "2400 records of 2 writers, 3 records with erased values, whole\n",
+    });
+  });
+
   it("does not make a database where there is none, which would be whole", async () => {
     const missing = path("missing.db");
     const { code, stdout, stderr } = await run(["verify"], missing);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(stderr).toContain(`There is no database ${missing}`);
     expect(existsSync(missing)).toBe(false);
+  });
+
+  it.each([
+    ["without the table", "drop table audit_events", "there is no table audit_events"],
+    ["without any", "drop table audit_events; drop table kysely_migration", "there is no table kysely_migration"],
+    [
+      "of an older version",
+      "delete from kysely_migration where name = '0003-audit-events'",
+      "its schema is older than this version of the gateway",
+    ],
+    [
+      "of a newer version",
+      "insert into kysely_migration values ('9999-later', '2026-01-01')",
+      "its schema is newer than this version of the gateway",
+    ],
+  ])("leaves a database %s as it is, and does not call it whole", async (_, sql, why) => {
+    const database = tamper(sql);
+    const before = readFileSync(database);
+    for (const command of ["verify", "export"]) {
+      const { code, stdout, stderr } = await run([command], database);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+      expect(stderr).toBe(
+        `The audit trail in the database ${database} cannot be read (${why}): use the version of the gateway that serves it, restore a back-up, or name another with DATABASE_URL.\n`,
+      );
+    }
+    expect(readFileSync(database).equals(before)).toBe(true);
   });
 
   it.each([[[]], [["check"]], [["verify", "--all"]], [["export", "--since", "yesterday"]]])(
@@ -141,6 +179,23 @@ describe("audit export", () => {
     });
   });
 
+  it("verifies whatever was written as a reason, and when its lines have got another system's ends", async () => {
+    const odd = path("odd.db");
+    const store = await openStore({ kind: "sqlite", file: odd });
+    const writer = new TestWriter("one");
+    for (const reason of ["x\u2028y", "x\u2029y", "x\ry", "x\r\ny"]) writer.add(START, { reason });
+    await writer.appendTo(store.audit);
+    await store.close();
+    const { stdout } = await run(["export"], odd);
+    for (const text of [stdout, stdout.replaceAll("\n", "\r\n"), stdout.trimEnd()]) {
+      writeFileSync(path("odd.jsonl"), text);
+      expect(await run(["verify", "--export", "odd.jsonl"])).toMatchObject({
+        code: 0,
+        stdout: "4 records of 1 writers, whole\n",
+      });
+    }
+  });
+
   it("goes on where it was broken off, into the same file", async () => {
     const whole = (await run(["export"])).stdout;
     const begun = linesIn(whole).slice(0, 1500);
@@ -152,6 +207,17 @@ describe("audit export", () => {
       code: 2,
       stderr: expect.stringContaining("There is no record aud_none"),
     });
+  });
+
+  it("does not go on in a file that ends within a line, and --help says what going on is for", async () => {
+    const torn = (await run(["export"])).stdout.slice(0, 5000);
+    writeFileSync(path("torn.jsonl"), torn);
+    expect(await run(["export", "--after", writers[0]?.idAt(1) ?? "", "--out", "torn.jsonl"])).toMatchObject({
+      code: 2,
+      stderr: "The file torn.jsonl ends within a line: remove that line, and go on after the one before it.\n",
+    });
+    expect(readFileSync(path("torn.jsonl"), "utf8")).toBe(torn);
+    expect((await run(["--help"])).stdout).toMatch(/--after ID [^-]+ Not for a later export/);
   });
 
   it("leaves out what is outside the times that were asked for, and such a part verifies", async () => {
@@ -179,6 +245,37 @@ describe("audit export", () => {
   });
 });
 
+describe.skipIf(!existsSync("/dev/full"))("a result that cannot be written", () => {
+  const led = (args: readonly string[], redirection: string) =>
+    Cli.runInShell(["audit", ...args], redirection, { cwd: folder, env: environment() });
+  const cannot = (name: string, code: string) => ({
+    code: 2,
+    stderr: expect.stringMatching(
+      new RegExp(`^(\\d+ records(, done)?\n)*${name} cannot be written \\(${code}\\)\\.\n$`),
+    ),
+  });
+
+  it.each([
+    ["a few", "aud_two_000000001190"],
+    ["many", "aud_one_000000000001"],
+  ])("ends the export of %s records with exit code 2, in one line", async (_, after) => {
+    expect(await run(["export", "--after", after, "--out", "/dev/full"])).toMatchObject(
+      cannot("The file /dev/full", "ENOSPC"),
+    );
+    expect(led(["export", "--after", after], "> /dev/full")).toMatchObject(cannot("Standard output", "ENOSPC"));
+  });
+
+  it("is no success of a verification", () => {
+    expect(led(["verify"], "> /dev/full")).toMatchObject(cannot("Standard output", "ENOSPC"));
+  });
+
+  it("says in one line that its reader went away", () => {
+    const { stdout, stderr } = led(["export"], "| head -n 1");
+    expect(linesIn(stdout)).toHaveLength(1);
+    expect(stderr).toBe("Standard output cannot be written (EPIPE).\n");
+  });
+});
+
 describe("audit verify with checkpoints", () => {
   const { privateKey, publicKey } = generateKeyPairSync("ed25519");
   const signingKey = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
@@ -197,6 +294,32 @@ describe("audit verify with checkpoints", () => {
     expect(await verify()).toMatchObject({
       code: 0,
       stdout: "2400 records of 2 writers, 2 of them with a checkpoint, whole\n",
+    });
+  });
+
+  it("makes no keys where there are none, for those have signed nothing", async () => {
+    const { code, stderr } = await run(["verify", "--checkpoints", "checkpoints.jsonl"]);
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(/^There are no keys in .+--public-key\.\n$/),
+    });
+    expect(existsSync(path("keys.json"))).toBe(false);
+  });
+
+  it("warns of a checkpoint that is broken off, and holds the trail to the others", async () => {
+    const [one = "", two = ""] = writers.map(({ end }) => signed(end));
+    write("checkpoints-torn.jsonl", [one.slice(0, 50), one, two.slice(0, -1)]);
+    const args = ["verify", "--checkpoints", "checkpoints-torn.jsonl", "--public-key", "public.pem"];
+    const { code, stdout, stderr } = await run(args);
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: "2400 records of 2 writers, 1 of them with a checkpoint, whole\n",
+    });
+    for (const line of [1, 3]) {
+      expect(stderr).toContain(`the checkpoint in line ${line} of checkpoints-torn.jsonl is broken off`);
+    }
+    expect(await run(args, tamper("delete from audit_events where id = 'aud_one_000000001200'"))).toMatchObject({
+      code: 1,
     });
   });
 
@@ -238,11 +361,12 @@ describe("audit verify with checkpoints", () => {
       stdout:
         "not whole: the checkpoint in line 1 of checkpoints-changed.jsonl has a signature that is not of its content\n",
     });
-    expect(await run(["verify", "--checkpoints", "checkpoints.jsonl"])).toMatchObject({
+    const keys = { AUDIT_KEY: randomBytes(32).toString("base64") };
+    expect(await run(["verify", "--checkpoints", "checkpoints.jsonl"], file, keys)).toMatchObject({
       code: 1,
       stdout: expect.stringContaining("is signed with another key"),
     });
-    expect(await run(["verify", "--checkpoints", "none.jsonl"])).toMatchObject({
+    expect(await run(["verify", "--checkpoints", "none.jsonl"], file, keys)).toMatchObject({
       code: 2,
       stderr: "The file none.jsonl cannot be read (ENOENT).\n",
     });

@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { exportTrail, verifyTrail } from "../../src/commands/audit.js";
 import type { StoreConfig } from "../../src/config/config.js";
 import { Secret } from "../../src/config/secret.js";
+import { StartError } from "../../src/errors.js";
 import { openStore } from "../../src/store/store.js";
 import { TestWriter } from "../fixtures/audit.js";
 import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
@@ -51,6 +52,18 @@ function onStore(name: string, open: () => Promise<{ store: StoreConfig; drop: (
       expect(said.reported).toHaveLength(COUNT / 100 + 1);
       expect(said.reported.slice(0, 2)).toEqual(["100 records", "200 records"]);
       expect(said.reported.at(-1)).toBe(`${COUNT} records, done`);
+    });
+
+    it("is not whole for being looked for in a database that no gateway has made, which stays as it is", async () => {
+      const empty = await open();
+      if (empty.store.kind === "sqlite") writeFileSync(empty.store.file, "");
+      // A second time: the first has not made it either.
+      for (const _ of [1, 2]) {
+        const verified = verifyTrail({ store: empty.store }, undefined, output(10));
+        await expect(verified).rejects.toThrow("there is no table kysely_migration");
+        await expect(verified).rejects.toBeInstanceOf(StartError);
+      }
+      await empty.drop();
     });
 
     it("is exported in the same way", async () => {
