@@ -5,8 +5,8 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { connectAzureService } from "./acs/service-azure.js";
-import { Checkpoints } from "./audit/checkpoint.js";
-import { fileSink, streamSink } from "./audit/checkpoint-sinks.js";
+import { type CheckpointSink, Checkpoints } from "./audit/checkpoint.js";
+import { addressSink, fileSink, streamSink } from "./audit/checkpoint-sinks.js";
 import { createFingerprint } from "./audit/fingerprint.js";
 import { AuditLog } from "./audit/log.js";
 import { Trail } from "./audit/trail.js";
@@ -83,6 +83,8 @@ const LEASE_MARGIN_MS = 5000;
  * less than a lease's margin, as an attempt holds its lease meanwhile.
  */
 const AUDIT_WRITE_MS = 3000;
+/** How long an address may take for a checkpoint; a stop may wait for one that is under way and for the last one. */
+const CHECKPOINT_POST_MS = 3000;
 /** Of the seconds that a stop may take. */
 const AUDIT_CLOSE_MS = 2000;
 
@@ -165,8 +167,7 @@ function openCheckpoints(
 ): Checkpoints | undefined {
   const { checkpoints: place, checkpointSeconds } = config.audit;
   if (place === null) return undefined;
-  if (place === "stdout" && standardOutput === undefined) throw new Error("there is no standard output to sign to");
-  const sink = place === "stdout" && standardOutput ? streamSink(standardOutput) : fileSink(place);
+  const sink = openCheckpointSink(place, standardOutput);
   const observe = (error: unknown) => events.checkpointWritten(error);
   const checkpoints = new Checkpoints({ key: keys.checkpointKey, sink, now, observe });
   const interval = setInterval(() => void checkpoints.flush(), checkpointSeconds * 1000);
@@ -175,6 +176,16 @@ function openCheckpoints(
     await checkpoints.flush();
   });
   return checkpoints;
+}
+
+function openCheckpointSink(
+  place: NonNullable<Config["audit"]["checkpoints"]>,
+  standardOutput: NodeJS.WritableStream | undefined,
+): CheckpointSink {
+  if (place.kind === "file") return fileSink(place.file);
+  if (place.kind === "address") return addressSink(place.address.reveal(), CHECKPOINT_POST_MS);
+  if (standardOutput === undefined) throw new Error("there is no standard output to sign to");
+  return streamSink(standardOutput);
 }
 
 function openAudit(

@@ -1,5 +1,7 @@
 import { once } from "node:events";
 import { open } from "node:fs/promises";
+import { request as requestHttp } from "node:http";
+import { request as requestHttps } from "node:https";
 import type { CheckpointSink } from "./checkpoint.js";
 
 /** Adds to the file, made at the first line; a line is on disk once it resolves. */
@@ -20,4 +22,37 @@ export function streamSink(stream: NodeJS.WritableStream): CheckpointSink {
   return async (line) => {
     if (!stream.write(`${line}\n`)) await once(stream, "drain");
   };
+}
+
+/**
+ * Sends each line by POST; it is kept once the answer is a 2xx. A redirect is none: it may lead where nobody has looked.
+ * No error names the address, which may hold a key.
+ */
+export function addressSink(address: string, timeoutMs: number): CheckpointSink {
+  return async (line) => {
+    const status = await post(address, line, AbortSignal.timeout(timeoutMs));
+    if (status < 200 || status > 299) throw new Error(`the address for checkpoints answered ${status}`);
+  };
+}
+
+/** The status of the answer. Not by `fetch`, for the reason that `fetchBytes` gives. */
+function post(address: string, line: string, signal: AbortSignal): Promise<number> {
+  const request = address.startsWith("http:") ? requestHttp : requestHttps;
+  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(line) };
+  return new Promise((resolve, reject) => {
+    // A connection of its own: it is a rare call, and one kept alive may be dead by then.
+    const sent = request(address, { method: "POST", agent: false, headers, signal });
+    sent.on("error", reject);
+    sent.on("upgrade", (_, socket) => {
+      // Nobody hears an error of this socket any more: it would end the process.
+      socket.destroy();
+      reject(new Error("the protocol was changed"));
+    });
+    sent.on("response", (response) => {
+      response.on("error", () => {});
+      response.destroy();
+      resolve(response.statusCode ?? 0);
+    });
+    sent.end(line);
+  });
 }

@@ -54,6 +54,7 @@ function checkMeaning(shaped: ShapedConfig, mode: Mode, report: Report): Config 
       ...shaped.audit,
       key: checkKey(shaped.audit.key, ["audit", "key"], report),
       signingKey: checkSigningKey(shaped.audit.signingKey, report),
+      checkpoints: checkCheckpoints(shaped.audit.checkpoints, report),
     },
     graphql: shaped.graphql,
     log: shaped.log,
@@ -300,6 +301,15 @@ function checkSigningKey(key: string | null, report: Report): Secret | null {
     report(["audit", "signingKey"], `must be an Ed25519 private key in PKCS#8, as PEM or as DER in base64; ${make}`);
   }
   return new Secret(key);
+}
+
+/** What looks like an address is one, lest a mistyped one becomes a file. */
+function checkCheckpoints(place: string | null, report: Report): Config["audit"]["checkpoints"] {
+  if (place === null) return null;
+  if (place === "stdout") return { kind: "stdout" };
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(place)) return { kind: "file", file: place };
+  const url = checkUrl(place, ["audit", "checkpoints"], report);
+  return { kind: "address", address: new Secret(url?.href ?? place) };
 }
 
 /** A null stands for a reference whose variable is unset. */
