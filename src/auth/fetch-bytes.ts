@@ -28,8 +28,12 @@ function ask(address: string, signal: AbortSignal): Promise<IncomingMessage> {
     // A connection of its own: it is a rare call, and one kept alive may be dead by then.
     const request = get(address, { agent: false, headers: HEADERS, signal }, resolve);
     request.on("error", reject);
-    // Neither is asked for; left alone, they would keep the connection.
-    request.on("upgrade", (_, socket) => socket.destroy(new Error("the protocol was changed")));
+    // It is not asked for; left alone, it would keep the connection.
+    request.on("upgrade", (_, socket) => {
+      // Nobody hears an error of this socket any more: it would end the process.
+      socket.destroy();
+      reject(new Error(`${address} changed the protocol`));
+    });
   });
 }
 
