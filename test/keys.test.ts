@@ -37,6 +37,7 @@ function open({ cacheKeys = [], auditKey, signingKey, folder: home = folder }: C
       signingKey: signingKey === undefined ? null : new Secret(signingKey),
       checkpoints: null,
       checkpointSeconds: 60,
+      sinks: [],
     },
   });
 }

@@ -69,7 +69,7 @@ describe("the shipped gateway.yaml", () => {
       store: { kind: "sqlite", file: "./data/gateway.db" },
       redis: { url: null },
       tokens: { cacheKeys: [], cacheSize: 10_000 },
-      audit: { key: null, queueSize: 10_000, signingKey: null, checkpoints: null, checkpointSeconds: 60 },
+      audit: { key: null, queueSize: 10_000, signingKey: null, checkpoints: null, checkpointSeconds: 60, sinks: [] },
       auth: { rememberedTokens: 10_000, rememberedProofs: 200_000 },
       graphql: { maxTokens: 500, maxDepth: 8, maxAliases: 10, maxDirectives: 10, trustedDocuments: { mode: "off" } },
       log: { level: "info" },
@@ -335,6 +335,27 @@ describe("a broken file", () => {
       ENV,
       [`audit.checkpoints ${fault}`],
     ]),
+    [
+      "sinks for audit records that are none, or are there twice",
+      `${MINIMAL}audit: { sinks: [{ to: "https://h/", required: true }, { to: a, required: false }, { to: a, required: true }] }`,
+      ENV,
+      [
+        "audit.sinks[0].to must be a file, a named pipe, or stdout.",
+        "audit.sinks[2].to is listed twice; keep the first.",
+      ],
+    ],
+    [
+      "a sink that does not say whether it is required",
+      `${MINIMAL}audit: { sinks: [{ to: a }] }`,
+      ENV,
+      ["audit.sinks[0].required is required."],
+    ],
+    [
+      "a sink in the file of the checkpoints",
+      `${MINIMAL}audit: { checkpoints: a, sinks: [{ to: a, required: false }] }`,
+      ENV,
+      ["audit.sinks[0].to is where the checkpoints go; choose another file."],
+    ],
     [
       "a cache key twice",
       `${MINIMAL}tokens: { cacheKeys: ["${KEY}", "${OTHER_KEY}", "${KEY}"] }`,
