@@ -1,8 +1,8 @@
-import { once } from "node:events";
 import { open } from "node:fs/promises";
 import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import type { CheckpointSink } from "./checkpoint.js";
+import { StreamOutput } from "./sink-outputs.js";
 
 /** Adds to the file, made at the first line; a line is on disk once it resolves. */
 export function fileSink(file: string): CheckpointSink {
@@ -19,8 +19,9 @@ export function fileSink(file: string): CheckpointSink {
 
 /** For standard output, or whatever collects it. */
 export function streamSink(stream: NodeJS.WritableStream): CheckpointSink {
+  const output = new StreamOutput(stream);
   return async (line) => {
-    if (!stream.write(`${line}\n`)) await once(stream, "drain");
+    await output.write(Buffer.from(`${line}\n`));
   };
 }
 
