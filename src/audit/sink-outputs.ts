@@ -18,17 +18,22 @@ const FULL_MS = 20;
 /** A file, which is made when it is not there, for the owner's eyes; or a named pipe, or a device. */
 export class FileOutput implements SinkOutput {
   #handle: FileHandle | undefined;
+  /** A process that ended in the middle of a line has left it so. */
+  #isTorn = false;
   #isClosed = false;
 
   constructor(private readonly file: string) {}
 
-  /** Rejects when it cannot be opened; the next write tries again. */
+  /** At the start, to know at once that it cannot be opened; the next write tries again. */
   async open(): Promise<void> {
     this.#handle = await open(this.file, FLAGS, 0o600);
+    this.#isTorn = await endsTorn(this.file, this.#handle).catch(() => false);
   }
 
   async write(bytes: Buffer): Promise<number> {
     await this.#follow();
+    if (this.#isTorn) await this.#writeOnce(Buffer.from("\n"));
+    this.#isTorn = false;
     while (!this.#isClosed) {
       const written = await this.#writeOnce(bytes);
       if (written > 0) return written;
@@ -45,8 +50,8 @@ export class FileOutput implements SinkOutput {
   /** 0 when there is no room in the pipe just now. */
   async #writeOnce(bytes: Buffer): Promise<number> {
     try {
-      if (this.#handle === undefined) await this.open();
-      return (await this.#handle?.write(bytes))?.bytesWritten ?? 0;
+      this.#handle ??= await open(this.file, FLAGS, 0o600);
+      return (await this.#handle.write(bytes)).bytesWritten;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "EAGAIN") return 0;
       this.#drop();
@@ -64,6 +69,19 @@ export class FileOutput implements SinkOutput {
   #drop(): void {
     this.#handle?.close().catch(() => {});
     this.#handle = undefined;
+  }
+}
+
+/** Whether this is a file whose last line has no end. */
+async function endsTorn(file: string, handle: FileHandle): Promise<boolean> {
+  const found = await handle.stat();
+  if (!found.isFile() || found.size === 0) return false;
+  const reader = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const { buffer } = await reader.read(Buffer.alloc(1), 0, 1, found.size - 1);
+    return buffer.toString() !== "\n";
+  } finally {
+    await reader.close();
   }
 }
 

@@ -12,6 +12,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -146,11 +147,25 @@ describe("a sink", () => {
     }
   });
 
+  it("begins a line of its own behind one that a process before it has left unfinished", async () => {
+    writeFileSync(file, '{"id":"aud_');
+    const output = new FileOutput(file);
+    await output.open();
+    start(output, true);
+    await record("r0");
+    await record("r1");
+    const [torn, ...lines] = readFileSync(file, "utf8").split("\n");
+    expect(torn).toBe('{"id":"aud_');
+    expect(requestsIn(lines.join("\n"))).toEqual(["r0", "r1"]);
+  });
+
   it("adds to what a file has already", async () => {
     start(new FileOutput(file), true);
     await record("r0");
     await close();
-    start(new FileOutput(file), true);
+    const output = new FileOutput(file);
+    await output.open();
+    start(output, true);
     await record("r1");
     expect(inFile()).toEqual(["r0", "r1"]);
   });
