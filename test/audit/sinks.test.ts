@@ -269,6 +269,8 @@ describe("a sink that is a named pipe", () => {
     }
     return Buffer.concat(chunks).toString();
   }
+  /** It takes many looks, however busy the machine is. */
+  const PATIENTLY = { interval: 10, timeout: 15_000 };
   /** More than a pipe holds. */
   const MANY = 1000;
 
@@ -282,7 +284,7 @@ describe("a sink that is a named pipe", () => {
       .poll(() => {
         lines += read();
         return lines.split("\n").length - 1;
-      })
+      }, PATIENTLY)
       .toBe(MANY);
     expect(requestsIn(lines)).toEqual(names(MANY));
     await record("last");
@@ -308,7 +310,7 @@ describe("a sink that is a named pipe", () => {
       .poll(() => {
         lines += read();
         return lines.split("\n").length - 1;
-      })
+      }, PATIENTLY)
       .toBe(MANY);
     expect(await told).toBe(0);
     expect(requestsIn(lines)).toEqual(names(MANY));
