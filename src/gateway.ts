@@ -5,10 +5,12 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { connectAzureService } from "./acs/service-azure.js";
-import { Checkpoints } from "./audit/checkpoint.js";
-import { fileSink, streamSink } from "./audit/checkpoint-sinks.js";
+import { type CheckpointSink, Checkpoints } from "./audit/checkpoint.js";
+import { addressSink, fileSink, streamSink } from "./audit/checkpoint-sinks.js";
 import { createFingerprint } from "./audit/fingerprint.js";
 import { AuditLog } from "./audit/log.js";
+import { FileOutput, type SinkOutput, StreamOutput } from "./audit/sink-outputs.js";
+import { Sink, Sinks } from "./audit/sinks.js";
 import { Trail } from "./audit/trail.js";
 import { Authenticator } from "./auth/authenticator.js";
 import { Dpop } from "./auth/dpop.js";
@@ -84,8 +86,11 @@ const LEASE_MARGIN_MS = 5000;
  * less than a lease's margin, as an attempt holds its lease meanwhile.
  */
 const AUDIT_WRITE_MS = 3000;
+/** How long an address may take for a checkpoint; a stop may wait for one that is under way and for the last one. */
+const CHECKPOINT_POST_MS = 3000;
 /** Of the seconds that a stop may take. */
 const AUDIT_CLOSE_MS = 2000;
+const SINK_CLOSE_MS = 1000;
 
 /** In the order of their opening; closed in the opposite one. */
 type Closers = (() => Promise<void>)[];
@@ -141,7 +146,8 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   );
   const keys = openKeys(config);
   const checkpoints = openCheckpoints({ config, now, events, keys }, options.standardOutput, closers);
-  const audit = openAudit({ config, now, events, store, keys }, checkpoints, closers);
+  const sinks = await openSinks({ config, events }, options.standardOutput, closers);
+  const audit = openAudit({ config, now, events, store, keys }, { checkpoints, sinks }, closers);
   const redis = await openRedis(config, events, options.redisPrefix);
   if (redis) closers.push(() => redis.close());
   else if (config.store.kind === "postgres") events.nothingShared();
@@ -166,8 +172,7 @@ function openCheckpoints(
 ): Checkpoints | undefined {
   const { checkpoints: place, checkpointSeconds } = config.audit;
   if (place === null) return undefined;
-  if (place === "stdout" && standardOutput === undefined) throw new Error("there is no standard output to sign to");
-  const sink = place === "stdout" && standardOutput ? streamSink(standardOutput) : fileSink(place);
+  const sink = openCheckpointSink(place, standardOutput);
   const observe = (error: unknown) => events.checkpointWritten(error);
   const checkpoints = new Checkpoints({ key: keys.checkpointKey, sink, now, observe });
   const interval = setInterval(() => void checkpoints.flush(), checkpointSeconds * 1000);
@@ -178,14 +183,63 @@ function openCheckpoints(
   return checkpoints;
 }
 
+function openCheckpointSink(
+  place: NonNullable<Config["audit"]["checkpoints"]>,
+  standardOutput: NodeJS.WritableStream | undefined,
+): CheckpointSink {
+  if (place.kind === "file") return fileSink(place.file);
+  if (place.kind === "address") return addressSink(place.address.reveal(), CHECKPOINT_POST_MS);
+  if (standardOutput === undefined) throw new Error("there is no standard output to sign to");
+  return streamSink(standardOutput);
+}
+
+/** Closed when the trail has written its last record, so they are opened before it. */
+async function openSinks(
+  { config, events }: Pick<Base, "config" | "events">,
+  standardOutput: NodeJS.WritableStream | undefined,
+  closers: Closers,
+): Promise<Sinks> {
+  const { sinks: configured, queueSize } = config.audit;
+  const opening = configured.map(async (sink) => {
+    const { to, required: isRequired } = sink;
+    const observe = {
+      down: (error: unknown) => events.auditSinkDown(to, error),
+      back: () => events.auditSinkBack(to),
+      lost: (count: number) => events.auditSinkLost(to, count),
+    };
+    observe.lost(0);
+    return new Sink({ output: await openOutput(sink, standardOutput), isRequired, queueSize, observe });
+  });
+  const sinks = new Sinks(await Promise.all(opening));
+  closers.push(() => sinks.close(SINK_CLOSE_MS));
+  return sinks;
+}
+
+async function openOutput(
+  { to, required }: Config["audit"]["sinks"][number],
+  standardOutput: NodeJS.WritableStream | undefined,
+): Promise<SinkOutput> {
+  if (to === "stdout" && standardOutput === undefined) throw new Error("there is no standard output for audit records");
+  if (to === "stdout" && standardOutput) return new StreamOutput(standardOutput);
+  const output = new FileOutput(to);
+  await output.open().catch((error: NodeJS.ErrnoException) => {
+    // A pipe whose reader is yet to come.
+    if (error.code === "ENXIO" && !required) return;
+    const cure = "correct audit.sinks, make its folder, or let the gateway write there; a pipe needs its reader first";
+    throw new StartError(`The audit sink ${to} cannot be opened (${error.code}): ${cure}.`, { cause: error });
+  });
+  return output;
+}
+
 function openAudit(
   { config, now, events, store, keys }: Pick<Base, "config" | "now" | "events" | "store" | "keys">,
-  checkpoints: Checkpoints | undefined,
+  { checkpoints, sinks }: { checkpoints: Checkpoints | undefined; sinks: Sinks },
   closers: Closers,
 ): AuditLog {
   const timeoutMs = Math.min(AUDIT_WRITE_MS, config.server.requestTimeoutSeconds * 500);
   const trail = new Trail({
     store: store.audit,
+    sinks,
     now,
     randomBytes,
     queueSize: config.audit.queueSize,

@@ -39,6 +39,7 @@ function configOf({ cacheKeys = [], auditKey, signingKey, folder: home = folder 
       signingKey: signingKey === undefined ? null : new Secret(signingKey),
       checkpoints: null,
       checkpointSeconds: 60,
+      sinks: [],
     },
   };
 }

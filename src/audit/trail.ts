@@ -13,20 +13,27 @@ export interface TrailStore {
   append(records: readonly AuditRecord[]): Promise<void>;
 }
 
+/** Where records go besides. */
+interface TrailSinks {
+  /** Resolves once whoever has to have these records, of which the first follows this hash, has them. */
+  take(records: readonly AuditRecord[], previousHash: string): Promise<void>;
+}
+
 interface TrailObserver {
   /** So many records are durable, and this is the last of them. */
   written(count: number, end: ChainEnd): void;
-  /** So many records are not, or nobody knows. */
+  /** So many records are not, or nobody knows, or a sink that has to have them does not. */
   failed(count: number, error: unknown): void;
 }
 
 interface TrailParts {
   readonly store: TrailStore;
+  readonly sinks?: TrailSinks;
   readonly now: () => number;
   readonly randomBytes: (length: number) => Buffer;
   /** Most events that wait to be written; what does not fit is refused. */
   readonly queueSize: number;
-  /** How long one write is waited for. */
+  /** How long one write is waited for, with all that sinks take of it. */
   readonly writeTimeoutMs: number;
   readonly observe: TrailObserver;
 }
@@ -87,21 +94,31 @@ export class Trail {
   }
 
   async #write(batch: readonly Waiting[]): Promise<void> {
-    const { store, observe, writeTimeoutMs } = this.#parts;
     if (batch.length === 0) return;
+    const begin = this.#end;
     try {
-      const { records, end } = this.#chained(batch);
-      await inTime(store.append(records), writeTimeoutMs);
-      this.#end = end;
+      await inTime(this.#keep(batch, begin), this.#parts.writeTimeoutMs);
     } catch (error) {
+      const isStored = this.#end !== begin;
       // Nobody knows whether the old chain has got those records, all or none, now or later; a record that went on from
       // either guess could leave a hole or a double. A chain of its own is right whatever became of them.
-      this.#end = this.#newChain();
-      this.#refuse(batch, error);
+      if (!isStored) this.#end = this.#newChain();
+      this.#refuse(batch, isStored ? new Error("stored, but not taken by a required sink", { cause: error }) : error);
       return;
     }
-    observe.written(batch.length, this.#end);
     for (const { durable } of batch) durable.resolve();
+  }
+
+  async #keep(batch: readonly Waiting[], begin: ChainEnd): Promise<void> {
+    const { store, sinks, observe } = this.#parts;
+    const { records, end } = this.#chained(batch);
+    await store.append(records);
+    // Otherwise it took too long, and another chain has begun.
+    if (this.#end === begin) {
+      this.#end = end;
+      observe.written(batch.length, end);
+    }
+    await sinks?.take(records, begin.hash);
   }
 
   #chained(batch: readonly Waiting[]): { records: AuditRecord[]; end: ChainEnd } {

@@ -63,10 +63,18 @@ export interface ServerConfig extends Omit<Readonly<Shaped<"server">>, "proxies"
   readonly proxies: ProxiesConfig;
 }
 
-interface AuditConfig extends Omit<Readonly<Shaped<"audit">>, "key" | "signingKey"> {
+/** Where checkpoints of the audit trail go. An address may hold a key, as those of webhooks do. */
+type CheckpointPlace =
+  | { readonly kind: "stdout" }
+  | { readonly kind: "file"; readonly file: string }
+  | { readonly kind: "address"; readonly address: Secret };
+
+interface AuditConfig extends Omit<Readonly<Shaped<"audit">>, "key" | "signingKey" | "checkpoints"> {
   readonly key: Secret | null;
   /** Ed25519 in PKCS#8, as PEM or as DER in base64; null: made of the audit key. */
   readonly signingKey: Secret | null;
+  /** Null: nowhere. */
+  readonly checkpoints: CheckpointPlace | null;
 }
 
 export interface Config {

@@ -143,6 +143,16 @@ export const configShape = z.strictObject({
       signingKey: optionalText,
       checkpoints: optionalText,
       checkpointSeconds: whole(1, 86_400).default(60),
+      sinks: z
+        .array(
+          z.strictObject({
+            to: text.describe("a file or named pipe, or stdout"),
+            required: flag.describe(
+              "whether it has to have a record before that is told as kept; if not, what it loses is counted",
+            ),
+          }),
+        )
+        .default([]),
     })
     .prefault({}),
   graphql: graphql.prefault({}),

@@ -176,6 +176,19 @@ export class Events {
     if (error !== undefined) this.log.error({ err: error }, "audit checkpoint not written");
   }
 
+  /** A sink does not take records; told once, until it does. */
+  auditSinkDown(to: string, error: unknown): void {
+    this.log.error({ to, err: error }, "audit sink down");
+  }
+
+  auditSinkBack(to: string): void {
+    this.log.info({ to }, "audit sink back");
+  }
+
+  auditSinkLost(to: string, count: number): void {
+    this.metrics.auditSinkLost.inc({ to }, count);
+  }
+
   workDone({ action, identityId, createdAt, tries }: ServiceWork, now: number): void {
     this.log.info({ action, identityId, milliseconds: now - createdAt, tries }, "service work done");
   }

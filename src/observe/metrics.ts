@@ -98,6 +98,13 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly auditSinkLost = new Counter({
+    name: "gateway_audit_sink_lost_total",
+    help: "Audit records that are in the database and will never be in this sink.",
+    labelNames: ["to"],
+    registers: [this.#registry],
+  });
+
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
   }

@@ -2,7 +2,7 @@ import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
+import { PassThrough, Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
@@ -79,6 +79,16 @@ describe("checkpoints", () => {
     await checkpoints.flush();
     stream.end();
     expect(read(await text(stream))).toMatchObject([end(2), end(1, "two")]);
+  });
+
+  it("are not written to a stream that is closed on the other side, which ends nothing", async () => {
+    const observed: unknown[] = [];
+    const closed = new Writable({ write: (_, __, done) => done(new Error("EPIPE")) });
+    const observe = (error: unknown) => observed.push(error);
+    const checkpoints = new Checkpoints({ key, sink: streamSink(closed), now: () => 5, observe });
+    await checkpoints.checkpoint(end(1));
+    await checkpoints.checkpoint(end(2));
+    expect(observed).toEqual([new Error("EPIPE"), expect.any(Error)]);
   });
 
   it("that cannot be written are observed, end nothing, and are written with the next ones", async () => {

@@ -8,6 +8,7 @@ import { parse } from "yaml";
 import type { Config } from "../../src/config/config.js";
 import { ConfigError } from "../../src/config/fault.js";
 import { loadConfig, printConfig } from "../../src/config/load.js";
+import { secretsIn } from "../../src/config/secrets.js";
 import { configShape } from "../../src/config/shape.js";
 import { readSigningKey } from "../../src/config/signing-key.js";
 
@@ -68,7 +69,7 @@ describe("the shipped gateway.yaml", () => {
       store: { kind: "sqlite", file: "./data/gateway.db" },
       redis: { url: null },
       tokens: { cacheKeys: [], cacheSize: 10_000 },
-      audit: { key: null, queueSize: 10_000, signingKey: null, checkpoints: null, checkpointSeconds: 60 },
+      audit: { key: null, queueSize: 10_000, signingKey: null, checkpoints: null, checkpointSeconds: 60, sinks: [] },
       auth: { rememberedTokens: 10_000, rememberedProofs: 200_000 },
       graphql: { maxTokens: 500, maxDepth: 8, maxAliases: 10, maxDirectives: 10, trustedDocuments: { mode: "off" } },
       log: { level: "info" },
@@ -324,6 +325,37 @@ describe("a broken file", () => {
         "audit.signingKey must be an Ed25519 private key in PKCS#8, as PEM or as DER in base64; make one with openssl genpkey -algorithm ed25519.",
       ],
     ]),
+    ...[
+      ["http://collector.example.com/", "must be https; plain http is accepted on loopback only."],
+      ["ftp://collector.example.com/", "must be an address such as https://example.com."],
+      ["https://u:p@collector.example.com/", "must not hold a user name or password."],
+    ].map(([place, fault]): (typeof cases)[number] => [
+      `an address for checkpoints that they are not safe on (${place})`,
+      `${MINIMAL}audit: { checkpoints: "${place}" }`,
+      ENV,
+      [`audit.checkpoints ${fault}`],
+    ]),
+    [
+      "sinks for audit records that are none, or are there twice",
+      `${MINIMAL}audit: { sinks: [{ to: "https://h/", required: true }, { to: a, required: false }, { to: a, required: true }] }`,
+      ENV,
+      [
+        "audit.sinks[0].to must be a file, a named pipe, or stdout.",
+        "audit.sinks[2].to is listed twice; keep the first.",
+      ],
+    ],
+    [
+      "a sink that does not say whether it is required",
+      `${MINIMAL}audit: { sinks: [{ to: a }] }`,
+      ENV,
+      ["audit.sinks[0].required is required."],
+    ],
+    [
+      "a sink in the file of the checkpoints",
+      `${MINIMAL}audit: { checkpoints: a, sinks: [{ to: a, required: false }] }`,
+      ENV,
+      ["audit.sinks[0].to is where the checkpoints go; choose another file."],
+    ],
     [
       "a cache key twice",
       `${MINIMAL}tokens: { cacheKeys: ["${KEY}", "${OTHER_KEY}", "${KEY}"] }`,
@@ -526,6 +558,24 @@ describe("the key that signs checkpoints", () => {
       expect(readSigningKey(config.audit.signingKey?.reveal() ?? "")?.equals(privateKey)).toBe(true);
       expect(printConfig(config)).not.toContain(der.slice(20));
     }
+  });
+});
+
+describe("the place for checkpoints", () => {
+  const placeOf = (place: string) =>
+    loadConfig(undefined, { ...ENV, AUDIT_CHECKPOINTS: place }, "production").audit.checkpoints;
+
+  it("is standard output, a file, or an address", () => {
+    expect(placeOf("stdout")).toEqual({ kind: "stdout" });
+    expect(placeOf("./checkpoints.jsonl")).toEqual({ kind: "file", file: "./checkpoints.jsonl" });
+    for (const address of ["https://collector.example.com/", "http://127.0.0.1:8080/", "HTTPS://[::1]/"])
+      expect(placeOf(address)).toMatchObject({ kind: "address" });
+  });
+
+  it("is not printed when it is an address, which may hold a key", () => {
+    const config = loadConfig(undefined, { ...ENV, AUDIT_CHECKPOINTS: `https://h/?key=${SECRET}` }, "production");
+    expect(printConfig(config)).not.toContain(SECRET);
+    expect(secretsIn(config).map((secret) => secret.reveal())).toContain(`https://h/?key=${SECRET}`);
   });
 });
 

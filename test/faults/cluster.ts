@@ -150,7 +150,7 @@ export class Cluster {
     const store = { kind: "sqlite", file: join(this.folder, "gateway.db") } as const;
     const shared = this.redis ? new Secret(this.redis.key) : null;
     const tokens = { cacheKeys: shared ? [shared] : [], cacheSize: 1 };
-    const audit = { key: shared, queueSize: 1, signingKey: null, checkpoints: null, checkpointSeconds: 60 };
+    const audit = { key: shared, queueSize: 1, signingKey: null, checkpoints: null, checkpointSeconds: 60, sinks: [] };
     return createFingerprint(openKeys({ store, tokens, audit }).auditKey)(token);
   }
 
