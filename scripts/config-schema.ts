@@ -15,8 +15,10 @@ function configJsonSchema(): Record<string, unknown> {
       const inner = def.type === "pipe" ? z.toJSONSchema((def as z.core.$ZodPipeDef).out) : jsonSchema;
       if (def.type !== "pipe" && def.type !== "enum") return;
       const { $schema: _, ...value } = inner;
+      const { description } = jsonSchema;
       for (const key of Object.keys(jsonSchema)) delete (jsonSchema as Record<string, unknown>)[key];
-      Object.assign(jsonSchema, { anyOf: [value, { type: "string", pattern: "\\$\\{[A-Z]" }] });
+      const anyOf = [value, { type: "string", pattern: "\\$\\{[A-Z]" }];
+      Object.assign(jsonSchema, { anyOf, ...(description !== undefined && { description }) });
     },
   });
 }

@@ -24,6 +24,7 @@ const KINDS = {
   RATE_LIMITED: { status: 429, retryable: true, retryAfterSeconds: 60 },
   UPSTREAM_UNAVAILABLE: { status: 503, retryable: true, retryAfterSeconds: 5 },
   DEADLINE_EXCEEDED: { status: 504, retryable: true },
+  AUDIT_UNAVAILABLE: { status: 503, retryable: true, retryAfterSeconds: 5 },
   STORE_UNAVAILABLE: { status: 503, retryable: true, retryAfterSeconds: 5 },
   KEYS_UNAVAILABLE: { status: 503, retryable: true, retryAfterSeconds: 5 },
   INTERNAL_SERVER_ERROR: { status: 500, retryable: false },

@@ -3,12 +3,13 @@
  * and kept in `keys.json` beside the database. Losing that file loses what the audit key stands for, so it is never
  * replaced: a file that cannot be used stops the start.
  */
-import { randomBytes } from "node:crypto";
+import { createHmac, createPrivateKey, createPublicKey, type KeyObject, randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { isKey } from "./config/check.js";
 import type { Config } from "./config/config.js";
 import { Secret } from "./config/secret.js";
+import { readSigningKey } from "./config/signing-key.js";
 import { StartError } from "./errors.js";
 
 /** Each is 32 bytes in base64. */
@@ -16,6 +17,8 @@ export interface Keys {
   /** The first encrypts, all decrypt. */
   readonly cacheKeys: readonly Secret[];
   readonly auditKey: Secret;
+  /** Ed25519: signs checkpoints of the audit trail. */
+  readonly checkpointKey: KeyObject;
 }
 
 interface KeyFile {
@@ -25,21 +28,63 @@ interface KeyFile {
 
 const CURE = "restore it from a back-up, or set both TOKEN_CACHE_KEY and AUDIT_KEY (openssl rand -base64 32)";
 
+/** Sets the key that is made of the audit key apart from whatever else is. */
+const CHECKPOINT_PURPOSE = "acs-token-gateway/audit-checkpoint-key/1";
+
+/** What stands before the 32 bytes of an Ed25519 key in PKCS#8 (RFC 8410 §7). */
+const PKCS8_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
+
+type KeysConfig = Pick<Config, "store" | "tokens" | "audit">;
+
 /** Throws a `StartError` when keys are neither configured nor to be had from the file. */
-export function openKeys({ store, tokens, audit }: Pick<Config, "store" | "tokens" | "audit">): Keys {
+export function openKeys({ store, tokens, audit }: KeysConfig): Keys {
+  const { cacheKeys, auditKey } = openSecrets({ store, tokens, audit });
+  return { cacheKeys, auditKey, checkpointKey: configuredCheckpointKey(audit) ?? deriveCheckpointKey(auditKey) };
+}
+
+/** For who checks what was signed: makes no keys, for those have signed nothing. Throws a `StartError` when there is none. */
+export function findPublicCheckpointKey({ store, audit }: Omit<KeysConfig, "tokens">): KeyObject {
+  return createPublicKey(configuredCheckpointKey(audit) ?? deriveCheckpointKey(audit.key ?? findAuditKey(store)));
+}
+
+function configuredCheckpointKey({ signingKey }: Config["audit"]): KeyObject | undefined {
+  return signingKey === null ? undefined : readSigningKey(signingKey.reveal());
+}
+
+/** The same at every start and in every instance, without one more key for anybody to keep. */
+function deriveCheckpointKey(auditKey: Secret): KeyObject {
+  const seed = createHmac("sha256", Buffer.from(auditKey.reveal(), "base64")).update(CHECKPOINT_PURPOSE).digest();
+  return createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: "der", type: "pkcs8" });
+}
+
+function openSecrets({ store, tokens, audit }: KeysConfig): Omit<Keys, "checkpointKey"> {
   if (tokens.cacheKeys.length > 0 && audit.key !== null) return { cacheKeys: tokens.cacheKeys, auditKey: audit.key };
-  // The configuration is refused without both where several instances share a database.
-  if (store.kind !== "sqlite") throw new Error("a shared database came without shared keys");
-  const kept = readOrMake(join(dirname(store.file), "keys.json"));
+  const kept = readKeyFile(fileOf(store), (file) => make(file) ?? readFileSync(file, "utf8"));
   return {
     cacheKeys: tokens.cacheKeys.length > 0 ? tokens.cacheKeys : [new Secret(kept.tokenCacheKey)],
     auditKey: audit.key ?? new Secret(kept.auditKey),
   };
 }
 
-function readOrMake(file: string): KeyFile {
+function findAuditKey(store: Config["store"]): Secret {
+  const { auditKey } = readKeyFile(fileOf(store), (file) => {
+    throw new StartError(
+      `There are no keys in ${file}: restore it from a back-up, set AUDIT_KEY or AUDIT_SIGNING_KEY, or name a public key with --public-key.`,
+    );
+  });
+  return new Secret(auditKey);
+}
+
+function fileOf(store: Config["store"]): string {
+  // The configuration is refused without keys where several instances share a database.
+  if (store.kind !== "sqlite") throw new Error("a shared database came without shared keys");
+  return join(dirname(store.file), "keys.json");
+}
+
+/** `orElse` gives the text of a file that is not there. */
+function readKeyFile(file: string, orElse: (file: string) => string): KeyFile {
   try {
-    const text = readIfThere(file) ?? make(file) ?? readFileSync(file, "utf8");
+    const text = readIfThere(file) ?? orElse(file);
     return parse(text) ?? fail(file, "it does not hold the two keys");
   } catch (error) {
     if (error instanceof StartError) throw error;

@@ -3,7 +3,9 @@
  * The command line, and the only file that touches the process. Exit codes: 0 done, 1 a check failed, 2 wrong usage or
  * configuration.
  */
+import type { KeyObject } from "node:crypto";
 import { parseArgs } from "node:util";
+import type { Lines } from "./commands/lines.js";
 import type { Config } from "./config/config.js";
 import { ConfigError } from "./config/fault.js";
 import { loadConfig, printConfig } from "./config/load.js";
@@ -19,10 +21,25 @@ Commands
   dev            start it with an embedded service emulator, OpenID issuer and database, to try it and to develop
   emulator       start the Communication Services identity emulator alone
   config check   check the configuration and print what is in force, secrets hidden
+  audit verify   check that the audit trail is whole, and name the first record that was edited, removed or inserted
+  audit export   print the audit trail as JSON lines
 
 Options
   --config FILE  read this file instead of gateway.yaml (also: GATEWAY_CONFIG)
   --help         this text
+
+Options of audit verify
+  --export FILE        check an export instead of the database
+  --checkpoints FILE   the trail has to have every record that these checkpoints stand for
+  --public-key FILE    the checkpoints are signed with this key (PEM) instead of the configured one
+
+Options of audit export
+  --since INSTANT      only records of this instant or later, such as 2026-01-31T00:00:00Z
+  --until INSTANT      only records from before this instant
+  --after ID           go on after this record, the last one of an export that was broken off, with the same other
+                       options; a last line that was cut off has to be removed first. Not for a later export of
+                       what is new since then: records are in no order of time, and some would be left out
+  --out FILE           write to this file, which must not be there yet; with --after, add to it
 
 Options of emulator
   --host HOST          address to listen on (127.0.0.1)
@@ -56,6 +73,8 @@ async function main(args: readonly string[]): Promise<void> {
     case "config":
       if (rest[0] !== "check") throw new UsageError("config needs the word check");
       return print(printConfig(loadConfig(readOptions(rest.slice(1)).config, process.env, "production")));
+    case "audit":
+      return await audit(rest);
     default:
       throw new UsageError(`there is no command ${command}`);
   }
@@ -102,7 +121,7 @@ async function serve(options: CommonOptions): Promise<Running> {
   const config = loadConfig(options.config, process.env, "production");
   const { startGateway } = await import("./gateway.js");
   const logger = openLog(config);
-  const gateway = await startGateway(config, { logger });
+  const gateway = await startGateway(config, { logger, standardOutput: process.stdout });
   logger.info({ url: gateway.url, publicUrl: config.server.publicUrl, adminUrl: gateway.adminUrl }, "listening");
   return gateway;
 }
@@ -113,6 +132,7 @@ async function dev(options: CommonOptions): Promise<Running> {
     configFile: options.config,
     env: process.env,
     createLogger: openLog,
+    standardOutput: process.stdout,
   });
   print(running.welcome);
   return running;
@@ -149,6 +169,80 @@ async function emulator(args: readonly string[]): Promise<Running> {
     `Communication Services identity emulator at ${started.endpoint}, controls at ${started.endpoint}_emulator\n\nACS_CONNECTION_STRING="${started.connectionString}"\n`,
   );
   return started;
+}
+
+async function audit([command, ...args]: readonly string[]): Promise<void> {
+  if (command === "verify") return await auditVerify(args);
+  if (command === "export") return await auditExport(args);
+  throw new UsageError("audit needs the word verify or export");
+}
+
+async function auditVerify(args: readonly string[]): Promise<void> {
+  const text = { type: "string" } as const;
+  const options = { config: text, export: text, checkpoints: text, "public-key": text } as const;
+  const { values } = parse(args, options);
+  const { checkpoints, "public-key": keyFile } = values;
+  const commands = await import("./commands/audit.js");
+  const lines = await standardOutput();
+  const output = { print: lines.print, report, now: Date.now };
+  const source = values.export === undefined ? { store: readConfigOf(values).store } : { exportFile: values.export };
+  let vouched: Awaited<ReturnType<typeof commands.readCheckpoints>>;
+  if (checkpoints !== undefined) {
+    const key = keyFile === undefined ? await checkpointKeyOf(values) : commands.readKeyFile(keyFile);
+    vouched = await commands.readCheckpoints(checkpoints, key, output);
+  }
+  const isRefused = checkpoints !== undefined && vouched === undefined;
+  if (isRefused || !(await commands.verifyTrail(source, vouched, output))) failed();
+  await lines.close();
+}
+
+async function standardOutput(): Promise<Lines> {
+  const { openStandardOutput } = await import("./commands/lines.js");
+  return openStandardOutput(process.stdout);
+}
+
+/** The public part of the key in force. */
+async function checkpointKeyOf(options: CommonOptions): Promise<KeyObject> {
+  const { findPublicCheckpointKey } = await import("./keys.js");
+  return findPublicCheckpointKey(readConfigOf(options));
+}
+
+/** With what is still to be written out. */
+function failed(): void {
+  process.exitCode = 1;
+}
+
+async function auditExport(args: readonly string[]): Promise<void> {
+  const text = { type: "string" } as const;
+  const { values } = parse(args, { config: text, since: text, until: text, after: text, out: text } as const);
+  const { after, out } = values;
+  const options = { since: instant("since", values.since), until: instant("until", values.until), after };
+  const { store } = readConfigOf(values);
+  const [{ exportTrail }, { openLines }] = [await import("./commands/audit.js"), await import("./commands/lines.js")];
+  const lines = out === undefined ? await standardOutput() : await openLines(out, after !== undefined);
+  try {
+    if (!(await exportTrail(store, options, { print: lines.print, report, now: Date.now }))) failed();
+  } finally {
+    await lines.close();
+  }
+}
+
+/** For a command that says nothing but its result: what goes wrong is told without secrets. */
+function readConfigOf(options: CommonOptions): Config {
+  const config = loadConfig(options.config, process.env, "production");
+  redact = createRedact(secretsIn(config));
+  return config;
+}
+
+function instant(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Date.parse(text);
+  if (Number.isNaN(value)) throw new UsageError(`--${option} is an instant such as 2026-01-31T00:00:00Z`);
+  return value;
+}
+
+function report(line: string): void {
+  process.stderr.write(`${line}\n`);
 }
 
 /** SIGTERM and SIGINT end what is under way in peace, a start that is not finished too; a second one ends at once. */

@@ -5,13 +5,14 @@ import { describe, expect, it } from "vitest";
 /** From the top down: a module may import, at run time, from its own folder and from layers below. */
 const LAYERS: readonly (readonly string[])[] = [
   ["main"],
-  ["dev"],
+  ["dev", "commands"],
   ["gateway"],
   ["http"],
   ["graphql"],
   ["tokens"],
   ["identities"],
   ["acs", "auth", "limits", "observe", "policy", "shared", "store"],
+  ["audit"],
   ["keys"],
   ["config"],
   ["errors", "json", "text"],

@@ -1,10 +1,12 @@
+import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describePublicKey } from "../src/audit/public-key.js";
 import { Secret } from "../src/config/secret.js";
 import { StartError } from "../src/errors.js";
-import { type Keys, openKeys } from "../src/keys.js";
+import { findPublicCheckpointKey, type Keys, openKeys } from "../src/keys.js";
 
 const KEY = Buffer.alloc(32, 7).toString("base64");
 const OTHER_KEY = Buffer.alloc(32, 8).toString("base64");
@@ -21,15 +23,25 @@ afterEach(() => rmSync(folder, { recursive: true }));
 interface Configured {
   readonly cacheKeys?: readonly string[];
   readonly auditKey?: string;
+  readonly signingKey?: string;
   readonly folder?: string;
 }
 
-function open({ cacheKeys = [], auditKey, folder: home = folder }: Configured = {}): Keys {
-  return openKeys({
-    store: { kind: "sqlite", file: join(home, "gateway.db") },
+const open = (configured: Configured = {}): Keys => openKeys(configOf(configured));
+
+function configOf({ cacheKeys = [], auditKey, signingKey, folder: home = folder }: Configured) {
+  return {
+    store: { kind: "sqlite" as const, file: join(home, "gateway.db") },
     tokens: { cacheKeys: cacheKeys.map((key) => new Secret(key)), cacheSize: 1 },
-    audit: { key: auditKey === undefined ? null : new Secret(auditKey) },
-  });
+    audit: {
+      key: auditKey === undefined ? null : new Secret(auditKey),
+      queueSize: 1,
+      signingKey: signingKey === undefined ? null : new Secret(signingKey),
+      checkpoints: null,
+      checkpointSeconds: 60,
+      sinks: [],
+    },
+  };
 }
 
 const reveal = ({ cacheKeys, auditKey }: Keys) => [...cacheKeys, auditKey].map((key) => key.reveal());
@@ -89,5 +101,35 @@ describe("configured keys", () => {
     const [cacheKey, auditKey] = reveal(open());
     expect(reveal(open({ cacheKeys: [KEY] }))).toEqual([KEY, auditKey]);
     expect(reveal(open({ auditKey: KEY }))).toEqual([cacheKey, KEY]);
+  });
+});
+
+describe("the key that signs checkpoints", () => {
+  const idOf = (keys: Keys) => describePublicKey(createPublicKey(keys.checkpointKey)).keyId;
+
+  it("is made of the audit key, so an older file has it too, and is the same at every start", () => {
+    expect(idOf(open({ cacheKeys: [KEY], auditKey: KEY }))).toBe(idOf(open({ cacheKeys: [OTHER_KEY], auditKey: KEY })));
+    expect(idOf(open({ cacheKeys: [KEY], auditKey: OTHER_KEY }))).not.toBe(
+      idOf(open({ cacheKeys: [KEY], auditKey: KEY })),
+    );
+    expect(idOf(open())).toBe(idOf(open()));
+  });
+
+  it("is found again, in public, by who checks what was signed, and is not made for that", () => {
+    const { privateKey } = generateKeyPairSync("ed25519");
+    const signingKey = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
+    const find = (configured: Configured) => findPublicCheckpointKey(configOf(configured));
+    expect(() => find({})).toThrow(`There are no keys in ${file}: `);
+    expect(readdirSync(folder)).toEqual([]);
+    open();
+    for (const configured of [{}, { auditKey: KEY }, { signingKey }]) {
+      expect(describePublicKey(find(configured)).keyId).toBe(idOf(open(configured)));
+    }
+  });
+
+  it("is the configured one where there is one", () => {
+    const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+    const signingKey = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
+    expect(idOf(open({ signingKey }))).toBe(describePublicKey(publicKey).keyId);
   });
 });

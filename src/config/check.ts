@@ -5,6 +5,7 @@ import { ConfigError, type Fault } from "./fault.js";
 import { formatPath, type RawConfig } from "./read.js";
 import { Secret } from "./secret.js";
 import { configShape, type ShapedConfig } from "./shape.js";
+import { readSigningKey } from "./signing-key.js";
 
 /** `development`: what only the `dev` command may turn on is accepted. */
 export type Mode = "production" | "development";
@@ -35,6 +36,7 @@ type Report = (path: readonly PropertyKey[], message: string) => void;
 function checkMeaning(shaped: ShapedConfig, mode: Mode, report: Report): Config {
   checkRules(shaped, report);
   checkTrustedDocuments(shaped.graphql, report);
+  checkSinks(shaped.audit, report);
   if (mode === "production") refuseDevelopmentSettings(shaped, report);
   const store = checkStore(shaped.store, report);
   if (store.kind !== "sqlite" || shaped.redis.url !== null) requireKeys(shaped, report);
@@ -49,7 +51,12 @@ function checkMeaning(shaped: ShapedConfig, mode: Mode, report: Report): Config 
     store,
     redis: { url: checkRedis(shaped.redis.url, report) },
     tokens: { ...shaped.tokens, cacheKeys: checkCacheKeys(shaped.tokens.cacheKeys, report) },
-    audit: { key: checkKey(shaped.audit.key, ["audit", "key"], report) },
+    audit: {
+      ...shaped.audit,
+      key: checkKey(shaped.audit.key, ["audit", "key"], report),
+      signingKey: checkSigningKey(shaped.audit.signingKey, report),
+      checkpoints: checkCheckpoints(shaped.audit.checkpoints, report),
+    },
     graphql: shaped.graphql,
     log: shaped.log,
   };
@@ -286,6 +293,35 @@ function requireKeys({ tokens, audit }: ShapedConfig, report: Report): void {
     report(["tokens", "cacheKeys"], `needs a key, ${why}: set TOKEN_CACHE_KEY; ${MAKE_ONE}`);
   }
   if (audit.key === null) report(["audit", "key"], `is needed, ${why}: set AUDIT_KEY; ${MAKE_ONE}`);
+}
+
+function checkSigningKey(key: string | null, report: Report): Secret | null {
+  if (key === null) return null;
+  if (!readSigningKey(key)) {
+    const make = "make one with openssl genpkey -algorithm ed25519";
+    report(["audit", "signingKey"], `must be an Ed25519 private key in PKCS#8, as PEM or as DER in base64; ${make}`);
+  }
+  return new Secret(key);
+}
+
+const ADDRESS = /^[a-z][a-z0-9+.-]*:\/\//i;
+
+/** What looks like an address is one, lest a mistyped one becomes a file. */
+function checkCheckpoints(place: string | null, report: Report): Config["audit"]["checkpoints"] {
+  if (place === null) return null;
+  if (place === "stdout") return { kind: "stdout" };
+  if (!ADDRESS.test(place)) return { kind: "file", file: place };
+  const url = checkUrl(place, ["audit", "checkpoints"], report);
+  return { kind: "address", address: new Secret(url?.href ?? place) };
+}
+
+function checkSinks({ sinks, checkpoints }: ShapedConfig["audit"], report: Report): void {
+  sinks.forEach(({ to }, index) => {
+    const path = ["audit", "sinks", index, "to"];
+    if (ADDRESS.test(to)) report(path, "must be a file, a named pipe, or stdout");
+    if (sinks.findIndex((sink) => sink.to === to) < index) report(path, "is listed twice; keep the first");
+    if (to === checkpoints && to !== "stdout") report(path, "is where the checkpoints go; choose another file");
+  });
 }
 
 /** A null stands for a reference whose variable is unset. */

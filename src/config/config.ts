@@ -63,6 +63,20 @@ export interface ServerConfig extends Omit<Readonly<Shaped<"server">>, "proxies"
   readonly proxies: ProxiesConfig;
 }
 
+/** Where checkpoints of the audit trail go. An address may hold a key, as those of webhooks do. */
+type CheckpointPlace =
+  | { readonly kind: "stdout" }
+  | { readonly kind: "file"; readonly file: string }
+  | { readonly kind: "address"; readonly address: Secret };
+
+interface AuditConfig extends Omit<Readonly<Shaped<"audit">>, "key" | "signingKey" | "checkpoints"> {
+  readonly key: Secret | null;
+  /** Ed25519 in PKCS#8, as PEM or as DER in base64; null: made of the audit key. */
+  readonly signingKey: Secret | null;
+  /** Null: nowhere. */
+  readonly checkpoints: CheckpointPlace | null;
+}
+
 export interface Config {
   readonly server: ServerConfig;
   readonly acs: AcsAccess & Readonly<Pick<Shaped<"acs">, "timeoutSeconds" | "onLostIdentity">>;
@@ -75,7 +89,7 @@ export interface Config {
   readonly redis: { readonly url: Secret | null };
   /** Keys are 32 bytes in base64. The first encrypts, all decrypt; none: made at the first start (`keys.ts`). */
   readonly tokens: { readonly cacheKeys: readonly Secret[]; readonly cacheSize: number };
-  readonly audit: { readonly key: Secret | null };
+  readonly audit: AuditConfig;
   readonly graphql: Readonly<Shaped<"graphql">>;
   readonly log: Readonly<Shaped<"log">>;
 }

@@ -136,7 +136,25 @@ export const configShape = z.strictObject({
     .prefault({}),
   redis: z.strictObject({ url: optionalText }).prefault({}),
   tokens: z.strictObject({ cacheKeys: references, cacheSize: whole(1, 10_000_000).default(10_000) }).prefault({}),
-  audit: z.strictObject({ key: optionalText }).prefault({}),
+  audit: z
+    .strictObject({
+      key: optionalText,
+      queueSize: whole(1, 1_000_000).default(10_000),
+      signingKey: optionalText,
+      checkpoints: optionalText,
+      checkpointSeconds: whole(1, 86_400).default(60),
+      sinks: z
+        .array(
+          z.strictObject({
+            to: text.describe("a file or named pipe, or stdout"),
+            required: flag.describe(
+              "whether it has to have a record before that is told as kept; if not, what it loses is counted",
+            ),
+          }),
+        )
+        .default([]),
+    })
+    .prefault({}),
   graphql: graphql.prefault({}),
   log: z.strictObject({ level: z.enum(LOG_LEVELS).default("info") }).prefault({}),
 });

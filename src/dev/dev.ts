@@ -24,6 +24,7 @@ interface DevOptions {
   readonly configFile: string | undefined;
   readonly env: Environment;
   readonly createLogger: (config: Config) => Logger;
+  readonly standardOutput: NodeJS.WritableStream;
 }
 
 export interface DevGateway {
@@ -33,7 +34,7 @@ export interface DevGateway {
 }
 
 /** Throws a `ConfigError` or a `StartError`. */
-export async function startDev({ configFile, env, createLogger }: DevOptions): Promise<DevGateway> {
+export async function startDev({ configFile, env, createLogger, standardOutput }: DevOptions): Promise<DevGateway> {
   makeDataFolder();
   const closers: (() => Promise<void>)[] = [];
   const close = async () => {
@@ -46,7 +47,8 @@ export async function startDev({ configFile, env, createLogger }: DevOptions): P
     if (emulator) closers.push(() => emulator.close());
     const config = loadDevConfig(configFile, env, issuer, emulator);
     const routes = issuer && explorerRoutes(() => issuer.token(ADMIN));
-    const gateway = await startGateway(config, { logger: createLogger(config), ...(routes && { routes }) });
+    const logger = createLogger(config);
+    const gateway = await startGateway(config, { logger, standardOutput, ...(routes && { routes }) });
     closers.push(() => gateway.close());
     return {
       welcome: await writeWelcome({ gateway, issuer, emulator, config, explorer: routes !== undefined }),

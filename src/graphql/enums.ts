@@ -1,5 +1,7 @@
 /** The schema's enums. Inside, each value is its own name, so that services need none of this. */
 import { registerEnumType } from "type-graphql";
+import type { TimeBucket as BucketName } from "../audit/query.js";
+import type { AuditPhase as PhaseName, AuditAction as TrailActionName } from "../audit/record.js";
 import type { Permission as PermissionName, TokenScope as ScopeName } from "../config/config.js";
 import type { RefusalCode } from "../errors.js";
 import type { IdentityOrderField as OrderFieldName, IdentityStatus as StatusName } from "../identities/identity.js";
@@ -35,7 +37,7 @@ export const TokenScope = enumeration<ScopeName>(
 export const Permission = enumeration<PermissionName>("Permission", "What the gateway's policy lets a caller do.", {
   TOKEN_ISSUE: "Issue, refresh and revoke one's own tokens; delete one's own identity.",
   TOKEN_ISSUE_ANY: "Issue tokens for any identity, on behalf of its user.",
-  IDENTITY_READ: "Read identities, and what the service has yet to do about them.",
+  IDENTITY_READ: "Read identities and their token records, and what the service has yet to do about them.",
   IDENTITY_MANAGE: "Provision, suspend, reinstate, revoke and delete any identity.",
   AUDIT_READ: "Read the audit trail.",
 });
@@ -78,3 +80,34 @@ export const ServiceAction = enumeration<ActionName>("ServiceAction", "What the 
   REVOKE: "Revoke every token issued so far.",
   DELETE: "Delete the identity with all that belongs to it.",
 });
+
+export const AuditAction = enumeration<TrailActionName>("AuditAction", "What an audit event is about.", {
+  TOKEN_ISSUED: "A new token was asked for at the service and handed out.",
+  TOKEN_REUSED: "A token that was issued before was handed out again.",
+  TOKEN_REFUSED: "A token was asked for and not given; `reason` has the code.",
+  TEAMS_TOKEN_EXCHANGED: "A token in the name of a Teams user was handed out.",
+  TOKENS_REVOKED: "All tokens of an identity were revoked.",
+  IDENTITY_PROVISIONED: "An identity was made.",
+  IDENTITY_SUSPENDED: "An identity was suspended, and its tokens were revoked.",
+  IDENTITY_REINSTATED: "A suspended identity gets tokens again.",
+  IDENTITY_DELETED: "An identity was deleted, and its tokens with it.",
+});
+
+export const AuditPhase = enumeration<PhaseName>(
+  "AuditPhase",
+  "Work that needs the service is recorded twice, so that a crash in between leaves a trace.",
+  {
+    INTENT: "Written before the service was asked. Without an OUTCOME of the same request: asked, outcome unknown.",
+    OUTCOME: "What happened.",
+  },
+);
+
+export const TimeBucket = enumeration<BucketName>(
+  "TimeBucket",
+  "How long a bucket of a plot is; buckets begin in UTC.",
+  {
+    MINUTE: "A whole minute.",
+    HOUR: "A whole hour.",
+    DAY: "A whole day, from midnight.",
+  },
+);

@@ -1,14 +1,18 @@
 import "reflect-metadata";
 import type { GraphQLObjectType, GraphQLSchema } from "graphql";
 import { buildSchema } from "type-graphql";
+import type { AuditAccess } from "../identities/audit-access.js";
 import type { IdentityLifecycle } from "../identities/lifecycle.js";
 import type { Operations } from "../identities/operations.js";
 import type { Revocation } from "../identities/revocation.js";
 import type { TeamsExchange } from "../tokens/exchange.js";
 import type { TokenIssuance } from "../tokens/issue.js";
+import { AuditEventResolver, AuditEventsResolver, IdentityAuditResolver } from "./resolvers/audit.js";
 import { IdentitiesResolver } from "./resolvers/identities.js";
 import { LifecycleResolver } from "./resolvers/lifecycle.js";
+import { NodesResolver } from "./resolvers/nodes.js";
 import { AttemptsResolver, WorkResolver } from "./resolvers/operations.js";
+import { IdentityTokensResolver, TokenRecordResolver, TokenRecordsResolver } from "./resolvers/token-records.js";
 import { TokensResolver } from "./resolvers/tokens.js";
 import { ViewerResolver } from "./resolvers/viewer.js";
 
@@ -19,22 +23,33 @@ export interface Services {
   readonly revocation: Revocation;
   readonly lifecycle: IdentityLifecycle;
   readonly operations: Operations;
+  readonly audit: AuditAccess;
 }
+
+type ResolverClass = new (...parts: never) => object;
 
 /** The executable schema. Without services it can be printed but not run. */
 export async function createSchema(services?: Services): Promise<GraphQLSchema> {
-  const { issuance, teams, revocation, lifecycle, operations } = services ?? ({} as Services);
-  const resolvers = new Map<unknown, object>([
+  const { issuance, teams, revocation, lifecycle, operations, audit } = services ?? ({} as Services);
+  const resolvers = new Map<ResolverClass, object>([
     [ViewerResolver, new ViewerResolver()],
+    [NodesResolver, new NodesResolver(audit)],
     [IdentitiesResolver, new IdentitiesResolver()],
     [TokensResolver, new TokensResolver(issuance, teams, revocation)],
     [LifecycleResolver, new LifecycleResolver(lifecycle)],
     [AttemptsResolver, new AttemptsResolver(operations)],
     [WorkResolver, new WorkResolver(operations)],
+    [AuditEventsResolver, new AuditEventsResolver(audit)],
+    [AuditEventResolver, new AuditEventResolver()],
+    [IdentityAuditResolver, new IdentityAuditResolver(audit)],
+    [TokenRecordsResolver, new TokenRecordsResolver(audit)],
+    [TokenRecordResolver, new TokenRecordResolver()],
+    [IdentityTokensResolver, new IdentityTokensResolver(audit)],
   ]);
   const schema = await buildSchema({
-    resolvers: [ViewerResolver, IdentitiesResolver, TokensResolver, LifecycleResolver, AttemptsResolver, WorkResolver],
-    container: { get: (resolverClass) => resolvers.get(resolverClass) },
+    // The type asks for one at least.
+    resolvers: [ViewerResolver, ...resolvers.keys()],
+    container: { get: (resolverClass) => resolvers.get(resolverClass as ResolverClass) },
     // Input is checked by GraphQL's types and by the services; no second validator.
     validate: false,
   });

@@ -124,7 +124,7 @@ function answerByErrors(events: Events): ApolloServerPlugin<RequestContext> {
           if (original instanceof RateLimited) contextValue.call.quotas.push(original.quota);
           if (told.has(String(original)) || !isWorthALine(original)) continue;
           told.add(String(original));
-          events.requestFailed(contextValue.requestId, original);
+          events.requestFailed(contextValue.call.requestId, original);
         }
       },
       willSendResponse: async ({ response, contextValue }) => {
@@ -137,7 +137,7 @@ function answerByErrors(events: Events): ApolloServerPlugin<RequestContext> {
         const failed = isEmpty(data);
         // A whole failure is told in few words; of a partial one each error has its place in the data.
         const told = failed ? errors.slice(0, MAX_ERRORS) : errors;
-        response.body.singleResult.errors = told.map((error) => withRequestId(error, contextValue.requestId));
+        response.body.singleResult.errors = told.map((error) => withRequestId(error, contextValue.call.requestId));
         if (data && failed) response.body.singleResult.data = shortData(data);
         const retryAfter = first.extensions?.retryAfterSeconds;
         if (typeof retryAfter === "number") response.http.headers.set("retry-after", String(retryAfter));

@@ -64,7 +64,7 @@ export class TrustedDocuments {
     requestDidStart: async () => ({
       didResolveOperation: async ({ source, queryHash, operationName, contextValue }) => {
         if (this.#mode !== "log" || this.#isTrusted(source)) return;
-        const { requestId, client } = contextValue;
+        const { requestId, client } = contextValue.call;
         this.#events.untrustedDocument({ requestId, client, operationName, sha256: queryHash, refused: false });
       },
     }),
@@ -74,10 +74,10 @@ export class TrustedDocuments {
     return typeof text === "string" && this.#texts.has(text);
   }
 
-  #noteRefused(id: string | undefined, { operationName, query }: Request, { requestId, client }: RequestContext): void {
+  #noteRefused(id: string | undefined, { operationName, query }: Request, { call }: RequestContext): void {
     this.#events.untrustedDocument({
-      requestId,
-      client,
+      requestId: call.requestId,
+      client: call.client,
       operationName: typeof operationName === "string" ? operationName : null,
       ...(id !== undefined && { documentId: id }),
       ...(typeof query === "string" && { sha256: createHash("sha256").update(query).digest("hex") }),

@@ -95,9 +95,10 @@ export class GraphqlEndpoint {
   #contextFor(caller: Caller, { request, requestId, outcome, quotas }: Exchange): RequestContext {
     const { rules, identities, requestTimeoutMs } = this.#parts;
     const deadline = AbortSignal.timeout(requestTimeoutMs);
-    const call = { caller, entitlements: resolveEntitlements(rules, caller), deadline, quotas };
     const client = { name: headerText(request, CLIENT_NAME), version: headerText(request, CLIENT_VERSION) };
-    return { requestId, client, call, identities: new IdentityReader(identities, call), outcome };
+    const entitlements = resolveEntitlements(rules, caller);
+    const call = { requestId, client, caller, entitlements, deadline, quotas };
+    return { call, identities: new IdentityReader(identities, call), outcome };
   }
 
   #failed(error: unknown, { request, requestId, outcome, quotas }: Exchange): Answer {

@@ -1,8 +1,10 @@
+import type { AuditLog } from "../audit/log.js";
 import { Refusal } from "../errors.js";
 import type { Events } from "../observe/events.js";
 import type { Call } from "../policy/call.js";
 import { requirePermission } from "../policy/policy.js";
 import type { IdentityStore } from "../store/identity-store.js";
+import type { Eraser } from "./eraser.js";
 import type { ApplicationUser, Identity, IdentityStatus } from "./identity.js";
 import type { Provisioning } from "./provisioning.js";
 import { goneRefusal } from "./revocation.js";
@@ -16,6 +18,8 @@ interface LifecycleParts {
   readonly identities: IdentityStore;
   readonly provisioning: Provisioning;
   readonly worker: ServiceWorker;
+  readonly audit: AuditLog;
+  readonly eraser: Eraser;
   readonly events: Events;
   readonly now: () => number;
   readonly hashUser: (user: ApplicationUser) => string;
@@ -39,16 +43,20 @@ export class IdentityLifecycle {
   async provision(call: Call, user: ApplicationUser): Promise<Identity> {
     requirePermission(call.entitlements, "IDENTITY_MANAGE");
     this.#checkUser(user);
-    const { identity } = await this.#parts.provisioning.ensure(user, call.deadline);
+    const { identity } = await this.#parts.provisioning.ensure(user, call);
     return identity;
   }
 
   /** Stops issuing and revokes. Suspending again is no change. */
   async suspend(call: Call, input: ManagedInput): Promise<Identity> {
-    const { identities, worker, events, now } = this.#parts;
+    const { identities, worker, audit, events, now } = this.#parts;
     const target = await findTarget(identities, call, input.identityId, MANAGED);
     if (target.status === "SUSPENDED") return target;
-    const suspended = await identities.revoke(target.id, ["PROVISIONING", "ACTIVE"], now(), "SUSPENDED");
+    if (!SUSPENDABLE.includes(target.status)) throw goneRefusal(target);
+    const about = { ...input, identityId: target.id };
+    const suspended = await audit
+      .of(call)
+      .change("IDENTITY_SUSPENDED", about, () => identities.revoke(target.id, SUSPENDABLE, now(), "SUSPENDED"));
     if (suspended === undefined) throw goneRefusal(target);
     events.identitySuspended(suspended, input.reason);
     await worker.settle(suspended.communicationUserId, call.deadline);
@@ -56,10 +64,12 @@ export class IdentityLifecycle {
   }
 
   async reinstate(call: Call, input: ManagedInput): Promise<Identity> {
-    const { identities, events } = this.#parts;
+    const { identities, audit, events } = this.#parts;
     const target = await findTarget(identities, call, input.identityId, MANAGED);
-    if (target.status === "ACTIVE" || target.status === "PROVISIONING") return target;
-    const reinstated = await identities.reinstate(target.id);
+    if (SUSPENDABLE.includes(target.status)) return target;
+    if (target.status !== "SUSPENDED") throw goneRefusal(target);
+    const about = { ...input, identityId: target.id };
+    const reinstated = await audit.of(call).change("IDENTITY_REINSTATED", about, () => identities.reinstate(target.id));
     if (reinstated === undefined) throw goneRefusal(target);
     events.identityReinstated(reinstated, input.reason);
     return reinstated;
@@ -70,16 +80,32 @@ export class IdentityLifecycle {
    * change, also for the user whose mapping is gone by now.
    */
   async delete(call: Call, input: { identityId: string | null; reason: string | null }): Promise<string> {
-    const { identities, worker, events, hashUser, now } = this.#parts;
+    const { identities, worker, events } = this.#parts;
     const permissions: TargetPermissions = { own: "TOKEN_ISSUE", any: "IDENTITY_MANAGE" };
     const target =
       (await this.#findOwnTombstone(call, input.identityId)) ??
       (await findTarget(identities, call, input.identityId, permissions));
-    const deleted = await identities.delete(target.id, deletableFrom(call), now(), hashUser);
+    const deleted = await this.#delete(call, target, input.reason);
     if (deleted !== undefined) events.identityDeleted(deleted, input.reason);
     else refuseSuspended((await identities.findByIds([target.id]))[0]);
     await worker.settle((deleted ?? target).communicationUserId, call.deadline);
     return target.id;
+  }
+
+  /** Undefined when it is not in a state from which the caller may delete it. */
+  async #delete(call: Call, target: Identity, reason: string | null): Promise<Identity | undefined> {
+    const { identities, audit, eraser, hashUser, now } = this.#parts;
+    const from = deletableFrom(call);
+    if (!from.includes(target.status)) return undefined;
+    const deleted = await audit
+      .of(call)
+      .change("IDENTITY_DELETED", { identityId: target.id, reason }, () =>
+        identities.delete(target.id, from, now(), hashUser),
+      );
+    // Who was erased before the outcome was written is named in it again, for as short a time as can be.
+    const current = (await identities.findByIds([target.id]))[0];
+    if (current?.status === "DELETED") await eraser.erase(target.id, () => !call.deadline.aborted);
+    return deleted;
   }
 
   /** What is left of the caller's own identity, when that is what they ask to delete and they have no other by now. */
@@ -106,11 +132,11 @@ export class IdentityLifecycle {
   }
 }
 
+const SUSPENDABLE: readonly IdentityStatus[] = ["PROVISIONING", "ACTIVE"];
+
 /** A suspended user would come back unsuspended by deleting and starting over, so that takes an administrator. */
 function deletableFrom({ entitlements }: Call): readonly IdentityStatus[] {
-  return entitlements.permissions.has("IDENTITY_MANAGE")
-    ? ["PROVISIONING", "ACTIVE", "SUSPENDED"]
-    : ["PROVISIONING", "ACTIVE"];
+  return entitlements.permissions.has("IDENTITY_MANAGE") ? [...SUSPENDABLE, "SUSPENDED"] : SUSPENDABLE;
 }
 
 function refuseSuspended(identity: Identity | undefined): void {

@@ -1,7 +1,9 @@
 import { setTimeout } from "node:timers/promises";
 import { type CommunicationService, ServiceFailure, type ServiceToken, type TokenRequest } from "../acs/service.js";
+import type { AuditLog, CallAudit, Recorded } from "../audit/log.js";
 import { type ErrorCode, errorKind, GatewayError } from "../errors.js";
 import type { Events } from "../observe/events.js";
+import type { Call } from "../policy/call.js";
 import type { AttemptStore } from "../store/attempt-store.js";
 import type { Binding, IdentityStore } from "../store/identity-store.js";
 import { waitFor } from "./deadline.js";
@@ -19,6 +21,7 @@ interface ProvisioningParts {
   readonly identities: IdentityStore;
   readonly attempts: AttemptStore;
   readonly service: CommunicationService;
+  readonly audit: AuditLog;
   readonly events: Events;
   readonly now: () => number;
   /** Longer than a call to the service may take. */
@@ -26,7 +29,7 @@ interface ProvisioningParts {
 }
 
 /** What the call that makes the identity wants along with it. */
-export interface FirstToken {
+interface FirstToken {
   readonly request: TokenRequest;
   /** Asked by that call alone, before the service is; what it throws ends the attempt. */
   readonly admit: () => Promise<void>;
@@ -42,7 +45,13 @@ interface OwnAttempt {
 interface Provisioned {
   readonly identity: Identity;
   /** The first token, for the one call that made the identity, unless it was revoked meanwhile. */
-  readonly token?: ServiceToken | undefined;
+  readonly token?: Recorded<ServiceToken> | undefined;
+}
+
+/** What the call that began it is about. */
+interface Order {
+  readonly audit: CallAudit;
+  readonly first: FirstToken | undefined;
 }
 
 /**
@@ -61,18 +70,19 @@ export class Provisioning {
   }
 
   /** The user's live identity, made if there is none; with a first token in the same service call if one is asked for. */
-  async ensure(user: ApplicationUser, deadline: AbortSignal, first?: FirstToken): Promise<Provisioned> {
+  async ensure(user: ApplicationUser, call: Call, first?: FirstToken): Promise<Provisioned> {
     const existing = await this.#parts.identities.findByUser(user);
     if (existing !== undefined && existing.status !== "PROVISIONING") return { identity: existing };
     const key = JSON.stringify([user.issuer, user.subject]);
     const running = this.#underWay.get(key);
     if (running !== undefined) {
-      const { identity } = await waitFor(running, deadline);
+      const { identity } = await waitFor(running, call.deadline);
       return { identity };
     }
-    const started = this.#provision(user, first).finally(() => this.#underWay.delete(key));
+    const order = { audit: this.#parts.audit.beyond(call), first };
+    const started = this.#provision(user, order).finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, started);
-    return await waitFor(started, deadline);
+    return await waitFor(started, call.deadline);
   }
 
   /** Resolves when nothing is under way, whether anybody still waits for it or not. */
@@ -80,7 +90,7 @@ export class Provisioning {
     await Promise.allSettled(this.#underWay.values());
   }
 
-  async #provision(user: ApplicationUser, first: FirstToken | undefined): Promise<Provisioned> {
+  async #provision(user: ApplicationUser, order: Order): Promise<Provisioned> {
     const { identities, attempts, now, leaseMs } = this.#parts;
     const claimed = await identities.claim(user, newIdentityId(), now());
     if (claimed.status !== "PROVISIONING") return { identity: claimed };
@@ -89,17 +99,20 @@ export class Provisioning {
     if (!begun) return { identity: await this.#follow(claimed) };
     const current = await this.#reread(claimed);
     if (current.status === "PROVISIONING") {
-      await this.#admit(attempt, first);
-      return await this.#carryOut(attempt, current, first?.request);
+      await this.#admit(attempt, order);
+      return await this.#carryOut(attempt, current, order);
     }
     // Another attempt ended between the two writes.
     await this.#release(attempt);
     return { identity: current };
   }
 
-  async #admit(attempt: OwnAttempt, first: FirstToken | undefined): Promise<void> {
+  async #admit(attempt: OwnAttempt, { audit, first }: Order): Promise<void> {
+    const { identityId } = attempt;
     try {
       await first?.admit();
+      if (first === undefined) await audit.intent("IDENTITY_PROVISIONED", { identityId });
+      else await audit.intent("TOKEN_ISSUED", { identityId, scopes: first.request.scopes });
     } catch (error) {
       await this.#release(attempt);
       throw error;
@@ -111,9 +124,9 @@ export class Provisioning {
     await attempts.fail(id, "RELEASED", { errorCode: "UPSTREAM_UNAVAILABLE", retryAfterSeconds: 1 }, now());
   }
 
-  async #carryOut(attempt: OwnAttempt, claimed: Identity, request: TokenRequest | undefined): Promise<Provisioned> {
+  async #carryOut(attempt: OwnAttempt, claimed: Identity, order: Order): Promise<Provisioned> {
     const { events, service, now } = this.#parts;
-    const made = await this.#create(attempt.id, request);
+    const made = await this.#create(attempt.id, order.first?.request);
     const binding = {
       communicationUserId: made.communicationUserId,
       resource: service.resource,
@@ -127,7 +140,20 @@ export class Provisioning {
     }
     events.identityProvisioned(bound);
     const usable = bound.status === "ACTIVE" && bound.revocations === claimed.revocations;
-    return { identity: bound, token: usable ? made.token : undefined };
+    return { identity: bound, token: await this.#recordMade(bound, usable ? made.token : undefined, order) };
+  }
+
+  async #recordMade(
+    { id: identityId }: Identity,
+    token: ServiceToken | undefined,
+    { audit, first }: Order,
+  ): Promise<Recorded<ServiceToken> | undefined> {
+    const scopes = first?.request.scopes ?? null;
+    const [, recorded] = await Promise.all([
+      audit.outcome("IDENTITY_PROVISIONED", { identityId }),
+      token && audit.token("TOKEN_ISSUED", { identityId, scopes }, token),
+    ]);
+    return recorded;
   }
 
   /** What the service has made is known here alone, so a store that is away is told again while the lease lasts. */

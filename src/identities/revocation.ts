@@ -1,15 +1,17 @@
 import { REVOCATION_SPREAD_MS } from "../acs/service.js";
+import type { AuditLog } from "../audit/log.js";
 import { Refusal } from "../errors.js";
 import type { Events } from "../observe/events.js";
 import type { Call } from "../policy/call.js";
 import type { IdentityStore } from "../store/identity-store.js";
-import type { Identity } from "./identity.js";
+import type { Identity, IdentityStatus } from "./identity.js";
 import type { ServiceWorker } from "./service-worker.js";
 import { findTarget } from "./target.js";
 
 interface RevocationParts {
   readonly identities: IdentityStore;
   readonly worker: ServiceWorker;
+  readonly audit: AuditLog;
   readonly events: Events;
   readonly now: () => number;
 }
@@ -29,9 +31,13 @@ export class Revocation {
   }
 
   async revoke(call: Call, input: { identityId: string | null; reason: string | null }): Promise<Revoked> {
-    const { identities, worker, events, now } = this.#parts;
+    const { identities, worker, audit, events, now } = this.#parts;
     const target = await findTarget(identities, call, input.identityId, { own: "TOKEN_ISSUE", any: "IDENTITY_MANAGE" });
-    const revoked = await identities.revoke(target.id, ["PROVISIONING", "ACTIVE", "SUSPENDED"], now());
+    if (!REVOCABLE.includes(target.status)) throw goneRefusal(target);
+    const about = { identityId: target.id, reason: input.reason };
+    const revoked = await audit
+      .of(call)
+      .change("TOKENS_REVOKED", about, () => identities.revoke(target.id, REVOCABLE, now()));
     if (revoked === undefined) throw goneRefusal(target);
     events.tokensRevoked(revoked, input.reason);
     await worker.settle(revoked.communicationUserId, call.deadline);
@@ -39,6 +45,8 @@ export class Revocation {
     return { identity, effectiveBy: identity.revocationPending ? null : now() + REVOCATION_SPREAD_MS };
   }
 }
+
+const REVOCABLE: readonly IdentityStatus[] = ["PROVISIONING", "ACTIVE", "SUSPENDED"];
 
 /** Deleting takes the service a moment; what it could not do is tried again soon. */
 const DELETING_SECONDS = 5;

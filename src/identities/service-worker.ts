@@ -3,6 +3,7 @@ import { type CommunicationService, IdentityNotOwned, ServiceFailure } from "../
 import type { Events } from "../observe/events.js";
 import type { WorkStore } from "../store/work-store.js";
 import { waitBriefly } from "./deadline.js";
+import type { Eraser } from "./eraser.js";
 import type { ApplicationUser } from "./identity.js";
 import { newLeaseHolder } from "./ids.js";
 import type { ServiceWork } from "./service-work.js";
@@ -20,6 +21,7 @@ const LONGEST_RETRY_MS = 60_000;
 interface ServiceWorkerParts {
   readonly work: WorkStore;
   readonly service: CommunicationService;
+  readonly eraser: Eraser;
   readonly events: Events;
   readonly now: () => number;
   /** 0 ≤ x < 1 */
@@ -94,19 +96,25 @@ export class ServiceWorker {
   async #carryOut(leased: ServiceWork, holder: string): Promise<void> {
     const { work, events, hashUser, now } = this.#parts;
     const { communicationUserId } = leased;
+    let done: boolean;
     try {
       await this.#ask(leased);
+      done = (await this.#erase(leased, holder)) && (await work.complete(leased, holder, hashUser));
     } catch (error) {
       events.workPostponed(leased, error);
       await work.giveBack(communicationUserId, holder, now() + this.#pause(leased, error), messageOf(error));
       return;
     }
-    const done = await work.complete(leased, holder, hashUser).catch(async (error: unknown) => {
-      await work.giveBack(communicationUserId, holder, now(), null);
-      throw error;
-    });
     if (done) events.workDone(leased, now());
     else await work.giveBack(communicationUserId, holder, now(), null);
+  }
+
+  /** A deleted user's names in the trail, before the row says that they are gone. False when the lease is lost meanwhile. */
+  async #erase({ action, communicationUserId, identityId }: ServiceWork, holder: string): Promise<boolean> {
+    const { work, eraser, now, leaseMs } = this.#parts;
+    if (action !== "DELETE" || identityId === null) return true;
+    const renew = () => work.renew(communicationUserId, { holder, until: now() + leaseMs });
+    return await eraser.erase(identityId, async () => !this.#stopped.signal.aborted && (await renew()));
   }
 
   async #ask({ action, communicationUserId, resource }: ServiceWork): Promise<void> {

@@ -4,9 +4,9 @@ import type { ServiceOperation } from "../acs/service-azure.js";
 import type { AuthenticationFailure } from "../auth/failure.js";
 import type { FetchedKeys } from "../auth/key-fetch.js";
 import type { ErrorCode } from "../errors.js";
-import type { ClientInfo } from "../graphql/context.js";
 import type { Identity } from "../identities/identity.js";
 import type { ServiceWork } from "../identities/service-work.js";
+import type { ClientInfo } from "../policy/call.js";
 import type { CacheOutcome } from "../tokens/cache.js";
 import type { Logger } from "./logger.js";
 import type { Metrics } from "./metrics.js";
@@ -137,6 +137,18 @@ export class Events {
     this.log.info({ identityId: identity.id, reason }, "identity deleted");
   }
 
+  /** So many records of the audit trail went into one write. */
+  auditWritten(count: number): void {
+    this.metrics.auditRecords.inc(count);
+    this.metrics.auditWrites.inc({ outcome: "ok" });
+  }
+
+  /** So many records could not be written, or nobody knows; whoever waited for one was refused. */
+  auditFailed(count: number, error: unknown): void {
+    this.metrics.auditWrites.inc({ outcome: "failed" });
+    this.log.error({ records: count, err: error }, "audit trail not written");
+  }
+
   /** The service made an identity that came too late for its row; it is being deleted again. */
   surplusIdentity(identityId: string): void {
     this.log.warn({ identityId }, "surplus identity made");
@@ -156,6 +168,25 @@ export class Events {
   identityLost({ id, communicationUserId, resource }: Identity, configuredResource: string): void {
     const about = { identityId: id, communicationUserId, resource, configuredResource };
     this.log.warn(about, "identity lost at the service");
+  }
+
+  /** A checkpoint of the audit trail was written, unless there is an error; then the next one stands for it, too. */
+  checkpointWritten(error: unknown): void {
+    this.metrics.auditCheckpoints.inc({ outcome: error === undefined ? "ok" : "failed" });
+    if (error !== undefined) this.log.error({ err: error }, "audit checkpoint not written");
+  }
+
+  /** A sink does not take records; told once, until it does. */
+  auditSinkDown(to: string, error: unknown): void {
+    this.log.error({ to, err: error }, "audit sink down");
+  }
+
+  auditSinkBack(to: string): void {
+    this.log.info({ to }, "audit sink back");
+  }
+
+  auditSinkLost(to: string, count: number): void {
+    this.metrics.auditSinkLost.inc({ to }, count);
   }
 
   workDone({ action, identityId, createdAt, tries }: ServiceWork, now: number): void {

@@ -65,6 +65,19 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly auditRecords = new Counter({
+    name: "gateway_audit_records_total",
+    help: "Records written to the audit trail.",
+    registers: [this.#registry],
+  });
+
+  readonly auditWrites = new Counter({
+    name: "gateway_audit_writes_total",
+    help: "Writes to the audit trail, each of one record or more, by outcome.",
+    labelNames: ["outcome"],
+    registers: [this.#registry],
+  });
+
   readonly untrustedDocuments = new Counter({
     name: "gateway_untrusted_documents_total",
     help: "Documents that are in no manifest of trusted ones, by outcome: run or refused.",
@@ -75,6 +88,20 @@ export class Metrics {
   readonly accessKeySwitches = new Counter({
     name: "gateway_access_key_switches_total",
     help: "Times that the service refused the access key in use and took the other one.",
+    registers: [this.#registry],
+  });
+
+  readonly auditCheckpoints = new Counter({
+    name: "gateway_audit_checkpoints_total",
+    help: "Signed checkpoints of the audit trail, by outcome: ok or failed.",
+    labelNames: ["outcome"],
+    registers: [this.#registry],
+  });
+
+  readonly auditSinkLost = new Counter({
+    name: "gateway_audit_sink_lost_total",
+    help: "Audit records that are in the database and will never be in this sink.",
+    labelNames: ["to"],
     registers: [this.#registry],
   });
 

@@ -2,8 +2,16 @@ import type { Caller } from "../auth/caller.js";
 import type { Quota } from "../limits/quota.js";
 import type { Entitlements } from "./policy.js";
 
+/** Which app sent a request, by its own word. */
+export interface ClientInfo {
+  readonly name: string | null;
+  readonly version: string | null;
+}
+
 /** What a service needs to know of the request it works for. */
 export interface Call {
+  readonly requestId: string;
+  readonly client: ClientInfo;
   readonly caller: Caller;
   readonly entitlements: Entitlements;
   /** Aborted when the request's time is up. */

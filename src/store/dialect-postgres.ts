@@ -7,6 +7,9 @@ const CONNECT_TIMEOUT_MS = 3000;
 const STATEMENT_TIMEOUT_MS = 4000;
 /** After the server's own time-out: only a server or a network that says nothing at all gets here. */
 const ANSWER_TIMEOUT_MS = 5000;
+/** Less than the trail itself waits for a write, so that the connection is free again for the next one. */
+const TRAIL_STATEMENT_TIMEOUT_MS = 2000;
+const TRAIL_ANSWER_TIMEOUT_MS = 2500;
 /** A schema change over many rows takes its time, and so does waiting for another instance's. */
 const MIGRATION_TIMEOUT_MS = 10 * 60_000;
 /** A process that froze inside a transaction must not hold its rows for ever. */
@@ -18,19 +21,38 @@ const MAX_WAITING = 100;
 interface PostgresOptions {
   readonly url: string;
   readonly maxConnections: number;
-  readonly purpose: "requests" | "migration";
+  readonly purpose: Purpose;
 }
+
+type Purpose = "requests" | "trail" | "migration";
+
+const SETTINGS = {
+  requests: {
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    query_timeout: ANSWER_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: IDLE_TRANSACTION_TIMEOUT_MS,
+  },
+  trail: {
+    statement_timeout: TRAIL_STATEMENT_TIMEOUT_MS,
+    query_timeout: TRAIL_ANSWER_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: IDLE_TRANSACTION_TIMEOUT_MS,
+    // Kept: where others take every connection of the server, a new one would not be had.
+    idleTimeoutMillis: 0,
+  },
+  migration: {
+    statement_timeout: MIGRATION_TIMEOUT_MS,
+    query_timeout: MIGRATION_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: MIGRATION_TIMEOUT_MS,
+  },
+} as const satisfies Record<Purpose, PoolConfig>;
 
 /** node-postgres behind Kysely. Connections are made when needed, and one that is lost is replaced at the next call. */
 export function openPostgres({ url, maxConnections, purpose }: PostgresOptions): Dialect {
-  const isMigration = purpose === "migration";
   const pool = new Sessions({
     connectionString: url,
     max: maxConnections,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    statement_timeout: isMigration ? MIGRATION_TIMEOUT_MS : STATEMENT_TIMEOUT_MS,
-    query_timeout: isMigration ? MIGRATION_TIMEOUT_MS : ANSWER_TIMEOUT_MS,
-    idle_in_transaction_session_timeout: isMigration ? MIGRATION_TIMEOUT_MS : IDLE_TRANSACTION_TIMEOUT_MS,
+    ...SETTINGS[purpose],
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
     fallback_application_name: "acs-token-gateway",

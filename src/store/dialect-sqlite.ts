@@ -9,9 +9,16 @@ const BUSY_TIMEOUT_MS = 1000;
 
 const MAX_PREPARED_STATEMENTS = 200;
 
+type Purpose = "writing" | "reading";
+
+const PRAGMAS: Readonly<Record<Purpose, string>> = {
+  writing: "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
+  reading: "PRAGMA query_only = ON;",
+};
+
 /** Node's own SQLite behind Kysely. An answered write is on disk: WAL with a sync at every commit. */
-export function openSqlite(file: string): Dialect {
-  const database = open(file);
+export function openSqlite(file: string, purpose: Purpose = "writing"): Dialect {
+  const database = open(file, purpose);
   const prepared = new Map<string, SqliteStatement>();
   const prepare = (sql: string): SqliteStatement => {
     let statement = prepared.get(sql);
@@ -27,11 +34,11 @@ export function openSqlite(file: string): Dialect {
   });
 }
 
-function open(file: string): DatabaseSync {
+function open(file: string, purpose: Purpose): DatabaseSync {
   try {
     mkdirSync(dirname(file), { recursive: true });
     const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
-    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
+    database.exec(PRAGMAS[purpose]);
     return database;
   } catch (error) {
     const why = error instanceof Error ? error.message : "unknown error";

@@ -8,6 +8,8 @@ import type {
   IdentityPosition,
   IdentityStatus,
 } from "../identities/identity.js";
+import { AuditStore } from "./audit-store.js";
+import { ErasureStore } from "./erasure-store.js";
 import type { IdentityRow, Tables } from "./tables.js";
 import { inTransaction } from "./transaction.js";
 import { WorkStore } from "./work-store.js";
@@ -221,7 +223,7 @@ export class IdentityStore {
     return asIdentity(await update.executeTakeFirst());
   }
 
-  /** Declares the identity deleted: DELETING until the service has done it, DELETED at once if it never had one. */
+  /** Declares the identity deleted: DELETING until the service has done it; DELETED at once if it never had one and the trail has few records. */
   async delete(
     id: string,
     from: readonly IdentityStatus[],
@@ -232,23 +234,52 @@ export class IdentityStore {
       const identities = new IdentityStore(transaction);
       const deleting = await identities.revoke(id, from, now, "DELETING");
       if (deleting === undefined || deleting.communicationUserId !== null) return deleting;
-      return await identities.erase(id, hashUser);
+      if (await identities.#isErasedAtOnce(deleting)) return await identities.erase(id, hashUser);
+      await new ErasureStore(transaction).request(id);
+      return deleting;
     });
   }
 
-  /** DELETING becomes DELETED: a tombstone, with a keyed hash in place of the user. */
+  /** Few records of the trail are erased with the row; of many the most must be before, in steps. */
+  async #isErasedAtOnce({ id, user }: Identity): Promise<boolean> {
+    const trail = new AuditStore(this.database);
+    const isNamed = user !== null && !(await trail.eraseActor(user));
+    return !isNamed && (await trail.eraseAbout(id, () => false)) === undefined;
+  }
+
+  /**
+   * DELETING becomes DELETED: a tombstone, with a keyed hash in place of the user. The trail, from which they are erased by
+   * now, is searched for them again: whoever began before the deletion may name them yet.
+   */
   async erase(id: string, hashUser: (user: ApplicationUser) => string): Promise<Identity | undefined> {
-    const user = (await this.findByIds([id]))[0]?.user ?? null;
-    const update = this.#update(id, ["DELETING"]).set({
-      status: "DELETED",
-      issuer: null,
-      subject: null,
-      communication_user_id: null,
-      resource: null,
-      revocation_pending: 0,
-      user_hash: user && hashUser(user),
+    return await inTransaction(this.database, async (transaction) => {
+      const identities = new IdentityStore(transaction);
+      const user = (await identities.findByIds([id]))[0]?.user ?? null;
+      const update = identities.#update(id, ["DELETING"]).set({
+        status: "DELETED",
+        issuer: null,
+        subject: null,
+        communication_user_id: null,
+        resource: null,
+        revocation_pending: 0,
+        user_hash: user && hashUser(user),
+      });
+      const erased = asIdentity(await update.executeTakeFirst());
+      if (erased === undefined) return undefined;
+      if (user !== null) await new AuditStore(transaction).eraseActor(user);
+      await new ErasureStore(transaction).request(id);
+      return erased;
     });
-    return asIdentity(await update.executeTakeFirst());
+  }
+
+  /** The keyed hash that a tombstone has in place of its user. */
+  async findUserHash(id: string): Promise<string | null> {
+    const row = await this.database
+      .selectFrom("identities")
+      .select("user_hash")
+      .where("id", "=", id)
+      .executeTakeFirst();
+    return row?.user_hash ?? null;
   }
 
   /** The newest tombstone of the user with this keyed hash. */

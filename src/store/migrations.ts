@@ -1,17 +1,35 @@
 import { type Expression, type Kysely, PostgresAdapter, sql } from "kysely";
-import { type Migration, Migrator } from "kysely/migration";
+import { DEFAULT_MIGRATION_TABLE, type Migration, Migrator } from "kysely/migration";
 
 /** In order of their names; one that has been released is never edited, only followed by another. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0001-identities": { up: createIdentities },
   "0002-service-work": { up: createServiceWork },
+  "0003-audit-events": { up: createAuditEvents },
+  "0004-audit-erasures": { up: createAuditErasures },
 };
+
+const AUDIT_TABLE = "audit_events";
 
 /** Brings the database to the current schema. Safe to call at every start; takes the dialect's migration lock. */
 export async function migrate<Tables>(database: Kysely<Tables>): Promise<void> {
   const migrator = new Migrator({ db: database, provider: { getMigrations: async () => MIGRATIONS } });
   const { error } = await migrator.migrateToLatest();
   if (error !== undefined) throw error;
+}
+
+/** What keeps the database from being read as it is, which changes nothing in it; undefined when nothing does. */
+export async function faultOfSchema<Tables>(database: Kysely<Tables>): Promise<string | undefined> {
+  const tables = await database.introspection.getTables({ withInternalKyselyTables: true });
+  const missing = [DEFAULT_MIGRATION_TABLE, AUDIT_TABLE].find((table) => !tables.some(({ name }) => name === table));
+  if (missing !== undefined) return `there is no table ${missing}`;
+  const { rows } = await sql<{ name: string }>`select name from ${sql.table(DEFAULT_MIGRATION_TABLE)}`.execute(
+    database,
+  );
+  const made = new Set(rows.map(({ name }) => name));
+  const names = Object.keys(MIGRATIONS);
+  if (names.some((name) => !made.has(name))) return "its schema is older than this version of the gateway";
+  return made.size > names.length ? "its schema is newer than this version of the gateway" : undefined;
 }
 
 /** Text that is compared and ordered byte by byte, whatever the database's locale, as SQLite does by itself. */
@@ -95,4 +113,58 @@ async function createServiceWork(database: Kysely<unknown>): Promise<void> {
     .addColumn("last_error", text(database))
     .execute();
   await database.schema.createIndex("service_work_due").on("service_work").column("next_try_at").execute();
+}
+
+async function createAuditEvents(database: Kysely<unknown>): Promise<void> {
+  const required = ["writer", "action", "phase", "actor_commitment", "reason_commitment", "request_id", "hash"];
+  const optional = [
+    "identity_id",
+    "actor_issuer",
+    "actor_subject",
+    "actor_salt",
+    "scopes",
+    "token_fingerprint",
+    "reason",
+    "reason_salt",
+    "client_name",
+    "client_version",
+  ];
+  let table = database.schema
+    .createTable(AUDIT_TABLE)
+    .addColumn("id", text(database), (column) => column.primaryKey())
+    .addColumn("sequence", "bigint", (column) => column.notNull())
+    .addColumn("at", "bigint", (column) => column.notNull())
+    .addColumn("token_expires_on", "bigint");
+  for (const name of required) table = table.addColumn(name, text(database), (column) => column.notNull());
+  for (const name of optional) table = table.addColumn(name, text(database));
+  await table.execute();
+  // Each filter of the schema, in the order in which pages are read; the first also parts the trail by age. With the phase at
+  // its end the second counts without a look at the rows. Those that go on with action and phase are for a user with many
+  // records of one kind and few of another, and for that user's tokens, which are counted from the index alone.
+  const indexes: Readonly<Record<string, readonly string[]>> = {
+    audit_events_at: ["at", "id"],
+    audit_events_action: ["action", "at", "id", "phase"],
+    audit_events_identity: ["identity_id", "at", "id"],
+    audit_events_identity_action: ["identity_id", "action", "phase", "at", "id"],
+    audit_events_actor: ["actor_issuer", "actor_subject", "at", "id"],
+    audit_events_actor_action: ["actor_issuer", "actor_subject", "action", "phase", "at", "id"],
+    audit_events_fingerprint: ["token_fingerprint", "at", "id"],
+  };
+  for (const [name, columns] of Object.entries(indexes)) {
+    await database.schema
+      .createIndex(name)
+      .on(AUDIT_TABLE)
+      .columns([...columns])
+      .execute();
+  }
+}
+
+async function createAuditErasures(database: Kysely<unknown>): Promise<void> {
+  await database.schema
+    .createTable("audit_erasures")
+    .addColumn("identity_id", text(database), (column) => column.primaryKey())
+    .addColumn("next_try_at", "bigint", (column) => column.notNull())
+    .addColumn("is_last", "integer", (column) => column.notNull())
+    .execute();
+  await database.schema.createIndex("audit_erasures_due").on("audit_erasures").column("next_try_at").execute();
 }

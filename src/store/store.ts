@@ -6,8 +6,11 @@ import { type Dialect, Kysely, sql } from "kysely";
 import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
 import { AttemptStore } from "./attempt-store.js";
+import { AuditReader } from "./audit-reader.js";
+import { AuditStore } from "./audit-store.js";
 import { openPostgres } from "./dialect-postgres.js";
 import { openSqlite } from "./dialect-sqlite.js";
+import { ErasureStore } from "./erasure-store.js";
 import { IdentityStore } from "./identity-store.js";
 import { migrate } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
@@ -19,7 +22,10 @@ export interface Store {
   readonly identities: IdentityStore;
   readonly attempts: AttemptStore;
   readonly work: WorkStore;
-  /** Resolves when the database answers. */
+  readonly audit: AuditStore;
+  readonly auditReader: AuditReader;
+  readonly erasures: ErasureStore;
+  /** Resolves when the database answers, to the trail too. */
   check(): Promise<void>;
   close(): Promise<void>;
 }
@@ -45,12 +51,15 @@ export async function openStoreOn(dialect: Dialect, name: string): Promise<Store
 
 async function openPostgresStore(url: string, maxConnections: number): Promise<Store> {
   const name = nameDatabase(url);
-  const database = new Kysely<Tables>({ dialect: openPostgres({ url, maxConnections, purpose: "requests" }) });
+  const open = (purpose: "requests" | "trail" | "migration", most: number) =>
+    new Kysely<Tables>({ dialect: openPostgres({ url, maxConnections: most, purpose }) });
+  const database = open("requests", maxConnections);
   return await orDestroy(database, async () => {
     await checkServer(database, name);
-    const patient = new Kysely<Tables>({ dialect: openPostgres({ url, maxConnections: 1, purpose: "migration" }) });
+    const patient = open("migration", 1);
     await bringUpToDate(patient, name).finally(() => patient.destroy());
-    return storeOf(database);
+    // Its own, so that no reads, however many and long, keep a record from being written.
+    return storeOf(database, open("trail", 1));
   });
 }
 
@@ -74,14 +83,20 @@ async function bringUpToDate(database: Kysely<Tables>, name: string): Promise<vo
   }
 }
 
-function storeOf(database: Kysely<Tables>): Store {
+function storeOf(database: Kysely<Tables>, trail = database): Store {
+  const all = [...new Set([database, trail])];
   return {
     identities: new IdentityStore(database),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
+    audit: new AuditStore(database, trail),
+    auditReader: new AuditReader(database),
+    erasures: new ErasureStore(database),
     check: async () => {
-      await sql`select 1`.execute(database);
+      await Promise.all(all.map((each) => sql`select 1`.execute(each)));
     },
-    close: () => database.destroy(),
+    close: async () => {
+      await Promise.all(all.map((each) => each.destroy()));
+    },
   };
 }

@@ -1,3 +1,4 @@
+import type { AuditAction, AuditPhase } from "../audit/record.js";
 import type { IdentityStatus } from "../identities/identity.js";
 import type { AttemptState } from "../identities/provisioning-attempt.js";
 import type { ServiceAction } from "../identities/service-work.js";
@@ -7,6 +8,8 @@ export interface Tables {
   readonly identities: IdentityRow;
   readonly provisioning_attempts: AttemptRow;
   readonly service_work: WorkRow;
+  readonly audit_events: AuditRow;
+  readonly audit_erasures: ErasureRow;
 }
 
 export interface IdentityRow {
@@ -58,4 +61,37 @@ export interface WorkRow {
   /** Whose lease it is: a random text. */
   readonly lease_holder: string | null;
   readonly last_error: string | null;
+}
+
+/** An identity that is deleted, of whose user the trail has yet to be searched for names. */
+interface ErasureRow {
+  readonly identity_id: string;
+  readonly next_try_at: number;
+  /** 1: after it no record can come that was begun before the deletion. */
+  readonly is_last: 0 | 1;
+}
+
+/** One record of the audit trail. Scopes are parted by spaces. */
+export interface AuditRow {
+  readonly id: string;
+  readonly writer: string;
+  readonly sequence: number;
+  readonly at: number;
+  readonly action: AuditAction;
+  readonly phase: AuditPhase;
+  readonly identity_id: string | null;
+  readonly actor_issuer: string | null;
+  readonly actor_subject: string | null;
+  readonly actor_salt: string | null;
+  readonly actor_commitment: string;
+  readonly scopes: string | null;
+  readonly token_fingerprint: string | null;
+  readonly token_expires_on: number | null;
+  readonly reason: string | null;
+  readonly reason_salt: string | null;
+  readonly reason_commitment: string;
+  readonly request_id: string;
+  readonly client_name: string | null;
+  readonly client_version: string | null;
+  readonly hash: string;
 }

@@ -78,7 +78,7 @@ export class WorkStore {
   }
 
   /**
-   * The holder has done the work: it goes, and the row that it was for says so, the user of a deleted one replaced by their
+   * The holder has done the work, a deletion's in the trail too: it goes, and the row that it was for says so, the user of a deleted one replaced by their
    * keyed hash. False when it was asked for again meanwhile, or when the lease went to somebody else: then it stays to be
    * done, by whoever comes next.
    */
@@ -114,6 +114,17 @@ export class WorkStore {
       .where("communication_user_id", "=", communicationUserId)
       .where("lease_holder", "=", holder)
       .execute();
+  }
+
+  /** Holds the lease for longer. False when it went to somebody else. */
+  async renew(communicationUserId: string, { holder, until }: Omit<Lease, "now">): Promise<boolean> {
+    const { numUpdatedRows } = await this.database
+      .updateTable("service_work")
+      .set({ lease_until: until })
+      .where("communication_user_id", "=", communicationUserId)
+      .where("lease_holder", "=", holder)
+      .executeTakeFirst();
+    return numUpdatedRows > 0n;
   }
 
   async find(communicationUserId: string): Promise<ServiceWork | undefined> {

@@ -5,6 +5,7 @@ import {
   TeamsTokenRejected,
   type TeamsTokenRequest,
 } from "../acs/service.js";
+import type { AuditLog, Recorded } from "../audit/log.js";
 import { Refusal } from "../errors.js";
 import type { Limits, Mint } from "../limits/limits.js";
 import type { Call } from "../policy/call.js";
@@ -26,6 +27,7 @@ interface ExchangeParts {
   readonly identities: IdentityStore;
   readonly service: CommunicationService;
   readonly limits: Limits;
+  readonly audit: AuditLog;
   readonly now: () => number;
   readonly random: () => number;
 }
@@ -39,17 +41,31 @@ export class TeamsExchange {
   }
 
   async exchange(call: Call, request: TeamsTokenRequest): Promise<ExchangedToken> {
+    return await this.#parts.audit.of(call).orRefused({}, () => this.#exchange(call, request));
+  }
+
+  async #exchange(call: Call, request: TeamsTokenRequest): Promise<ExchangedToken> {
     requirePermission(call.entitlements, "TOKEN_ISSUE");
     checkRequest(request);
     await this.#refuseSuspended(call);
     const { limits, now, random } = this.#parts;
     const mint = await limits.takeMint(call.caller);
     call.quotas.push(mint.quota);
-    const token = await this.#askService(request, call, mint);
+    const token = await this.#exchangeRecorded(call, request, mint);
     await this.#refuseSuspended(call);
-    if (!hasUsefulLife(token, now()))
-      throw rejected("The Teams user's token has less than 15 minutes left; get a new one.");
     return { ...token, refreshAfter: refreshAfter(now(), token.expiresOn, random()) };
+  }
+
+  async #exchangeRecorded(call: Call, request: TeamsTokenRequest, mint: Mint): Promise<Recorded<ServiceToken>> {
+    const audit = this.#parts.audit.of(call);
+    await audit.intent("TEAMS_TOKEN_EXCHANGED", {}).catch(async (error: unknown) => {
+      await mint.giveBack();
+      throw error;
+    });
+    const token = await this.#askService(request, call, mint);
+    if (!hasUsefulLife(token, this.#parts.now()))
+      throw rejected("The Teams user's token has less than 15 minutes left; get a new one.");
+    return await audit.token("TEAMS_TOKEN_EXCHANGED", {}, token);
   }
 
   /** Whoever is suspended gets no tokens, under whatever name. */

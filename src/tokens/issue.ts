@@ -3,8 +3,8 @@
  *
  * authorise → find the identity → from the cache, or: limit → mint → record → keep → answer. A first-time user gets identity
  * and token in one service call, a known one costs one issue call or none. A token counts as issued only once the
- * identity's row has taken note of it, and the row is looked at once more before the token leaves: if tokens were revoked
- * while this one was under way, it is dropped.
+ * identity's row and the audit trail have taken note of it, and the row is looked at once more before the token leaves: if
+ * tokens were revoked while this one was under way, it is dropped.
  */
 import {
   type CommunicationService,
@@ -13,11 +13,12 @@ import {
   type ServiceToken,
   type TokenRequest,
 } from "../acs/service.js";
+import type { AuditLog, Recorded } from "../audit/log.js";
 import type { TokenScope } from "../config/config.js";
-import { Refusal } from "../errors.js";
+import { GatewayError, Refusal } from "../errors.js";
 import { waitFor } from "../identities/deadline.js";
 import type { ApplicationUser, Identity } from "../identities/identity.js";
-import { newAttemptId } from "../identities/ids.js";
+import { asIdentityId, newAttemptId } from "../identities/ids.js";
 import type { Provisioning } from "../identities/provisioning.js";
 import { deletingRefusal } from "../identities/revocation.js";
 import { findTarget } from "../identities/target.js";
@@ -57,6 +58,7 @@ interface IssuanceParts {
   readonly work: WorkStore;
   readonly limits: Limits;
   readonly cache: TokenCache;
+  readonly audit: AuditLog;
   readonly events: Events;
   readonly now: () => number;
   /** 0 ≤ x < 1 */
@@ -67,7 +69,7 @@ interface IssuanceParts {
 
 interface Issued {
   readonly identity: Identity;
-  readonly token: ServiceToken;
+  readonly token: Recorded<ServiceToken>;
 }
 
 /** What is to be issued, authorised. */
@@ -85,7 +87,14 @@ export class TokenIssuance {
   }
 
   async issue(call: Call, input: IssueInput): Promise<IssuedToken> {
-    const known = await this.#findIdentity(call, input.identityId);
+    const audit = this.#parts.audit.of(call);
+    const asked = { identityId: asIdentityId(input.identityId), scopes: [...new Set(input.scopes)] };
+    const known = await audit.orRefused(asked, () => this.#findIdentity(call, input.identityId));
+    const about = { ...asked, identityId: known?.id ?? null };
+    return await audit.orRefused(about, () => this.#issueTo(known, call, input));
+  }
+
+  async #issueTo(known: Identity | undefined, call: Call, input: IssueInput): Promise<IssuedToken> {
     const request = grantToken(call.entitlements, input);
     const order = { call, request, forceNew: input.forceNew };
     const { identity, token } = await this.#tokenFor(order, known);
@@ -109,13 +118,13 @@ export class TokenIssuance {
     const { call, request } = order;
     const user = known?.user ?? call.caller;
     const { identity, token } = await this.#counted(call, user, (admit) =>
-      this.#parts.provisioning.ensure(user, call.deadline, { request, admit }),
+      this.#parts.provisioning.ensure(user, call, { request, admit }),
     );
     if (token !== undefined) {
       requireUsefulLife(token, this.#parts.now());
-      // Not waited for: what the row said a moment ago must still be so when the token leaves.
+      // Not waited for: it would only keep the token from leaving.
       void this.#parts.cache.put(lookupOf(identity, request), identity.revocations, token);
-      return { identity, token };
+      return { identity: await this.#confirmGood(identity), token };
     }
     // It was deleted while it was being made; the next call makes another.
     if (identity.status === "DELETED") throw deletingRefusal();
@@ -128,7 +137,11 @@ export class TokenIssuance {
     await this.#refusePending(identity);
     const { cache } = this.#parts;
     const lookup = lookupOf(identity, request);
-    const mint = () => this.#mint(call, identity, request);
+    const own: { minted?: Recorded<ServiceToken> } = {};
+    const mint = async () => {
+      own.minted = await this.#mint(call, identity, request);
+      return own.minted;
+    };
     const mintNew = async () => {
       const token = await mint();
       await cache.put(lookup, identity.revocations, token);
@@ -137,7 +150,10 @@ export class TokenIssuance {
     try {
       const found = forceNew ? mintNew() : cache.getOrMint(lookup, identity.revocations, mint);
       const token = await waitFor(found, call.deadline);
-      return { identity: await this.#confirmGood(identity), token };
+      const about = { identityId: identity.id, scopes: request.scopes };
+      // What this call has minted has its record; anything else was minted before, or by another call just now.
+      const recorded = own.minted ?? (await this.#parts.audit.of(call).token("TOKEN_REUSED", about, token));
+      return { identity: await this.#confirmGood(identity), token: recorded };
     } catch (error) {
       if (!(error instanceof IdentityNotOwned)) throw error;
       return await this.#tokenFor(order, await this.#replaceLost(identity));
@@ -145,23 +161,26 @@ export class TokenIssuance {
   }
 
   /**
-   * One token from the service, noted in the row. Callers may share it, so no caller's deadline ends it; what it takes from
-   * the budgets is told to the one whose call began it.
+   * One token from the service, noted in the row and in the trail. Callers may share it, so no caller's deadline ends it;
+   * what it takes from the budgets is told to the one whose call began it.
    */
-  async #mint(call: Call, identity: Identity, request: TokenRequest): Promise<ServiceToken> {
+  async #mint(call: Call, identity: Identity, request: TokenRequest): Promise<Recorded<ServiceToken>> {
     const { identities, service, now } = this.#parts;
     if (identity.communicationUserId === null || identity.user === null) {
       throw new Error(`identity ${identity.id} is ${identity.status} without user or service id`);
     }
     const { user, communicationUserId } = identity;
+    const audit = this.#parts.audit.beyond(call);
+    const about = { identityId: identity.id, scopes: request.scopes };
     const token = await this.#counted(call, user, async (admit) => {
       await admit();
+      await audit.intent("TOKEN_ISSUED", about);
       return await service.issueToken(communicationUserId, request);
     });
     requireUsefulLife(token, now());
-    const recorded = await identities.recordIssue(identity.id, identity.revocations, now());
-    if (recorded === undefined) await this.#confirmGood(identity);
-    return token;
+    const noted = await identities.recordIssue(identity.id, identity.revocations, now());
+    if (noted === undefined) await this.#confirmGood(identity);
+    return await audit.token("TOKEN_ISSUED", about, token);
   }
 
   /** What is minted, counted once it is admitted; given back when the service makes none. */
@@ -177,7 +196,7 @@ export class TokenIssuance {
         quotas.push(mint.quota);
       });
     } catch (error) {
-      if (mint && (hasMintedNothing(error) || error instanceof IdentityNotOwned)) {
+      if (mint && (hasMintedNothing(error) || isUnrecorded(error) || error instanceof IdentityNotOwned)) {
         quotas.splice(quotas.indexOf(mint.quota), 1);
         await mint.giveBack();
       }
@@ -225,6 +244,11 @@ export class TokenIssuance {
 
 function lookupOf({ id }: Identity, { scopes, lifetimeMinutes }: TokenRequest): TokenLookup {
   return { identityId: id, scopes, lifetimeMinutes };
+}
+
+/** The service was not asked, since that could not be recorded; or its token reaches nobody. */
+function isUnrecorded(error: unknown): boolean {
+  return error instanceof GatewayError && error.code === "AUDIT_UNAVAILABLE";
 }
 
 function refuseUnusable({ status }: Identity): void {

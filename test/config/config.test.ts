@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +8,9 @@ import { parse } from "yaml";
 import type { Config } from "../../src/config/config.js";
 import { ConfigError } from "../../src/config/fault.js";
 import { loadConfig, printConfig } from "../../src/config/load.js";
+import { secretsIn } from "../../src/config/secrets.js";
 import { configShape } from "../../src/config/shape.js";
+import { readSigningKey } from "../../src/config/signing-key.js";
 
 const SECRET = Buffer.from("a-very-secret-access-key").toString("base64");
 const KEY = Buffer.alloc(32, 7).toString("base64");
@@ -28,6 +31,10 @@ issuers:
 policy: { rules: [] }
 `;
 const WITH_KEYS = `${MINIMAL}tokens: { cacheKeys: ["${KEY}"] }\naudit: { key: "${OTHER_KEY}" }\n`;
+
+const RSA_KEY = generateKeyPairSync("rsa", { modulusLength: 2048 })
+  .privateKey.export({ format: "pem", type: "pkcs8" })
+  .toString();
 
 const folder = mkdtempSync(join(tmpdir(), "gateway-config-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -62,7 +69,7 @@ describe("the shipped gateway.yaml", () => {
       store: { kind: "sqlite", file: "./data/gateway.db" },
       redis: { url: null },
       tokens: { cacheKeys: [], cacheSize: 10_000 },
-      audit: { key: null },
+      audit: { key: null, queueSize: 10_000, signingKey: null, checkpoints: null, checkpointSeconds: 60, sinks: [] },
       auth: { rememberedTokens: 10_000, rememberedProofs: 200_000 },
       graphql: { maxTokens: 500, maxDepth: 8, maxAliases: 10, maxDirectives: 10, trustedDocuments: { mode: "off" } },
       log: { level: "info" },
@@ -310,6 +317,45 @@ describe("a broken file", () => {
       ENV,
       [`audit.key must be 32 bytes in base64; ${MAKE_ONE}.`],
     ],
+    ...["short", RSA_KEY, SECRET].map((key): [string, string, Record<string, string>, string[]] => [
+      "a key for checkpoints that is not Ed25519",
+      `${MINIMAL}audit: { signingKey: ${JSON.stringify(key)} }`,
+      ENV,
+      [
+        "audit.signingKey must be an Ed25519 private key in PKCS#8, as PEM or as DER in base64; make one with openssl genpkey -algorithm ed25519.",
+      ],
+    ]),
+    ...[
+      ["http://collector.example.com/", "must be https; plain http is accepted on loopback only."],
+      ["ftp://collector.example.com/", "must be an address such as https://example.com."],
+      ["https://u:p@collector.example.com/", "must not hold a user name or password."],
+    ].map(([place, fault]): (typeof cases)[number] => [
+      `an address for checkpoints that they are not safe on (${place})`,
+      `${MINIMAL}audit: { checkpoints: "${place}" }`,
+      ENV,
+      [`audit.checkpoints ${fault}`],
+    ]),
+    [
+      "sinks for audit records that are none, or are there twice",
+      `${MINIMAL}audit: { sinks: [{ to: "https://h/", required: true }, { to: a, required: false }, { to: a, required: true }] }`,
+      ENV,
+      [
+        "audit.sinks[0].to must be a file, a named pipe, or stdout.",
+        "audit.sinks[2].to is listed twice; keep the first.",
+      ],
+    ],
+    [
+      "a sink that does not say whether it is required",
+      `${MINIMAL}audit: { sinks: [{ to: a }] }`,
+      ENV,
+      ["audit.sinks[0].required is required."],
+    ],
+    [
+      "a sink in the file of the checkpoints",
+      `${MINIMAL}audit: { checkpoints: a, sinks: [{ to: a, required: false }] }`,
+      ENV,
+      ["audit.sinks[0].to is where the checkpoints go; choose another file."],
+    ],
     [
       "a cache key twice",
       `${MINIMAL}tokens: { cacheKeys: ["${KEY}", "${OTHER_KEY}", "${KEY}"] }`,
@@ -502,6 +548,37 @@ describe("the public address", () => {
   });
 });
 
+describe("the key that signs checkpoints", () => {
+  it("is taken from the environment as PEM with its lines, or as DER in base64", () => {
+    const { privateKey } = generateKeyPairSync("ed25519");
+    const pem = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
+    const der = privateKey.export({ format: "der", type: "pkcs8" }).toString("base64");
+    for (const key of [pem, der]) {
+      const config = loadConfig(undefined, { ...ENV, AUDIT_SIGNING_KEY: key }, "production");
+      expect(readSigningKey(config.audit.signingKey?.reveal() ?? "")?.equals(privateKey)).toBe(true);
+      expect(printConfig(config)).not.toContain(der.slice(20));
+    }
+  });
+});
+
+describe("the place for checkpoints", () => {
+  const placeOf = (place: string) =>
+    loadConfig(undefined, { ...ENV, AUDIT_CHECKPOINTS: place }, "production").audit.checkpoints;
+
+  it("is standard output, a file, or an address", () => {
+    expect(placeOf("stdout")).toEqual({ kind: "stdout" });
+    expect(placeOf("./checkpoints.jsonl")).toEqual({ kind: "file", file: "./checkpoints.jsonl" });
+    for (const address of ["https://collector.example.com/", "http://127.0.0.1:8080/", "HTTPS://[::1]/"])
+      expect(placeOf(address)).toMatchObject({ kind: "address" });
+  });
+
+  it("is not printed when it is an address, which may hold a key", () => {
+    const config = loadConfig(undefined, { ...ENV, AUDIT_CHECKPOINTS: `https://h/?key=${SECRET}` }, "production");
+    expect(printConfig(config)).not.toContain(SECRET);
+    expect(secretsIn(config).map((secret) => secret.reveal())).toContain(`https://h/?key=${SECRET}`);
+  });
+});
+
 describe("secrets", () => {
   it("of Redis, the cache and the audit trail are hidden in the printed configuration", () => {
     const env = { ...ENV, REDIS_URL: `redis://:${SECRET}@h`, TOKEN_CACHE_KEY: KEY, AUDIT_KEY: OTHER_KEY };
@@ -510,7 +587,7 @@ describe("secrets", () => {
     expect(parse(printed)).toMatchObject({
       redis: { url: "[hidden]" },
       tokens: { cacheKeys: ["[hidden]"] },
-      audit: { key: "[hidden]" },
+      audit: { key: "[hidden]", queueSize: 10_000 },
     });
   });
 

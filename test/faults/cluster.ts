@@ -2,12 +2,16 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { createFingerprint } from "../../src/audit/fingerprint.js";
+import type { AuditRecord } from "../../src/audit/record.js";
 import { Secret } from "../../src/config/secret.js";
 import { type Emulator, startEmulator } from "../../src/emulator/emulator.js";
+import { openKeys } from "../../src/keys.js";
 import { openStore, type Store } from "../../src/store/store.js";
 import { Cli } from "../fixtures/cli.js";
 import { AUDIENCE, TestIssuer } from "../fixtures/issuer.js";
 import { TestDatabase } from "../fixtures/postgres.js";
+import { type Ask, askFile, readChains } from "../fixtures/trail.js";
 import { clock } from "./history.js";
 import { claimRedisDatabase, type RedisDatabase } from "./redis-database.js";
 
@@ -132,6 +136,22 @@ export class Cluster {
     });
     if (!response.ok) throw new Error(`${path} answered ${response.status}: ${await response.text()}`);
     return response.status === 204 ? undefined : await response.json();
+  }
+
+  /** What the gateways wrote down of what they did, by writer. */
+  async trail(): Promise<AuditRecord[][]> {
+    const ask: Ask = async (sql) =>
+      this.database === undefined ? askFile(join(this.folder, "gateway.db"), sql) : await this.database.ask(sql);
+    return await readChains(ask);
+  }
+
+  /** What stands for this token in the trail. */
+  fingerprint(token: string): string {
+    const store = { kind: "sqlite", file: join(this.folder, "gateway.db") } as const;
+    const shared = this.redis ? new Secret(this.redis.key) : null;
+    const tokens = { cacheKeys: shared ? [shared] : [], cacheSize: 1 };
+    const audit = { key: shared, queueSize: 1, signingKey: null, checkpoints: null, checkpointSeconds: 60, sinks: [] };
+    return createFingerprint(openKeys({ store, tokens, audit }).auditKey)(token);
   }
 
   /** Whether the service takes this token now. */

@@ -4,7 +4,9 @@
  * A caller sees when a request was sent and when its answer was there, never when it took effect. So a rule compares two
  * requests only where one had ended before the other began, and holds for each such pair.
  */
+import type { AuditRecord } from "../../src/audit/record.js";
 import type { Identity } from "../../src/identities/identity.js";
+import { faultIn } from "../fixtures/trail.js";
 import type { Downtime, Entry } from "./history.js";
 
 export interface Violation {
@@ -21,13 +23,21 @@ export interface FinalState {
   readonly liveAtService: ReadonlySet<string>;
   /** Whether the service still takes the token. */
   readonly isActive: (token: string) => Promise<boolean>;
+  /** By writer. */
+  readonly trail: readonly (readonly AuditRecord[])[];
+  readonly fingerprint: (token: string) => string;
 }
 
 type TokenEntry = Entry & Required<Pick<Entry, "token" | "identityId">>;
 type RevocationEntry = Entry & Required<Pick<Entry, "identityId">>;
 
 /** Of a gateway whose service is out of order. Its own store and the issuer are never touched, but a busy machine may be late. */
-const STATED_FAILURES = new Set(["UPSTREAM_UNAVAILABLE 503", "DEADLINE_EXCEEDED 504", "STORE_UNAVAILABLE 503"]);
+const STATED_FAILURES = new Set([
+  "UPSTREAM_UNAVAILABLE 503",
+  "DEADLINE_EXCEEDED 504",
+  "STORE_UNAVAILABLE 503",
+  "AUDIT_UNAVAILABLE 503",
+]);
 const STATED_REFUSALS = new Set([
   "REVOCATION_PENDING",
   "IDENTITY_SUSPENDED",
@@ -168,6 +178,29 @@ export function checkService(state: FinalState): Violation[] {
         ]
       : []),
   ];
+}
+
+/** The trail is whole, and has each time that a token was handed out, and each revocation that was answered with success. */
+export function checkTrail(history: readonly Entry[], { trail, fingerprint }: FinalState): Violation[] {
+  const outcomes = trail.flat().filter(({ phase }) => phase === "OUTCOME");
+  const handedOut = countBy(outcomes, ({ tokenFingerprint }) => String(tokenFingerprint));
+  const changes = countBy(outcomes, ({ action, identityId }) => `${action} ${identityId}`);
+  const tokens = groupBy(history.filter(hasToken), ({ token }) => fingerprint(token.text));
+  const revocations = history.filter((entry) => entry.action === "revoke" && isRevocation(entry));
+  const revoked = groupBy(revocations, ({ identityId }) => `TOKENS_REVOKED ${identityId}`);
+  const unrecorded = (told: ReadonlyMap<string, readonly Entry[]>, recorded: ReadonlyMap<string, number>) =>
+    [...told].filter(([key, entries]) => (recorded.get(key) ?? 0) < entries.length).map(([, entries]) => entries);
+  return [
+    ...trail
+      .flatMap((records) => faultIn(records) ?? [])
+      .map((fault) => ({ invariant: `a whole trail, not ${fault}`, entries: [] })),
+    ...unrecorded(tokens, handedOut).map((entries) => ({ invariant: "no token leaves without a record", entries })),
+    ...unrecorded(revoked, changes).map((entries) => ({ invariant: "no revocation without a record", entries })),
+  ];
+}
+
+function countBy<Value>(values: readonly Value[], keyOf: (value: Value) => string): Map<string, number> {
+  return new Map([...groupBy(values, keyOf)].map(([key, same]) => [key, same.length]));
 }
 
 /** What was answered with success has been carried out at the service. */

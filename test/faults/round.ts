@@ -14,6 +14,7 @@ import {
   checkMappings,
   checkService,
   checkTokens,
+  checkTrail,
   checkWork,
   type FinalState,
   type Violation,
@@ -260,6 +261,7 @@ class Round {
       ...checkMappings(history, state),
       ...checkTokens(history),
       ...checkService(state),
+      ...checkTrail(history, state),
       ...(await checkWork(history, state)),
     ];
   }
@@ -279,6 +281,8 @@ class Round {
         pendingWork: await store.work.count(),
         liveAtService: await this.cluster.liveAtService(),
         isActive: (token) => this.cluster.isActive(token),
+        trail: await this.cluster.trail(),
+        fingerprint: (token) => this.cluster.fingerprint(token),
       };
     } finally {
       await store.close();

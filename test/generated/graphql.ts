@@ -12,6 +12,50 @@ export type ApplicationUserInput = {
   subject: string;
 };
 
+/** What an audit event is about. */
+export type AuditAction =
+  /** An identity was deleted, and its tokens with it. */
+  | 'IDENTITY_DELETED'
+  /** An identity was made. */
+  | 'IDENTITY_PROVISIONED'
+  /** A suspended identity gets tokens again. */
+  | 'IDENTITY_REINSTATED'
+  /** An identity was suspended, and its tokens were revoked. */
+  | 'IDENTITY_SUSPENDED'
+  /** A token in the name of a Teams user was handed out. */
+  | 'TEAMS_TOKEN_EXCHANGED'
+  /** All tokens of an identity were revoked. */
+  | 'TOKENS_REVOKED'
+  /** A new token was asked for at the service and handed out. */
+  | 'TOKEN_ISSUED'
+  /** A token was asked for and not given; `reason` has the code. */
+  | 'TOKEN_REFUSED'
+  /** A token that was issued before was handed out again. */
+  | 'TOKEN_REUSED';
+
+/** Conditions that must all hold; one that is left out or null holds always. */
+export type AuditEventFilter = {
+  /** The action is one of these. */
+  action?: Array<AuditAction> | null | undefined;
+  /** This user asked. */
+  actor?: ApplicationUserInput | null | undefined;
+  /** It is about this identity, deleted or not. */
+  identityId?: string | number | null | undefined;
+  /** Recorded at this instant or later. */
+  since?: string | null | undefined;
+  /** It names the token with this fingerprint. */
+  tokenFingerprint?: string | null | undefined;
+  /** Recorded before this instant. */
+  until?: string | null | undefined;
+};
+
+/** Work that needs the service is recorded twice, so that a crash in between leaves a trace. */
+export type AuditPhase =
+  /** Written before the service was asked. Without an OUTCOME of the same request: asked, outcome unknown. */
+  | 'INTENT'
+  /** What happened. */
+  | 'OUTCOME';
+
 /** Conditions that must all hold; one that is left out or null holds always. */
 export type IdentityFilter = {
   /** Asked for at this instant or later. */
@@ -67,7 +111,7 @@ export type Permission =
   | 'AUDIT_READ'
   /** Provision, suspend, reinstate, revoke and delete any identity. */
   | 'IDENTITY_MANAGE'
-  /** Read identities, and what the service has yet to do about them. */
+  /** Read identities and their token records, and what the service has yet to do about them. */
   | 'IDENTITY_READ'
   /** Issue, refresh and revoke one's own tokens; delete one's own identity. */
   | 'TOKEN_ISSUE'
@@ -80,6 +124,15 @@ export type ServiceAction =
   | 'DELETE'
   /** Revoke every token issued so far. */
   | 'REVOKE';
+
+/** How long a bucket of a plot is; buckets begin in UTC. */
+export type TimeBucket =
+  /** A whole day, from midnight. */
+  | 'DAY'
+  /** A whole hour. */
+  | 'HOUR'
+  /** A whole minute. */
+  | 'MINUTE';
 
 /** What an access token lets its bearer do. Maps to the service's chat, chat.join, chat.join.limited, voip, voip.join. */
 export type TokenScope =
@@ -130,14 +183,22 @@ export type IdentityQueryVariables = Exact<{
 }>;
 
 
-export type IdentityQuery = { node: { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null } | null };
+export type IdentityQuery = { node:
+    | { id: string }
+    | { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null }
+    | { id: string }
+   | null };
 
 export type IdentitiesByIdQueryVariables = Exact<{
   ids: Array<string | number> | string | number;
 }>;
 
 
-export type IdentitiesByIdQuery = { nodes: Array<{ id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null } | null> };
+export type IdentitiesByIdQuery = { nodes: Array<
+    | { id: string }
+    | { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null }
+    | { id: string }
+   | null> };
 
 export type IdentityByUserQueryVariables = Exact<{
   user: ApplicationUserInput;
@@ -206,9 +267,94 @@ export type OperationsQueryVariables = Exact<{ [key: string]: never; }>;
 
 export type OperationsQuery = { provisioningAttemptsInDoubt: Array<{ id: string, startedAt: string, endedAt: string | null, identity: { id: string } | null }>, pendingServiceWork: Array<{ communicationUserId: string, action: ServiceAction, createdAt: string, nextTryAt: string, tries: number, lastError: string | null, identity: { id: string } | null }> };
 
+export type AuditEventsQueryVariables = Exact<{
+  first?: number | null | undefined;
+  after?: string | null | undefined;
+  last?: number | null | undefined;
+  before?: string | null | undefined;
+  filter?: AuditEventFilter | null | undefined;
+}>;
+
+
+export type AuditEventsQuery = { auditEvents: { edges: Array<{ cursor: string, node: { id: string, at: string, action: AuditAction, phase: AuditPhase, scopes: Array<TokenScope> | null, tokenFingerprint: string | null, tokenExpiresOn: string | null, reason: string | null, requestId: string, clientName: string | null, clientVersion: string | null, sequence: number, hash: string, actor: { issuer: string, subject: string } | null, identity: { id: string } | null } }>, pageInfo: { hasNextPage: boolean, hasPreviousPage: boolean, startCursor: string | null, endCursor: string | null } } };
+
+export type CountAuditEventsQueryVariables = Exact<{
+  filter?: AuditEventFilter | null | undefined;
+}>;
+
+
+export type CountAuditEventsQuery = { auditEvents: { totalCount: number } };
+
+export type IdentityAuditEventsQueryVariables = Exact<{
+  id: string | number;
+  first?: number | null | undefined;
+  after?: string | null | undefined;
+  last?: number | null | undefined;
+  before?: string | null | undefined;
+}>;
+
+
+export type IdentityAuditEventsQuery = { node:
+    | { id: string }
+    | { id: string, auditEvents: { totalCount: number, edges: Array<{ cursor: string, node: { id: string, at: string, action: AuditAction, phase: AuditPhase, scopes: Array<TokenScope> | null, tokenFingerprint: string | null, tokenExpiresOn: string | null, reason: string | null, requestId: string, clientName: string | null, clientVersion: string | null, sequence: number, hash: string, actor: { issuer: string, subject: string } | null, identity: { id: string } | null } }>, pageInfo: { hasNextPage: boolean, hasPreviousPage: boolean, startCursor: string | null, endCursor: string | null } } }
+    | { id: string }
+   | null };
+
+export type IdentityTokenRecordsQueryVariables = Exact<{
+  id: string | number;
+  first?: number | null | undefined;
+  after?: string | null | undefined;
+  last?: number | null | undefined;
+  before?: string | null | undefined;
+}>;
+
+
+export type IdentityTokenRecordsQuery = { node:
+    | { id: string }
+    | { id: string, tokenRecords: { totalCount: number, edges: Array<{ cursor: string, node: { id: string, scopes: Array<TokenScope>, issuedAt: string, expiresOn: string, fingerprint: string, revoked: boolean, identity: { id: string } } }>, pageInfo: { hasNextPage: boolean, hasPreviousPage: boolean, startCursor: string | null, endCursor: string | null } } }
+    | { id: string }
+   | null };
+
+export type AuditEventsByIdQueryVariables = Exact<{
+  ids: Array<string | number> | string | number;
+}>;
+
+
+export type AuditEventsByIdQuery = { nodes: Array<
+    | { id: string, at: string, action: AuditAction, phase: AuditPhase, scopes: Array<TokenScope> | null, tokenFingerprint: string | null, tokenExpiresOn: string | null, reason: string | null, requestId: string, clientName: string | null, clientVersion: string | null, sequence: number, hash: string, actor: { issuer: string, subject: string } | null, identity: { id: string } | null }
+    | { id: string }
+    | { id: string }
+   | null> };
+
+export type TokenRecordsByIdQueryVariables = Exact<{
+  ids: Array<string | number> | string | number;
+}>;
+
+
+export type TokenRecordsByIdQuery = { nodes: Array<
+    | { id: string }
+    | { id: string }
+    | { id: string, scopes: Array<TokenScope>, issuedAt: string, expiresOn: string, fingerprint: string, revoked: boolean, identity: { id: string } }
+   | null> };
+
+export type TokenActivityQueryVariables = Exact<{
+  since: string;
+  until?: string | null | undefined;
+  bucket?: TimeBucket;
+}>;
+
+
+export type TokenActivityQuery = { tokenActivity: Array<{ start: string, issued: number, reused: number, refused: number, revoked: number }> };
+
 export type IdentityFieldsFragment = { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null };
 
 export type UserErrorFieldsFragment = { code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null };
+
+export type AuditEventFieldsFragment = { id: string, at: string, action: AuditAction, phase: AuditPhase, scopes: Array<TokenScope> | null, tokenFingerprint: string | null, tokenExpiresOn: string | null, reason: string | null, requestId: string, clientName: string | null, clientVersion: string | null, sequence: number, hash: string, actor: { issuer: string, subject: string } | null, identity: { id: string } | null };
+
+export type TokenRecordFieldsFragment = { id: string, scopes: Array<TokenScope>, issuedAt: string, expiresOn: string, fingerprint: string, revoked: boolean, identity: { id: string } };
+
+export type PageFieldsFragment = { hasNextPage: boolean, hasPreviousPage: boolean, startCursor: string | null, endCursor: string | null };
 
 export type IssueAccessTokenMutationVariables = Exact<{
   scopes: Array<TokenScope> | TokenScope;
@@ -288,6 +434,51 @@ export const UserErrorFieldsFragmentDoc = new TypedDocumentString(`
   retryAfterSeconds
 }
     `, {"fragmentName":"UserErrorFields"}) as unknown as TypedDocumentString<UserErrorFieldsFragment, unknown>;
+export const AuditEventFieldsFragmentDoc = new TypedDocumentString(`
+    fragment AuditEventFields on AuditEvent {
+  id
+  at
+  action
+  phase
+  actor {
+    issuer
+    subject
+  }
+  identity {
+    id
+  }
+  scopes
+  tokenFingerprint
+  tokenExpiresOn
+  reason
+  requestId
+  clientName
+  clientVersion
+  sequence
+  hash
+}
+    `, {"fragmentName":"AuditEventFields"}) as unknown as TypedDocumentString<AuditEventFieldsFragment, unknown>;
+export const TokenRecordFieldsFragmentDoc = new TypedDocumentString(`
+    fragment TokenRecordFields on TokenRecord {
+  id
+  identity {
+    id
+  }
+  scopes
+  issuedAt
+  expiresOn
+  fingerprint
+  revoked
+}
+    `, {"fragmentName":"TokenRecordFields"}) as unknown as TypedDocumentString<TokenRecordFieldsFragment, unknown>;
+export const PageFieldsFragmentDoc = new TypedDocumentString(`
+    fragment PageFields on PageInfo {
+  hasNextPage
+  hasPreviousPage
+  startCursor
+  endCursor
+}
+    `, {"fragmentName":"PageFields"}) as unknown as TypedDocumentString<PageFieldsFragment, unknown>;
 export const IdentitiesDocument = new TypedDocumentString(`
     query Identities($first: Int, $after: String, $last: Int, $before: String, $filter: IdentityFilter, $orderBy: IdentityOrder) {
   identities(
@@ -601,6 +792,204 @@ export const OperationsDocument = new TypedDocumentString(`
   }
 }
     `, {"hash":"sha256:e7a0bff98290284296cc72498540e5721d4651d86b29662503d59a1a078e6ba7"}) as unknown as TypedDocumentString<OperationsQuery, OperationsQueryVariables>;
+export const AuditEventsDocument = new TypedDocumentString(`
+    query AuditEvents($first: Int, $after: String, $last: Int, $before: String, $filter: AuditEventFilter) {
+  auditEvents(
+    first: $first
+    after: $after
+    last: $last
+    before: $before
+    filter: $filter
+  ) {
+    edges {
+      cursor
+      node {
+        ...AuditEventFields
+      }
+    }
+    pageInfo {
+      ...PageFields
+    }
+  }
+}
+    fragment AuditEventFields on AuditEvent {
+  id
+  at
+  action
+  phase
+  actor {
+    issuer
+    subject
+  }
+  identity {
+    id
+  }
+  scopes
+  tokenFingerprint
+  tokenExpiresOn
+  reason
+  requestId
+  clientName
+  clientVersion
+  sequence
+  hash
+}
+fragment PageFields on PageInfo {
+  hasNextPage
+  hasPreviousPage
+  startCursor
+  endCursor
+}`, {"hash":"sha256:5dda1213a0d95fa07803c8b4a73601a01ecac9a55d3efd0436c7fab8213c74fc"}) as unknown as TypedDocumentString<AuditEventsQuery, AuditEventsQueryVariables>;
+export const CountAuditEventsDocument = new TypedDocumentString(`
+    query CountAuditEvents($filter: AuditEventFilter) {
+  auditEvents(first: 1, filter: $filter) {
+    totalCount
+  }
+}
+    `, {"hash":"sha256:9726f2c718d7af7c94fcedbcbeb1b952a54824695f043cac0b86209a6a3a6218"}) as unknown as TypedDocumentString<CountAuditEventsQuery, CountAuditEventsQueryVariables>;
+export const IdentityAuditEventsDocument = new TypedDocumentString(`
+    query IdentityAuditEvents($id: ID!, $first: Int, $after: String, $last: Int, $before: String) {
+  node(id: $id) {
+    id
+    ... on CommunicationIdentity {
+      auditEvents(first: $first, after: $after, last: $last, before: $before) {
+        totalCount
+        edges {
+          cursor
+          node {
+            ...AuditEventFields
+          }
+        }
+        pageInfo {
+          ...PageFields
+        }
+      }
+    }
+  }
+}
+    fragment AuditEventFields on AuditEvent {
+  id
+  at
+  action
+  phase
+  actor {
+    issuer
+    subject
+  }
+  identity {
+    id
+  }
+  scopes
+  tokenFingerprint
+  tokenExpiresOn
+  reason
+  requestId
+  clientName
+  clientVersion
+  sequence
+  hash
+}
+fragment PageFields on PageInfo {
+  hasNextPage
+  hasPreviousPage
+  startCursor
+  endCursor
+}`, {"hash":"sha256:6c9c3f9df607efa43247b81e3ef4062ce664e0bcaae5dbcec6fff500d0d48b4e"}) as unknown as TypedDocumentString<IdentityAuditEventsQuery, IdentityAuditEventsQueryVariables>;
+export const IdentityTokenRecordsDocument = new TypedDocumentString(`
+    query IdentityTokenRecords($id: ID!, $first: Int, $after: String, $last: Int, $before: String) {
+  node(id: $id) {
+    id
+    ... on CommunicationIdentity {
+      tokenRecords(first: $first, after: $after, last: $last, before: $before) {
+        totalCount
+        edges {
+          cursor
+          node {
+            ...TokenRecordFields
+          }
+        }
+        pageInfo {
+          ...PageFields
+        }
+      }
+    }
+  }
+}
+    fragment TokenRecordFields on TokenRecord {
+  id
+  identity {
+    id
+  }
+  scopes
+  issuedAt
+  expiresOn
+  fingerprint
+  revoked
+}
+fragment PageFields on PageInfo {
+  hasNextPage
+  hasPreviousPage
+  startCursor
+  endCursor
+}`, {"hash":"sha256:5420f0c887036053e2125397f73bcd49c5487ff841da95ea68c976b8ebe53e6b"}) as unknown as TypedDocumentString<IdentityTokenRecordsQuery, IdentityTokenRecordsQueryVariables>;
+export const AuditEventsByIdDocument = new TypedDocumentString(`
+    query AuditEventsById($ids: [ID!]!) {
+  nodes(ids: $ids) {
+    id
+    ...AuditEventFields
+  }
+}
+    fragment AuditEventFields on AuditEvent {
+  id
+  at
+  action
+  phase
+  actor {
+    issuer
+    subject
+  }
+  identity {
+    id
+  }
+  scopes
+  tokenFingerprint
+  tokenExpiresOn
+  reason
+  requestId
+  clientName
+  clientVersion
+  sequence
+  hash
+}`, {"hash":"sha256:289022efeb5c537ef09a5c158e3f7487e0c40dd95ffbb9efa1448667c5bae0b9"}) as unknown as TypedDocumentString<AuditEventsByIdQuery, AuditEventsByIdQueryVariables>;
+export const TokenRecordsByIdDocument = new TypedDocumentString(`
+    query TokenRecordsById($ids: [ID!]!) {
+  nodes(ids: $ids) {
+    id
+    ...TokenRecordFields
+  }
+}
+    fragment TokenRecordFields on TokenRecord {
+  id
+  identity {
+    id
+  }
+  scopes
+  issuedAt
+  expiresOn
+  fingerprint
+  revoked
+}`, {"hash":"sha256:8edab43430964aadea516b3ccc04c4c31d06621361a0246490e45b222149f7bb"}) as unknown as TypedDocumentString<TokenRecordsByIdQuery, TokenRecordsByIdQueryVariables>;
+export const TokenActivityDocument = new TypedDocumentString(`
+    query TokenActivity($since: DateTime!, $until: DateTime, $bucket: TimeBucket! = HOUR) {
+  tokenActivity(since: $since, until: $until, bucket: $bucket) {
+    start
+    issued
+    reused
+    refused
+    revoked
+  }
+}
+    `, {"hash":"sha256:87033d3bfd41727848b748cd2fd3ee9ab7374e65586d5de0718f124c6e45e85c"}) as unknown as TypedDocumentString<TokenActivityQuery, TokenActivityQueryVariables>;
 export const IssueAccessTokenDocument = new TypedDocumentString(`
     mutation IssueAccessToken($scopes: [TokenScope!]!, $lifetimeMinutes: Int, $forceNew: Boolean) {
   issueAccessToken(

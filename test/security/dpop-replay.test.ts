@@ -36,7 +36,14 @@ describe.skipIf(!TEST_REDIS_URL)(`a replay store in Redis${WHY_SKIPPED}`, () => 
     const rig = await startRig({
       redis: { url: new Secret(redisUrl()) },
       tokens: { cacheKeys: [SHARED_KEY], cacheSize: 10 },
-      audit: { key: SHARED_KEY },
+      audit: {
+        key: SHARED_KEY,
+        queueSize: 10_000,
+        signingKey: null,
+        checkpoints: null,
+        checkpointSeconds: 60,
+        sinks: [],
+      },
     });
     const other = await rig.startAnother();
     const client = new DpopClient();

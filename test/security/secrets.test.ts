@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -116,6 +117,7 @@ beforeAll(async () => {
     REDIS_URL: `redis://gateway:${canaries.word("Redis password")}@${NOWHERE}/0`,
     TOKEN_CACHE_KEY: canaries.key("cache key"),
     AUDIT_KEY: canaries.key("audit key"),
+    AUDIT_SIGNING_KEY: canaries.plant("signing key", newSigningKey()),
   };
 });
 afterEach(async () => {
@@ -128,6 +130,10 @@ afterAll(async () => {
   await emulator.close();
   rmSync(folder, { recursive: true });
 });
+
+function newSigningKey(): string {
+  return generateKeyPairSync("ed25519").privateKey.export({ format: "der", type: "pkcs8" }).toString("base64");
+}
 
 async function serve(changes: Record<string, string> = {}) {
   const cli = Cli.start(["serve"], { cwd: folder, env: { ...env, ...changes } });

@@ -31,7 +31,7 @@ function onServer(server: string): void {
           ...config,
           store: { kind: "postgres", url, maxConnections: 3 },
           tokens: { ...config.tokens, cacheKeys: [key] },
-          audit: { key },
+          audit: { ...config.audit, key },
         }),
       });
     });

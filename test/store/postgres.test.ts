@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Secret } from "../../src/config/secret.js";
 import { GatewayError, StartError } from "../../src/errors.js";
 import { openStore, type Store } from "../../src/store/store.js";
+import { TestWriter } from "../fixtures/audit.js";
 import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
 import { TcpProxy } from "../fixtures/tcp-proxy.js";
 
@@ -127,14 +128,6 @@ function onServer(server: string): void {
     /** As many calls at once as there are connections, so that each is in use. */
     const readOnAll = () => Promise.all(Array.from({ length: MAX_CONNECTIONS }, read));
 
-    async function expectUnavailable(call: Promise<unknown>): Promise<void> {
-      const started = performance.now();
-      const error: unknown = await call.catch((thrown: unknown) => thrown);
-      expect(error).toBeInstanceOf(GatewayError);
-      expect(error).toMatchObject({ code: "STORE_UNAVAILABLE", retryAfterSeconds: 5 });
-      expect(performance.now() - started).toBeLessThan(LONGEST_CALL_MS);
-    }
-
     it("heals by itself when the server ended every connection", async () => {
       await readOnAll();
       expect(await database.terminateConnections()).toBeGreaterThan(0);
@@ -202,12 +195,75 @@ function onServer(server: string): void {
       expect(await read()).toEqual([]);
     });
   });
+
+  describe("the trail on a Postgres server", () => {
+    let database: TestDatabase;
+    let store: Store;
+
+    beforeAll(async () => {
+      database = await TestDatabase.create(server);
+      store = await open(database.url);
+    });
+    afterAll(async () => {
+      await store.close();
+      await database.drop();
+    });
+
+    const read = () => store.identities.findByIds(["idn_any"]);
+
+    async function recordSomething(writer: string): Promise<void> {
+      const one = new TestWriter(writer);
+      one.add(1);
+      await one.appendTo(store.audit);
+    }
+
+    it("writes the trail while reads hold all other connections and more of them wait", async () => {
+      const lock = await holdTable(database);
+      const reads = Array.from({ length: MAX_CONNECTIONS * 4 }, () => expectUnavailable(read()));
+      await lock.untilSomebodyWaits();
+      await recordSomething("while-reads-wait");
+      await Promise.all(reads);
+      await lock.release();
+      expect(await database.ask("select id from audit_events")).toEqual([{ id: "aud_while-reads-wait_000000000001" }]);
+    });
+
+    it("gives up a record that cannot be written before it gives up a read, so that the next record can be", async () => {
+      const lock = await holdTable(database, "audit_events");
+      const ended: string[] = [];
+      const reading = expectUnavailable(store.auditReader.findByIds(["aud_any"])).then(() => ended.push("read"));
+      await lock.untilSomebodyWaits();
+      await expectUnavailable(recordSomething("locked-out")).then(() => ended.push("record"));
+      await reading;
+      await lock.release();
+      expect(ended).toEqual(["record", "read"]);
+      await recordSomething("after-the-lock");
+    });
+
+    it("is not ready while the trail's connection does not answer", async () => {
+      const lock = await holdTable(database, "audit_events");
+      const ended: string[] = [];
+      const writing = expectUnavailable(recordSomething("not-ready")).then(() => ended.push("record"));
+      await lock.untilSomebodyWaits();
+      await store.check().then(() => ended.push("check"));
+      await writing;
+      await lock.release();
+      expect(ended).toEqual(["record", "check"]);
+    });
+  });
 }
 
-/** Locks the identities against everybody else, as a schema change does, until released or ended. */
-async function holdTable(database: TestDatabase) {
+async function expectUnavailable(call: Promise<unknown>): Promise<void> {
+  const started = performance.now();
+  const error: unknown = await call.catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(GatewayError);
+  expect(error).toMatchObject({ code: "STORE_UNAVAILABLE", retryAfterSeconds: 5 });
+  expect(performance.now() - started).toBeLessThan(LONGEST_CALL_MS);
+}
+
+/** Locks a table against everybody else, as a schema change does, until released or ended. */
+async function holdTable(database: TestDatabase, table = "identities") {
   const session = await database.session();
-  await session.ask("begin; lock table identities in access exclusive mode");
+  await session.ask(`begin; lock table ${table} in access exclusive mode`);
   return {
     untilSomebodyWaits: async () => {
       for (let tries = 0; tries < 200; tries++) {

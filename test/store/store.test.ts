@@ -6,6 +6,7 @@ import { PGliteDialect } from "kysely";
 import { describe, it } from "vitest";
 import { Secret } from "../../src/config/secret.js";
 import { openStore, openStoreOn } from "../../src/store/store.js";
+import { auditReaderConformance } from "../conformance/audit-reader.js";
 import { identityStoreConformance, type OpenedStore } from "../conformance/identity-store.js";
 import { serviceWorkConformance } from "../conformance/service-work.js";
 import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
@@ -30,8 +31,10 @@ async function openInProcess(): Promise<OpenedStore> {
 const IN_PROCESS = "Postgres in process (PGlite)";
 identityStoreConformance("SQLite", openOnDisk);
 serviceWorkConformance("SQLite", openOnDisk);
+auditReaderConformance("SQLite", openOnDisk);
 identityStoreConformance(IN_PROCESS, openInProcess);
 serviceWorkConformance(IN_PROCESS, openInProcess);
+auditReaderConformance(IN_PROCESS, openInProcess);
 
 const server = POSTGRES_URL;
 if (server === undefined) {
@@ -41,6 +44,7 @@ if (server === undefined) {
 } else {
   identityStoreConformance("a Postgres server", () => openOnServer(server));
   serviceWorkConformance("a Postgres server", () => openOnServer(server));
+  auditReaderConformance("a Postgres server", () => openOnServer(server));
 }
 
 async function openOnServer(server: string): Promise<OpenedStore> {

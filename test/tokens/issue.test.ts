@@ -1,8 +1,12 @@
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { connectAzureService } from "../../src/acs/service-azure.js";
+import { createFingerprint } from "../../src/audit/fingerprint.js";
+import { AuditLog } from "../../src/audit/log.js";
+import { Trail } from "../../src/audit/trail.js";
 import { Secret } from "../../src/config/secret.js";
 import { type Emulator, startEmulator } from "../../src/emulator/emulator.js";
 import { Provisioning } from "../../src/identities/provisioning.js";
@@ -20,6 +24,8 @@ import { noSeal } from "../../src/tokens/seal.js";
 
 const now = () => Date.now();
 const call: Call = {
+  requestId: "request",
+  client: { name: null, version: null },
   caller: { issuer: "https://i.example.com", subject: "alice", claims: {}, senderConstraint: null },
   entitlements: { permissions: new Set(["TOKEN_ISSUE"]), scopes: new Set(["CHAT"]), maxLifetimeMinutes: 1440 },
   deadline: new AbortController().signal,
@@ -78,16 +84,21 @@ describe("a revocation that lands while the token cache is slow", () => {
     const service = await connectAzureService({ access, timeoutMs: 2000, observe: () => {} });
     const events = new Events(createLogger({ level: "silent", secrets: [] }), new Metrics());
     const { identities, attempts, work } = store;
+    const observe = { written: () => {}, failed: () => {} };
+    const trail = new Trail({ store: store.audit, now, randomBytes, queueSize: 10, writeTimeoutMs: 5000, observe });
+    const key = new Secret(Buffer.alloc(32, 5).toString("base64"));
+    const audit = new AuditLog({ trail, fingerprint: createFingerprint(key), timeoutMs: 5000 });
     gated = new GatedCache();
     const limit = 1000;
     issuance = new TokenIssuance({
       identities,
       work,
+      audit,
       service,
       events,
       now,
       random: () => 0,
-      provisioning: new Provisioning({ identities, attempts, service, events, now, leaseMs: 5000 }),
+      provisioning: new Provisioning({ identities, attempts, service, audit, events, now, leaseMs: 5000 }),
       cache: new TokenCache({
         bytes: gated,
         seal: noSeal,
@@ -96,7 +107,7 @@ describe("a revocation that lands while the token cache is slow", () => {
         observe: () => {},
       }),
       limits: new Limits({
-        key: new Secret(Buffer.alloc(32, 5).toString("base64")),
+        key,
         config: {
           mintsPerSubject: limit,
           mintsPerIssuer: limit,

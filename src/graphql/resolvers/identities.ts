@@ -1,4 +1,4 @@
-import { Arg, Args, Ctx, FieldResolver, ID, Int, Query, Resolver, Root } from "type-graphql";
+import { Arg, Args, Ctx, FieldResolver, Int, Query, Resolver, Root } from "type-graphql";
 import {
   type IdentityFilter as Filter,
   type Identity,
@@ -15,37 +15,12 @@ import {
   IdentityFilter,
   IdentityOrder,
 } from "../types/identity.js";
-import { Node } from "../types/node.js";
 
-const MAX_NODES = 100;
 const MAX_PREFIX_LENGTH = 255;
 const NEWEST_FIRST: Order = { field: "CREATED_AT", direction: "DESC" };
 
 @Resolver(() => CommunicationIdentityConnection)
 export class IdentitiesResolver {
-  @Query(() => Node, {
-    nullable: true,
-    description: "The object with this id. Null when there is none or the caller may not see it.",
-  })
-  async node(
-    @Arg("id", () => ID, { description: "From any object's `id`." }) id: string,
-    @Ctx() { identities }: RequestContext,
-  ): Promise<Identity | null> {
-    return await identities.byId(id);
-  }
-
-  @Query(() => [Node], {
-    nullable: "items",
-    description: "The objects with these ids, in the same order; null for each that `node` would answer null for.",
-  })
-  async nodes(
-    @Arg("ids", () => [ID], { description: `At most ${MAX_NODES}.` }) ids: string[],
-    @Ctx() { identities }: RequestContext,
-  ): Promise<(Identity | null)[]> {
-    if (ids.length > MAX_NODES) throw badArgument("ids", `must have at most ${MAX_NODES} entries`);
-    return await Promise.all(ids.map((id) => identities.byId(id)));
-  }
-
   @Query(() => CommunicationIdentity, {
     nullable: true,
     description: "The identity of a user; another's than the caller needs IDENTITY_READ.",

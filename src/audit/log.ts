@@ -1,0 +1,135 @@
+/**
+ * How services record: bound to a call, which knows who asks, by which request and through which app. A service says what it
+ * is about to do (`intent`), what came of it (`outcome`), or leaves both to `change` and refusals to `orRefused`. A token
+ * becomes `Recorded` by its record alone, and services hand out nothing else.
+ */
+import type { TokenScope } from "../config/config.js";
+import { GatewayError, Refusal } from "../errors.js";
+import type { Call } from "../policy/call.js";
+import type { Fingerprint } from "./fingerprint.js";
+import type { AuditAction, AuditPhase } from "./record.js";
+import type { Trail } from "./trail.js";
+
+/** What an event is about; left out: null. */
+export interface About {
+  readonly identityId?: string | null;
+  readonly scopes?: readonly TokenScope[] | null;
+  readonly reason?: string | null;
+}
+
+interface TokenLike {
+  /** A secret. */
+  readonly token: string;
+  /** ms since 1970 */
+  readonly expiresOn: number;
+}
+
+declare const recorded: unique symbol;
+
+/** A token of which the trail has a record. */
+export type Recorded<Token> = Token & { readonly [recorded]: true };
+
+interface AuditLogParts {
+  readonly trail: Trail;
+  readonly fingerprint: Fingerprint;
+  /** How long a record is waited for that no call's deadline is for. */
+  readonly timeoutMs: number;
+}
+
+export class AuditLog {
+  readonly #parts: AuditLogParts;
+
+  constructor(parts: AuditLogParts) {
+    this.#parts = parts;
+  }
+
+  /** For what is done in the call's own time. */
+  of(call: Call): CallAudit {
+    return new CallAudit(this.#parts, call, () => call.deadline);
+  }
+
+  /** For what the call began and others may wait for, too: its deadline does not end it. */
+  beyond(call: Call): CallAudit {
+    return new CallAudit(this.#parts, call, () => AbortSignal.timeout(this.#parts.timeoutMs));
+  }
+}
+
+/** Each method resolves once the record is durable, and throws AUDIT_UNAVAILABLE when it is not. */
+export class CallAudit {
+  constructor(
+    private readonly parts: AuditLogParts,
+    private readonly call: Call,
+    private readonly deadline: () => AbortSignal,
+  ) {}
+
+  async intent(action: AuditAction, about: About): Promise<void> {
+    await this.#record("INTENT", action, about);
+  }
+
+  async outcome(action: AuditAction, about: About): Promise<void> {
+    await this.#record("OUTCOME", action, about);
+  }
+
+  /** Intent, work, outcome. Work that answers undefined has changed nothing, and has no outcome. */
+  async change<Result>(
+    action: AuditAction,
+    about: About,
+    work: () => Promise<Result | undefined>,
+  ): Promise<Result | undefined> {
+    await this.intent(action, about);
+    const result = await work();
+    if (result !== undefined) await this.outcome(action, about);
+    return result;
+  }
+
+  /** The token, as one that may be handed out. */
+  async token<Token extends TokenLike>(
+    action: "TOKEN_ISSUED" | "TOKEN_REUSED" | "TEAMS_TOKEN_EXCHANGED",
+    about: About,
+    token: Token,
+  ): Promise<Recorded<Token>> {
+    await this.#record("OUTCOME", action, about, token);
+    return token as Recorded<Token>;
+  }
+
+  /** What the work answers. When it refuses a token, that is recorded before the caller is told. */
+  async orRefused<Result>(about: About, work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (error) {
+      const reason = refusalIn(error);
+      if (reason !== undefined) await this.outcome("TOKEN_REFUSED", { ...about, reason });
+      throw error;
+    }
+  }
+
+  async #record(
+    phase: AuditPhase,
+    action: AuditAction,
+    { identityId = null, scopes = null, reason = null }: About,
+    token?: TokenLike,
+  ): Promise<void> {
+    const { caller, requestId, client } = this.call;
+    const event = {
+      action,
+      phase,
+      identityId,
+      actor: { issuer: caller.issuer, subject: caller.subject },
+      scopes,
+      tokenFingerprint: token === undefined ? null : this.parts.fingerprint(token.token),
+      tokenExpiresOn: token?.expiresOn ?? null,
+      reason,
+      requestId,
+      clientName: client.name,
+      clientVersion: client.version,
+    };
+    await this.parts.trail.record(event, this.deadline());
+  }
+}
+
+/** The code of a "no"; undefined for what failed otherwise. */
+function refusalIn(error: unknown): string | undefined {
+  if (error instanceof Refusal) return error.code;
+  const isNo = error instanceof GatewayError && (error.code === "FORBIDDEN" || error.code === "RATE_LIMITED");
+  return isNo ? error.code : undefined;
+}

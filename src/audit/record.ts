@@ -1,0 +1,70 @@
+/**
+ * The audit trail: who got which token, when, for what, through which app, by whose order.
+ *
+ * A service says what happened as an `AuditEvent`; the `Trail` makes it a `AuditRecord` in its chain and resolves once that
+ * is durable, so nothing that is to be recorded leaves before. Where a call of the service lies between, there are two: the
+ * intent before it and the outcome after it, and an intent without an outcome says "asked, outcome unknown".
+ */
+import type { TokenScope } from "../config/config.js";
+import type { ApplicationUser } from "../identities/identity.js";
+
+export type AuditAction =
+  | "TOKEN_ISSUED"
+  | "TOKEN_REUSED"
+  | "TOKEN_REFUSED"
+  | "TEAMS_TOKEN_EXCHANGED"
+  | "TOKENS_REVOKED"
+  | "IDENTITY_PROVISIONED"
+  | "IDENTITY_SUSPENDED"
+  | "IDENTITY_REINSTATED"
+  | "IDENTITY_DELETED";
+
+export type AuditPhase = "INTENT" | "OUTCOME";
+
+export interface AuditEvent {
+  readonly action: AuditAction;
+  readonly phase: AuditPhase;
+  /** Null for a caller who has none yet. */
+  readonly identityId: string | null;
+  /** Who asked. Null when nobody did, and once the user is erased. */
+  readonly actor: ApplicationUser | null;
+  readonly scopes: readonly TokenScope[] | null;
+  /** A keyed hash of the token; never the token. */
+  readonly tokenFingerprint: string | null;
+  /** ms since 1970 */
+  readonly tokenExpiresOn: number | null;
+  /** What the operator wrote, or the code of a refusal. Null once erased. */
+  readonly reason: string | null;
+  readonly requestId: string;
+  readonly clientName: string | null;
+  readonly clientVersion: string | null;
+}
+
+/** An event in its place in a writer's chain. */
+export interface AuditRecord extends AuditEvent {
+  /** A process, from its start to its end, or to a write whose outcome it does not know: a random text. */
+  readonly writer: string;
+  /** From 1, without holes. */
+  readonly sequence: number;
+  /** ms since 1970 */
+  readonly at: number;
+  readonly actorSeal: PersonalSeal;
+  readonly reasonSeal: PersonalSeal;
+  /** Of this record and, through the one before it, of all before; SHA-256, base64url. */
+  readonly hash: string;
+}
+
+/**
+ * Stands for a personal value in the hash: SHA-256 of a random salt and the value. Value and salt can be erased together, and
+ * what remains tells nothing of them and keeps the chain whole.
+ */
+export interface PersonalSeal {
+  /** base64url, 16 bytes; null once erased. */
+  readonly salt: string | null;
+  readonly commitment: string;
+}
+
+/** The record's id in the database and in the schema; in one writer ids are ordered as their records are. */
+export function recordId({ writer, sequence }: Pick<AuditRecord, "writer" | "sequence">): string {
+  return `aud_${writer}_${String(sequence).padStart(12, "0")}`;
+}

@@ -1,0 +1,179 @@
+import { setTimeout } from "node:timers/promises";
+import { GatewayError } from "../errors.js";
+import { type ChainEnd, chain, GENESIS } from "./chain.js";
+import type { AuditEvent, AuditRecord } from "./record.js";
+
+/** A statement has bounds on its parameters, and whoever waits for one write should not wait for everybody. */
+const MOST_IN_A_WRITE = 250;
+const WRITER_BYTES = 16;
+
+/** Where records are kept. */
+export interface TrailStore {
+  /** All or none, durable once it resolves. */
+  append(records: readonly AuditRecord[]): Promise<void>;
+}
+
+/** Where records go besides. */
+interface TrailSinks {
+  /** Resolves once whoever has to have these records, of which the first follows this hash, has them. */
+  take(records: readonly AuditRecord[], previousHash: string): Promise<void>;
+}
+
+interface TrailObserver {
+  /** So many records are durable, and this is the last of them. */
+  written(count: number, end: ChainEnd): void;
+  /** So many records are not, or nobody knows, or a sink that has to have them does not. */
+  failed(count: number, error: unknown): void;
+}
+
+interface TrailParts {
+  readonly store: TrailStore;
+  readonly sinks?: TrailSinks;
+  readonly now: () => number;
+  readonly randomBytes: (length: number) => Buffer;
+  /** Most events that wait to be written; what does not fit is refused. */
+  readonly queueSize: number;
+  /** How long one write is waited for, with all that sinks take of it. */
+  readonly writeTimeoutMs: number;
+  readonly observe: TrailObserver;
+}
+
+interface Waiting {
+  readonly event: AuditEvent;
+  /** ms since 1970 */
+  readonly at: number;
+  readonly durable: PromiseWithResolvers<void>;
+}
+
+/**
+ * Writes events down, in the order in which they come, in one chain a process. One write is under way at a time; what comes
+ * meanwhile goes into the next one together, so the more come at once the less each costs.
+ *
+ * Once an event is taken it is written, whether anybody still waits for it or not: what it tells has happened. What is in a
+ * write that fails is not written again; whoever asked is told, and an intent then stays without its outcome.
+ */
+export class Trail {
+  readonly #parts: TrailParts;
+  readonly #queue: Waiting[] = [];
+  #end: ChainEnd;
+  #writing: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor(parts: TrailParts) {
+    this.#parts = parts;
+    this.#end = this.#newChain();
+  }
+
+  /** Resolves once the event is durable. AUDIT_UNAVAILABLE when it is not by the deadline, or cannot be. */
+  async record(event: AuditEvent, deadline: AbortSignal): Promise<void> {
+    if (this.#isClosed) throw unavailable(new Error("the trail is closed"));
+    if (this.#queue.length >= this.#parts.queueSize) throw unavailable(new Error("too many events wait to be written"));
+    const durable = Promise.withResolvers<void>();
+    this.#queue.push({ event, at: this.#parts.now(), durable });
+    this.#writing ??= this.#writeAll();
+    await by(deadline, durable.promise);
+  }
+
+  /** Takes no more events, and writes those that it has for as long as given. */
+  async close(milliseconds: number): Promise<void> {
+    this.#isClosed = true;
+    const enough = new AbortController();
+    const nap = setTimeout(milliseconds, undefined, { signal: enough.signal }).catch(() => {});
+    await Promise.race([this.#writing, nap]);
+    enough.abort();
+    this.#refuse(this.#queue.splice(0), new Error("the gateway was closed"));
+  }
+
+  async #writeAll(): Promise<void> {
+    while (this.#queue.length > 0) {
+      // All that this turn of the event loop brings is taken together: a SQLite write would end before any more came.
+      await turn();
+      await this.#write(this.#queue.splice(0, MOST_IN_A_WRITE));
+    }
+    this.#writing = undefined;
+  }
+
+  async #write(batch: readonly Waiting[]): Promise<void> {
+    if (batch.length === 0) return;
+    const begin = this.#end;
+    try {
+      await inTime(this.#keep(batch, begin), this.#parts.writeTimeoutMs);
+    } catch (error) {
+      const isStored = this.#end !== begin;
+      // Nobody knows whether the old chain has got those records, all or none, now or later; a record that went on from
+      // either guess could leave a hole or a double. A chain of its own is right whatever became of them.
+      if (!isStored) this.#end = this.#newChain();
+      this.#refuse(batch, isStored ? new Error("stored, but not taken by a required sink", { cause: error }) : error);
+      return;
+    }
+    for (const { durable } of batch) durable.resolve();
+  }
+
+  async #keep(batch: readonly Waiting[], begin: ChainEnd): Promise<void> {
+    const { store, sinks, observe } = this.#parts;
+    const { records, end } = this.#chained(batch);
+    await store.append(records);
+    // Otherwise it took too long, and another chain has begun.
+    if (this.#end === begin) {
+      this.#end = end;
+      observe.written(batch.length, end);
+    }
+    await sinks?.take(records, begin.hash);
+  }
+
+  #chained(batch: readonly Waiting[]): { records: AuditRecord[]; end: ChainEnd } {
+    let end = this.#end;
+    const records = batch.map(({ event, at }) => {
+      const record = chain(end, event, at, this.#parts.randomBytes);
+      end = { writer: record.writer, sequence: record.sequence, hash: record.hash };
+      return record;
+    });
+    return { records, end };
+  }
+
+  #newChain(): ChainEnd {
+    const writer = this.#parts.randomBytes(WRITER_BYTES).toString("base64url");
+    return { writer, sequence: 0, hash: GENESIS };
+  }
+
+  #refuse(batch: readonly Waiting[], error: unknown): void {
+    if (batch.length === 0) return;
+    this.#parts.observe.failed(batch.length, error);
+    for (const { durable } of batch) durable.reject(unavailable(error));
+  }
+}
+
+function unavailable(cause: unknown): GatewayError {
+  return new GatewayError("AUDIT_UNAVAILABLE", "The audit trail cannot be written just now.", { cause });
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** As the write, or an error when it takes too long; a late end of it is of no interest. */
+async function inTime(write: Promise<void>, milliseconds: number): Promise<void> {
+  const ended = new AbortController();
+  const late = setTimeout(milliseconds, undefined, { signal: ended.signal }).then(() => {
+    throw new Error(`the write did not end in ${milliseconds} ms`);
+  });
+  try {
+    await Promise.race([write, late]);
+  } finally {
+    late.catch(() => {});
+    ended.abort();
+  }
+}
+
+/** As the promise, or AUDIT_UNAVAILABLE at the deadline. */
+async function by(deadline: AbortSignal, durable: Promise<void>): Promise<void> {
+  const { promise: expired, reject } = Promise.withResolvers<never>();
+  const expire = () => reject(unavailable(new Error("not written in the request's time")));
+  if (deadline.aborted) expire();
+  deadline.addEventListener("abort", expire, { once: true });
+  try {
+    await Promise.race([durable, expired]);
+  } finally {
+    deadline.removeEventListener("abort", expire);
+  }
+}

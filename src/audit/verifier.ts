@@ -1,0 +1,114 @@
+/** The whole trail, looked at record by record: each writer's chain in its order, whatever comes between. */
+import { type ChainEnd, faultOf, GENESIS } from "./chain.js";
+import type { StoredRecord } from "./query.js";
+import { recordId } from "./record.js";
+
+/** What is wrong, and with which record. */
+export interface Fault {
+  /** Null when its id does not tell. */
+  readonly writer: string | null;
+  readonly sequence: number | null;
+  readonly id: string;
+  readonly reason: string;
+}
+
+/** Keeps one end for each writer, and nothing of any record. */
+export class Verifier {
+  readonly #ends = new Map<string, ChainEnd>();
+  #records = 0;
+  #parts = 0;
+  #erased = 0;
+
+  /** `vouched` is, for each writer that has any, the last place in its chain that a signature stands for. */
+  constructor(private readonly vouched: ReadonlyMap<string, ChainEnd> = new Map()) {}
+
+  get records(): number {
+    return this.#records;
+  }
+
+  get writers(): number {
+    return this.#ends.size;
+  }
+
+  /** Writers whose first record here is not the first of their chain. */
+  get parts(): number {
+    return this.#parts;
+  }
+
+  /** Records with a personal value that can be proven no longer: whoever erased it, the chain stays whole. */
+  get erased(): number {
+    return this.#erased;
+  }
+
+  /**
+   * The next record, or what is wrong with it. `previousHash` is what a part of a trail says of the record before the first
+   * one of its writer; without it every chain has to begin at its beginning.
+   */
+  add(record: StoredRecord, previousHash?: string): Fault | undefined {
+    const { writer, sequence, hash } = record;
+    const known = this.#ends.get(writer);
+    const end = known ?? beginning(record, previousHash ?? GENESIS);
+    if (sequence > end.sequence + 1) return missing(end, `it is missing: the next one there is has ${sequence}`);
+    const lost = known ? undefined : this.#lostBefore(end);
+    if (lost) return lost;
+    const reason = faultOf(end, record) ?? this.#faultByCheckpoint(record);
+    if (reason !== undefined) return faultAt(record.id, reason);
+    if (previousHash !== undefined && previousHash !== end.hash)
+      return faultAt(record.id, "the hash that it gives of the record before it is not that record's");
+    if (!known && end.sequence > 0) this.#parts += 1;
+    this.#ends.set(writer, { writer, sequence, hash });
+    this.#records += 1;
+    if (record.actorSeal.salt === null || record.reasonSeal.salt === null) this.#erased += 1;
+    return undefined;
+  }
+
+  /** After the last record: what a signature stands for and is not there. */
+  end(): Fault | undefined {
+    for (const { writer, sequence } of this.vouched.values()) {
+      const end = this.#ends.get(writer);
+      if (end === undefined) {
+        const beginning = { writer, sequence: 0, hash: GENESIS };
+        return missing(beginning, `the whole writer is missing: a checkpoint stands for ${sequence} of its records`);
+      }
+      if (end.sequence < sequence)
+        return missing(end, `the end is cut off: a checkpoint stands for ${sequence} records`);
+    }
+    return undefined;
+  }
+
+  /** Where a writer begins here after what a signature stands for, nothing holds it to that but the hash before it. */
+  #lostBefore(beginning: ChainEnd): Fault | undefined {
+    const vouched = this.vouched.get(beginning.writer);
+    const next = beginning.sequence + 1;
+    if (vouched === undefined || vouched.sequence > beginning.sequence) return undefined;
+    if (vouched.sequence < beginning.sequence) {
+      const reason = `it is missing: a checkpoint stands for it, and what there is begins with ${next}`;
+      return faultAt(recordId(vouched), reason);
+    }
+    if (vouched.hash === beginning.hash) return undefined;
+    return faultAt(
+      recordId({ writer: vouched.writer, sequence: next }),
+      "the record before it is not the one that a checkpoint stands for",
+    );
+  }
+
+  #faultByCheckpoint({ writer, sequence, hash }: StoredRecord): string | undefined {
+    const vouched = this.vouched.get(writer);
+    const isOther = vouched?.sequence === sequence && vouched.hash !== hash;
+    return isOther ? "it is not the one that a checkpoint stands for" : undefined;
+  }
+}
+
+function beginning({ writer, sequence }: StoredRecord, previousHash: string): ChainEnd {
+  return { writer, sequence: previousHash === GENESIS ? 0 : sequence - 1, hash: previousHash };
+}
+
+function missing({ writer, sequence }: ChainEnd, reason: string): Fault {
+  return faultAt(recordId({ writer, sequence: sequence + 1 }), reason);
+}
+
+/** The fault of whatever is found under this id. */
+export function faultAt(id: string, reason: string): Fault {
+  const [, writer, digits] = /^aud_(.+)_(\d{12,})$/s.exec(id) ?? [];
+  return { writer: writer ?? null, sequence: digits === undefined ? null : Number(digits), id, reason };
+}

@@ -1,0 +1,110 @@
+import {
+  type ActivityCounts,
+  type AuditFilter,
+  type AuditPageQuery,
+  BUCKET_MS,
+  eventIdOf,
+  type StoredRecord,
+  type TimeBucket,
+  TOKENS,
+  type TokenActivityPoint,
+  type TokenRecord,
+  toTokenRecord,
+} from "../audit/query.js";
+import { GatewayError } from "../errors.js";
+import type { Call } from "../policy/call.js";
+import { requirePermission } from "../policy/policy.js";
+import type { AuditReader } from "../store/audit-reader.js";
+import type { IdentityReader } from "./reader.js";
+
+/** Points that one plot may have. */
+const MAX_BUCKETS = 1500;
+
+/** Records that one count may look at. Its caller pays nothing for them, and other callers wait for the database meanwhile. */
+const MAX_COUNTED = 100_000;
+
+const NOTHING: ActivityCounts = { issued: 0, reused: 0, refused: 0, revoked: 0 };
+
+/** Who asks, and their reads of identities. */
+interface Asking {
+  readonly call: Call;
+  readonly identities: IdentityReader;
+}
+
+type PageRange = Omit<AuditPageQuery, "filter">;
+
+interface ActivityRequest {
+  /** ms since 1970, inclusive */
+  readonly since: number;
+  /** ms since 1970, exclusive; now when left out */
+  readonly until: number | undefined;
+  readonly bucket: TimeBucket;
+}
+
+/**
+ * Who may read what of the trail: events and figures take AUDIT_READ; a token record may be read by whoever may read its
+ * identity, which is its own user or takes IDENTITY_READ.
+ */
+export class AuditAccess {
+  constructor(
+    private readonly trail: AuditReader,
+    private readonly now: () => number,
+  ) {}
+
+  async events(call: Call, query: AuditPageQuery): Promise<StoredRecord[]> {
+    requirePermission(call.entitlements, "AUDIT_READ");
+    return await this.trail.page(query);
+  }
+
+  async countEvents(call: Call, filter: AuditFilter): Promise<number> {
+    requirePermission(call.entitlements, "AUDIT_READ");
+    return await this.trail.count(filter, MAX_COUNTED);
+  }
+
+  /** Those of them that there are; none for a caller who may not see them. */
+  async eventsByIds({ entitlements }: Call, ids: readonly string[]): Promise<StoredRecord[]> {
+    return entitlements.permissions.has("AUDIT_READ") ? await this.trail.findByIds(ids) : [];
+  }
+
+  async tokens(asking: Asking, identityId: string, range: PageRange): Promise<TokenRecord[]> {
+    await this.#requireSight(asking, identityId);
+    const records = await this.trail.page({ ...range, filter: { ...TOKENS, identityId } });
+    return records.flatMap((record) => toTokenRecord(record) ?? []);
+  }
+
+  async countTokens(asking: Asking, identityId: string): Promise<number> {
+    await this.#requireSight(asking, identityId);
+    return await this.trail.count({ ...TOKENS, identityId }, MAX_COUNTED);
+  }
+
+  /** Those of them that there are and the caller may see. */
+  async tokensByIds({ identities }: Asking, ids: readonly string[]): Promise<TokenRecord[]> {
+    const records = await this.trail.findByIds(ids.map(eventIdOf));
+    const tokens = records.flatMap((record) => toTokenRecord(record) ?? []);
+    const owners = await Promise.all(tokens.map(({ identityId }) => identities.byId(identityId)));
+    return tokens.filter((_, index) => owners[index]);
+  }
+
+  /** A point for each bucket from the one that `since` is in, those without any activity too. */
+  async activity(call: Call, { since, until = this.now(), bucket }: ActivityRequest): Promise<TokenActivityPoint[]> {
+    requirePermission(call.entitlements, "AUDIT_READ");
+    const length = BUCKET_MS[bucket];
+    const first = Math.floor(since / length);
+    const size = Math.max(0, Math.ceil(until / length) - first);
+    if (size > MAX_BUCKETS) throw new GatewayError("BAD_USER_INPUT", tooMany(size));
+    if (size === 0) return [];
+    const counts = await this.trail.activity({ since, until, bucket });
+    return Array.from({ length: size }, (_, index) => {
+      const start = (first + index) * length;
+      return { start, ...NOTHING, ...counts.get(start) };
+    });
+  }
+
+  async #requireSight({ call, identities }: Asking, identityId: string): Promise<void> {
+    if ((await identities.byId(identityId)) === null) requirePermission(call.entitlements, "IDENTITY_READ");
+  }
+}
+
+function tooMany(size: number): string {
+  return `Argument "bucket" would make ${size} points; the limit is ${MAX_BUCKETS}. Take a longer bucket, or a later "since".`;
+}

@@ -1,0 +1,56 @@
+/**
+ * The audit trail in a database that is opened as it is, for who checks it or copies it: nothing is written, and no schema is
+ * brought up to date, which would hide what is gone from it.
+ */
+import { existsSync } from "node:fs";
+import { type Dialect, Kysely } from "kysely";
+import type { StoreConfig } from "../config/config.js";
+import { StartError } from "../errors.js";
+import { AuditReader } from "./audit-reader.js";
+import { openPostgres } from "./dialect-postgres.js";
+import { openSqlite } from "./dialect-sqlite.js";
+import { faultOfSchema } from "./migrations.js";
+import { checkServer, nameDatabase } from "./postgres-server.js";
+import { reasonOf } from "./reason.js";
+import type { Tables } from "./tables.js";
+
+export interface AuditArchive {
+  readonly reader: AuditReader;
+  close(): Promise<void>;
+}
+
+/** Throws a `StartError` when the database is not there, or has not the schema of this version. */
+export async function openAuditArchive(config: StoreConfig): Promise<AuditArchive> {
+  const { dialect, name } = dialectOf(config);
+  const database = new Kysely<Tables>({ dialect });
+  try {
+    if (config.kind === "postgres") await checkServer(database, name);
+    await checkSchema(database, name);
+  } catch (error) {
+    await database.destroy();
+    throw error;
+  }
+  return { reader: new AuditReader(database), close: () => database.destroy() };
+}
+
+function dialectOf(config: StoreConfig): { readonly dialect: Dialect; readonly name: string } {
+  if (config.kind === "postgres") {
+    const url = config.url.reveal();
+    const dialect = openPostgres({ url, maxConnections: config.maxConnections, purpose: "requests" });
+    return { dialect, name: nameDatabase(url) };
+  }
+  const { file } = config;
+  // To open one that is not there would make it, empty and whole.
+  if (!existsSync(file)) {
+    throw new StartError(`There is no database ${file}: name it with DATABASE_URL=sqlite:FILE.`);
+  }
+  return { dialect: openSqlite(file, "reading"), name: file };
+}
+
+async function checkSchema(database: Kysely<Tables>, name: string): Promise<void> {
+  const fault = await faultOfSchema(database).catch(reasonOf);
+  if (fault === undefined) return;
+  throw new StartError(
+    `The audit trail in the database ${name} cannot be read (${fault}): use the version of the gateway that serves it, restore a back-up, or name another with DATABASE_URL.`,
+  );
+}

@@ -1,0 +1,157 @@
+import { type Kysely, type RawBuilder, sql } from "kysely";
+import { type AuditRecord, recordId } from "../audit/record.js";
+import type { TokenScope } from "../config/config.js";
+import type { ApplicationUser } from "../identities/identity.js";
+import type { AuditRow, Tables } from "./tables.js";
+
+/** Records that one erasing statement changes: a few ms, in which a process on SQLite does nothing else. */
+const BATCH = 1000;
+
+const NO_ACTOR = { actor_issuer: null, actor_subject: null, actor_salt: null } as const;
+
+/** A place in the records about an identity. */
+export interface TrailPosition {
+  readonly at: number;
+  readonly id: string;
+}
+
+interface IdentityRange {
+  readonly identityId: string;
+  /** Exclusive. */
+  readonly after: TrailPosition | undefined;
+  /** Inclusive. */
+  readonly last?: TrailPosition | undefined;
+}
+
+/** The audit records. They are added and read; of one that exists, personal values can be erased and nothing else changes. */
+export class AuditStore {
+  constructor(
+    private readonly database: Kysely<Tables>,
+    /** Where records are added. */
+    private readonly trail = database,
+  ) {}
+
+  /** All or none, in one statement, durable once it resolves. Rejects when one of them is there already. */
+  async append(records: readonly AuditRecord[]): Promise<void> {
+    await this.trail.insertInto("audit_events").values(records.map(toRow)).execute();
+  }
+
+  /**
+   * Erases the user's name, with its salt, so that the chain still verifies, from some of the records that they are the actor
+   * of. True when no other is left.
+   */
+  async eraseActor(user: ApplicationUser): Promise<boolean> {
+    const some = this.database
+      .selectFrom("audit_events")
+      .select("id")
+      .where("actor_issuer", "=", user.issuer)
+      .where("actor_subject", "=", user.subject)
+      .limit(BATCH);
+    const update = this.database.updateTable("audit_events").set(NO_ACTOR).where("id", "in", some);
+    return (await update.executeTakeFirst()).numUpdatedRows < BATCH;
+  }
+
+  /**
+   * Erases from the next records about this identity what was said of it, and the name of whoever is its user. Answers where
+   * to go on; undefined at the end.
+   */
+  async eraseAbout(
+    identityId: string,
+    isUser: (actor: ApplicationUser) => boolean,
+    after?: TrailPosition,
+  ): Promise<TrailPosition | undefined> {
+    const range = { identityId, after };
+    const last = await this.database
+      .selectFrom("audit_events")
+      .select(["at", "id"])
+      .where(isWithin(range))
+      .orderBy("at")
+      .orderBy("id")
+      .offset(BATCH - 1)
+      .limit(1)
+      .executeTakeFirst();
+    const within = isWithin({ ...range, last });
+    const update = this.database.updateTable("audit_events").where(within);
+    await update.set({ reason: null, reason_salt: null }).where("reason_salt", "is not", null).execute();
+    for (const actor of await this.#actorsWithin(within)) {
+      if (!isUser(actor)) continue;
+      await update
+        .set(NO_ACTOR)
+        .where("actor_issuer", "=", actor.issuer)
+        .where("actor_subject", "=", actor.subject)
+        .execute();
+    }
+    return last;
+  }
+
+  async #actorsWithin(within: RawBuilder<boolean>): Promise<ApplicationUser[]> {
+    return await this.database
+      .selectFrom("audit_events")
+      .select(["actor_issuer as issuer", "actor_subject as subject"])
+      .distinct()
+      .where(within)
+      .where("actor_issuer", "is not", null)
+      .where("actor_subject", "is not", null)
+      .$narrowType<{ issuer: string; subject: string }>()
+      .execute();
+  }
+}
+
+/** Along the index of an identity's records; with bounds that are there, whatever comes between. */
+function isWithin({ identityId, after, last }: IdentityRange): RawBuilder<boolean> {
+  const bounds = [
+    sql`identity_id = ${identityId}`,
+    ...(after ? [sql`(at, id) > (${after.at}, ${after.id})`] : []),
+    ...(last ? [sql`(at, id) <= (${last.at}, ${last.id})`] : []),
+  ];
+  return sql<boolean>`${sql.join(bounds, sql` and `)}`;
+}
+
+export function toRow(record: AuditRecord): AuditRow {
+  return {
+    id: recordId(record),
+    writer: record.writer,
+    sequence: record.sequence,
+    at: record.at,
+    action: record.action,
+    phase: record.phase,
+    identity_id: record.identityId,
+    actor_issuer: record.actor?.issuer ?? null,
+    actor_subject: record.actor?.subject ?? null,
+    actor_salt: record.actorSeal.salt,
+    actor_commitment: record.actorSeal.commitment,
+    scopes: record.scopes?.join(" ") ?? null,
+    token_fingerprint: record.tokenFingerprint,
+    token_expires_on: record.tokenExpiresOn,
+    reason: record.reason,
+    reason_salt: record.reasonSeal.salt,
+    reason_commitment: record.reasonSeal.commitment,
+    request_id: record.requestId,
+    client_name: record.clientName,
+    client_version: record.clientVersion,
+    hash: record.hash,
+  };
+}
+
+export function toRecord(row: AuditRow): AuditRecord {
+  const { actor_issuer: issuer, actor_subject: subject } = row;
+  return {
+    writer: row.writer,
+    sequence: row.sequence,
+    at: row.at,
+    action: row.action,
+    phase: row.phase,
+    identityId: row.identity_id,
+    actor: issuer === null || subject === null ? null : { issuer, subject },
+    actorSeal: { salt: row.actor_salt, commitment: row.actor_commitment },
+    scopes: row.scopes === null ? null : (row.scopes.split(" ").filter(Boolean) as TokenScope[]),
+    tokenFingerprint: row.token_fingerprint,
+    tokenExpiresOn: row.token_expires_on,
+    reason: row.reason,
+    reasonSeal: { salt: row.reason_salt, commitment: row.reason_commitment },
+    requestId: row.request_id,
+    clientName: row.client_name,
+    clientVersion: row.client_version,
+    hash: row.hash,
+  };
+}

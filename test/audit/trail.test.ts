@@ -1,0 +1,52 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "vitest";
+import { Secret } from "../../src/config/secret.js";
+import { openStore } from "../../src/store/store.js";
+import { type OpenedTrail, trailConformance } from "../conformance/trail.js";
+import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
+import { askFile } from "../fixtures/trail.js";
+
+async function openOnDisk(): Promise<OpenedTrail> {
+  const folder = mkdtempSync(join(tmpdir(), "gateway-trail-"));
+  const file = join(folder, "gateway.db");
+  const [store, other] = [await openStore({ kind: "sqlite", file }), await openStore({ kind: "sqlite", file })];
+  return {
+    store,
+    other,
+    ask: async (sql) => askFile(file, sql),
+    close: async () => {
+      await store.close();
+      await other.close();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+async function openOnServer(server: string): Promise<OpenedTrail> {
+  const database = await TestDatabase.create(server);
+  const config = { kind: "postgres", url: new Secret(database.url), maxConnections: 5 } as const;
+  const [store, other] = [await openStore(config), await openStore(config)];
+  return {
+    store,
+    other,
+    ask: <Row>(sql: string) => database.ask<Row>(sql),
+    close: async () => {
+      await store.close();
+      await other.close();
+      await database.drop();
+    },
+  };
+}
+
+trailConformance("SQLite", openOnDisk);
+
+const server = POSTGRES_URL;
+if (server === undefined) {
+  describe("a trail on a Postgres server", () => {
+    it.skip("left out: TEST_POSTGRES_URL is not set");
+  });
+} else {
+  trailConformance("a Postgres server", () => openOnServer(server));
+}

@@ -1,0 +1,380 @@
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { ChainEnd } from "../../src/audit/chain.js";
+import { signCheckpoint } from "../../src/audit/checkpoint.js";
+import { openStore } from "../../src/store/store.js";
+import { TestWriter } from "../fixtures/audit.js";
+import { Cli } from "../fixtures/cli.js";
+
+/** More than one batch of the walk. */
+const COUNT = 1200;
+const START = Date.parse("2026-01-01T00:00:00Z");
+
+const folder = mkdtempSync(join(tmpdir(), "gateway-cli-audit-"));
+const file = join(folder, "gateway.db");
+const writers = [new TestWriter("one"), new TestWriter("two")];
+let tampered = 0;
+
+beforeAll(async () => {
+  const store = await openStore({ kind: "sqlite", file });
+  for (const [index, writer] of writers.entries()) {
+    for (let number = 0; number < COUNT; number++) {
+      writer.add(START + number * 1000, { scopes: ["CHAT"], reason: index === 0 ? "because" : null });
+    }
+    await writer.appendTo(store.audit);
+  }
+  await store.close();
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function environment(database = file, changes: Record<string, string> = {}): Record<string, string> {
+  return {
+    ...changes,
+    ACS_CONNECTION_STRING: "endpoint=http://127.0.0.1:9/;accesskey=c2VjcmV0",
+    OIDC_ISSUER: "https://issuer.example.com",
+    OIDC_AUDIENCE: "gateway",
+    DATABASE_URL: `sqlite:${database}`,
+  };
+}
+
+async function run(args: readonly string[], database = file, changes: Record<string, string> = {}) {
+  return await Cli.run(["audit", ...args], { cwd: folder, env: environment(database, changes) });
+}
+
+/** A copy of the database, changed. */
+function tamper(sql: string): string {
+  const copy = join(folder, `tampered-${tampered++}.db`);
+  copyFileSync(file, copy);
+  const database = new DatabaseSync(copy);
+  database.exec(sql);
+  database.close();
+  return copy;
+}
+
+const path = (name: string) => join(folder, name);
+const linesIn = (text: string) => text.trimEnd().split("\n");
+
+describe("audit verify", () => {
+  it("says how much there is and that it is whole, and on standard error that it is done", async () => {
+    expect(await run(["verify"])).toEqual({
+      code: 0,
+      stdout: "2400 records of 2 writers, whole\n",
+      stderr: "2400 records, done\n",
+    });
+  });
+
+  const tamperings: [string, string, string][] = [
+    [
+      "edited",
+      "update audit_events set request_id = 'x' where id = 'aud_two_000000000007'",
+      "two, sequence 7: record aud_two_000000000007: its hash",
+    ],
+    [
+      "edited in a personal value",
+      "update audit_events set reason = 'x' where id = 'aud_one_000000000003'",
+      "one, sequence 3: record aud_one_000000000003: its reason",
+    ],
+    [
+      "removed",
+      "delete from audit_events where id = 'aud_one_000000001100'",
+      "one, sequence 1100: record aud_one_000000001100: it is missing",
+    ],
+    [
+      "given another's place",
+      "update audit_events set hash = (select hash from audit_events where id = 'aud_two_000000000009') where id = 'aud_two_000000000008'",
+      "two, sequence 8: record aud_two_000000000008: its hash",
+    ],
+    [
+      "inserted",
+      "create temp table one as select * from audit_events where id = 'aud_one_000000001200'; update one set id = 'aud_one_000000001201', sequence = 1201; insert into audit_events select * from one",
+      "one, sequence 1201: record aud_one_000000001201: its hash",
+    ],
+    [
+      "put under another id",
+      "update audit_events set id = 'zzz' where id = 'aud_two_000000001200'",
+      "record zzz: it is not as the gateway writes records",
+    ],
+  ];
+  it.each(tamperings)("names a record that was %s, with exit code 1", async (_, sql, place) => {
+    const { code, stdout } = await run(["verify"], tamper(sql));
+    expect({ code, stdout }).toEqual({ code: 1, stdout: expect.stringContaining(place) });
+    expect(stdout).toMatch(/^not whole: [^\n]+\n$/);
+  });
+
+  it("says of how many records the actor or the reason is erased, for nothing else tells who did that", async () => {
+    const erase =
+      "update audit_events set reason = null, reason_salt = null where writer = 'one' and sequence in (1, 2); update audit_events set actor_salt = null where id in ('aud_one_000000000002', 'aud_two_000000000003')";
+    expect(await run(["verify"], tamper(erase))).toMatchObject({
+      code: 0,
+      stdout: "2400 records of 2 writers, 3 records with erased values, whole\n",
+    });
+  });
+
+  it("does not make a database where there is none, which would be whole", async () => {
+    const missing = path("missing.db");
+    const { code, stdout, stderr } = await run(["verify"], missing);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toContain(`There is no database ${missing}`);
+    expect(existsSync(missing)).toBe(false);
+  });
+
+  it.each([
+    ["without the table", "drop table audit_events", "there is no table audit_events"],
+    ["without any", "drop table audit_events; drop table kysely_migration", "there is no table kysely_migration"],
+    [
+      "of an older version",
+      "delete from kysely_migration where name = '0003-audit-events'",
+      "its schema is older than this version of the gateway",
+    ],
+    [
+      "of a newer version",
+      "insert into kysely_migration values ('9999-later', '2026-01-01')",
+      "its schema is newer than this version of the gateway",
+    ],
+  ])("leaves a database %s as it is, and does not call it whole", async (_, sql, why) => {
+    const database = tamper(sql);
+    const before = readFileSync(database);
+    for (const command of ["verify", "export"]) {
+      const { code, stdout, stderr } = await run([command], database);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+      expect(stderr).toBe(
+        `The audit trail in the database ${database} cannot be read (${why}): use the version of the gateway that serves it, restore a back-up, or name another with DATABASE_URL.\n`,
+      );
+    }
+    expect(readFileSync(database).equals(before)).toBe(true);
+  });
+
+  it.each([[[]], [["check"]], [["verify", "--all"]], [["export", "--since", "yesterday"]]])(
+    "prints the usage with exit code 2 for %j",
+    async (args) => {
+      const { code, stderr } = await run(args);
+      expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(/^acs-token-gateway: .+\n\nUsage:/) });
+    },
+  );
+});
+
+describe("audit export", () => {
+  it("prints every record, and verifies without a configuration or a database", async () => {
+    const { code, stdout } = await run(["export"]);
+    expect(code).toBe(0);
+    expect(linesIn(stdout)).toHaveLength(2 * COUNT);
+    writeFileSync(path("all.jsonl"), stdout);
+    expect(await Cli.run(["audit", "verify", "--export", "all.jsonl"], { cwd: folder })).toMatchObject({
+      code: 0,
+      stdout: "2400 records of 2 writers, whole\n",
+    });
+    writeFileSync(path("edited.jsonl"), stdout.replace('"requestId":"req"', '"requestId":"other"'));
+    expect(await run(["verify", "--export", "edited.jsonl"])).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining("writer one, sequence 1: record aud_one_000000000001: its hash"),
+    });
+    writeFileSync(path("broken.jsonl"), stdout.slice(0, -10));
+    expect(await run(["verify", "--export", "broken.jsonl"])).toMatchObject({
+      code: 1,
+      stdout: "not whole: record in line 2400: it is not as the gateway writes records\n",
+    });
+  });
+
+  it("verifies whatever was written as a reason, and when its lines have got another system's ends", async () => {
+    const odd = path("odd.db");
+    const store = await openStore({ kind: "sqlite", file: odd });
+    const writer = new TestWriter("one");
+    for (const reason of ["x\u2028y", "x\u2029y", "x\ry", "x\r\ny"]) writer.add(START, { reason });
+    await writer.appendTo(store.audit);
+    await store.close();
+    const { stdout } = await run(["export"], odd);
+    for (const text of [stdout, stdout.replaceAll("\n", "\r\n"), stdout.trimEnd()]) {
+      writeFileSync(path("odd.jsonl"), text);
+      expect(await run(["verify", "--export", "odd.jsonl"])).toMatchObject({
+        code: 0,
+        stdout: "4 records of 1 writers, whole\n",
+      });
+    }
+  });
+
+  it("goes on where it was broken off, into the same file", async () => {
+    const whole = (await run(["export"])).stdout;
+    const begun = linesIn(whole).slice(0, 1500);
+    writeFileSync(path("resumed.jsonl"), `${begun.join("\n")}\n`);
+    const { id } = JSON.parse(begun.at(-1) ?? "") as { id: string };
+    expect(await run(["export", "--after", id, "--out", "resumed.jsonl"])).toMatchObject({ code: 0, stdout: "" });
+    expect(readFileSync(path("resumed.jsonl"), "utf8")).toBe(whole);
+    expect(await run(["export", "--after", "aud_none"])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("There is no record aud_none"),
+    });
+  });
+
+  it("does not go on in a file that ends within a line, and --help says what going on is for", async () => {
+    const torn = (await run(["export"])).stdout.slice(0, 5000);
+    writeFileSync(path("torn.jsonl"), torn);
+    expect(await run(["export", "--after", writers[0]?.idAt(1) ?? "", "--out", "torn.jsonl"])).toMatchObject({
+      code: 2,
+      stderr: "The file torn.jsonl ends within a line: remove that line, and go on after the one before it.\n",
+    });
+    expect(readFileSync(path("torn.jsonl"), "utf8")).toBe(torn);
+    expect((await run(["--help"])).stdout).toMatch(/--after ID [^-]+ Not for a later export/);
+  });
+
+  it("leaves out what is outside the times that were asked for, and such a part verifies", async () => {
+    const args = ["--since", "2026-01-01T00:00:10Z", "--until", "2026-01-01T00:00:20Z", "--out", "part.jsonl"];
+    expect(await run(["export", ...args])).toMatchObject({ code: 0, stderr: "20 records, done\n" });
+    expect(await run(["verify", "--export", "part.jsonl"])).toMatchObject({
+      code: 0,
+      stdout: "20 records of 2 writers, 2 of them without their beginning, whole\n",
+    });
+    expect(await run(["export", "--out", "part.jsonl"])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("part.jsonl cannot be written (EEXIST)"),
+    });
+  });
+
+  it("ends with exit code 1 at a record that it cannot tell", async () => {
+    const { code, stderr } = await run(
+      ["export"],
+      tamper("update audit_events set sequence = 2000 where id = 'aud_one_000000000002'"),
+    );
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringContaining("record aud_one_000000000002 cannot be exported"),
+    });
+  });
+});
+
+describe.skipIf(!existsSync("/dev/full"))("a result that cannot be written", () => {
+  const led = (args: readonly string[], redirection: string) =>
+    Cli.runInShell(["audit", ...args], redirection, { cwd: folder, env: environment() });
+  const cannot = (name: string, code: string) => ({
+    code: 2,
+    stderr: expect.stringMatching(
+      new RegExp(`^(\\d+ records(, done)?\n)*${name} cannot be written \\(${code}\\)\\.\n$`),
+    ),
+  });
+
+  it.each([
+    ["a few", "aud_two_000000001190"],
+    ["many", "aud_one_000000000001"],
+  ])("ends the export of %s records with exit code 2, in one line", async (_, after) => {
+    expect(await run(["export", "--after", after, "--out", "/dev/full"])).toMatchObject(
+      cannot("The file /dev/full", "ENOSPC"),
+    );
+    expect(led(["export", "--after", after], "> /dev/full")).toMatchObject(cannot("Standard output", "ENOSPC"));
+  });
+
+  it("is no success of a verification", () => {
+    expect(led(["verify"], "> /dev/full")).toMatchObject(cannot("Standard output", "ENOSPC"));
+  });
+
+  it("says in one line that its reader went away", () => {
+    const { stdout, stderr } = led(["export"], "| head -n 1");
+    expect(linesIn(stdout)).toHaveLength(1);
+    expect(stderr).toBe("Standard output cannot be written (EPIPE).\n");
+  });
+});
+
+describe("audit verify with checkpoints", () => {
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+  const signingKey = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
+  const write = (name: string, lines: readonly string[]) => writeFileSync(path(name), `${lines.join("\n")}\n`);
+  const signed = (end: ChainEnd) => signCheckpoint({ ...end, at: START }, privateKey);
+  const verify = (database = file) =>
+    run(["verify", "--checkpoints", "checkpoints.jsonl"], database, { AUDIT_SIGNING_KEY: signingKey });
+
+  beforeAll(() => {
+    const earlier = writers.map(({ writer, records }) => ({ writer, sequence: 10, hash: records[9]?.hash ?? "" }));
+    write("checkpoints.jsonl", [...earlier, ...writers.map(({ end }) => end)].map(signed));
+    writeFileSync(path("public.pem"), publicKey.export({ format: "pem", type: "spki" }));
+  });
+
+  it("finds the trail whole that has all that was signed", async () => {
+    expect(await verify()).toMatchObject({
+      code: 0,
+      stdout: "2400 records of 2 writers, 2 of them with a checkpoint, whole\n",
+    });
+  });
+
+  it("makes no keys where there are none, for those have signed nothing", async () => {
+    const { code, stderr } = await run(["verify", "--checkpoints", "checkpoints.jsonl"]);
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(/^There are no keys in .+--public-key\.\n$/),
+    });
+    expect(existsSync(path("keys.json"))).toBe(false);
+  });
+
+  it("warns of a checkpoint that is broken off, and holds the trail to the others", async () => {
+    const [one = "", two = ""] = writers.map(({ end }) => signed(end));
+    write("checkpoints-torn.jsonl", [one.slice(0, 50), one, two.slice(0, -1)]);
+    const args = ["verify", "--checkpoints", "checkpoints-torn.jsonl", "--public-key", "public.pem"];
+    const { code, stdout, stderr } = await run(args);
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: "2400 records of 2 writers, 1 of them with a checkpoint, whole\n",
+    });
+    for (const line of [1, 3]) {
+      expect(stderr).toContain(`the checkpoint in line ${line} of checkpoints-torn.jsonl is broken off`);
+    }
+    expect(await run(args, tamper("delete from audit_events where id = 'aud_one_000000001200'"))).toMatchObject({
+      code: 1,
+    });
+  });
+
+  it("names where a chain was cut off, and a writer that is missing altogether", async () => {
+    expect(await verify(tamper("delete from audit_events where writer = 'one' and sequence > 1000"))).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining("writer one, sequence 1001: record aud_one_000000001001: the end is cut off"),
+    });
+    expect(await verify(tamper("delete from audit_events where writer = 'two'"))).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining(
+        "writer two, sequence 1: record aud_two_000000000001: the whole writer is missing",
+      ),
+    });
+  });
+
+  it("works offline, with an export and the public key alone", async () => {
+    expect((await run(["export", "--out", "offline.jsonl"])).code).toBe(0);
+    const args = ["--export", "offline.jsonl", "--checkpoints", "checkpoints.jsonl", "--public-key", "public.pem"];
+    expect(await Cli.run(["audit", "verify", ...args], { cwd: folder })).toMatchObject({ code: 0 });
+    writeFileSync(
+      path("offline.jsonl"),
+      linesIn(readFileSync(path("offline.jsonl"), "utf8"))
+        .slice(0, -1)
+        .join("\n"),
+    );
+    expect(await Cli.run(["audit", "verify", ...args], { cwd: folder })).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining("writer two, sequence 1200: "),
+    });
+  });
+
+  it("takes no checkpoint that was changed or signed with another key, and no file that is not there", async () => {
+    write("checkpoints-changed.jsonl", [signed({ writer: "one", sequence: 3, hash: "x" }).replace(":3,", ":4,")]);
+    expect(
+      await run(["verify", "--checkpoints", "checkpoints-changed.jsonl", "--public-key", "public.pem"]),
+    ).toMatchObject({
+      code: 1,
+      stdout:
+        "not whole: the checkpoint in line 1 of checkpoints-changed.jsonl has a signature that is not of its content\n",
+    });
+    const keys = { AUDIT_KEY: randomBytes(32).toString("base64") };
+    expect(await run(["verify", "--checkpoints", "checkpoints.jsonl"], file, keys)).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining("is signed with another key"),
+    });
+    expect(await run(["verify", "--checkpoints", "none.jsonl"], file, keys)).toMatchObject({
+      code: 2,
+      stderr: "The file none.jsonl cannot be read (ENOENT).\n",
+    });
+    expect(
+      await run(["verify", "--checkpoints", "checkpoints.jsonl", "--public-key", "checkpoints.jsonl"]),
+    ).toMatchObject({
+      code: 2,
+      stderr: "The file checkpoints.jsonl does not hold an Ed25519 public key in PEM.\n",
+    });
+  });
+});

@@ -1,0 +1,101 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { exportTrail, verifyTrail } from "../../src/commands/audit.js";
+import type { StoreConfig } from "../../src/config/config.js";
+import { Secret } from "../../src/config/secret.js";
+import { StartError } from "../../src/errors.js";
+import { openStore } from "../../src/store/store.js";
+import { TestWriter } from "../fixtures/audit.js";
+import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
+
+const COUNT = 1100;
+
+/** Each look at the clock is so much later than the one before. */
+function output(stepMs: number) {
+  const [printed, reported]: [string[], string[]] = [[], []];
+  let now = 0;
+  return {
+    printed,
+    reported,
+    print: async (line: string) => void printed.push(line),
+    report: (line: string) => void reported.push(line),
+    now: () => {
+      now += stepMs;
+      return now;
+    },
+  };
+}
+
+function onStore(name: string, open: () => Promise<{ store: StoreConfig; drop: () => Promise<void> }>): void {
+  describe(`the trail on ${name}`, () => {
+    let opened: Awaited<ReturnType<typeof open>>;
+
+    beforeAll(async () => {
+      opened = await open();
+      const store = await openStore(opened.store);
+      const writer = new TestWriter("one");
+      for (let number = 0; number < COUNT; number++) writer.add(number);
+      await writer.appendTo(store.audit);
+      await store.close();
+    });
+    afterAll(async () => {
+      await opened.drop();
+    });
+
+    it("is verified with a word about it each second, and one at the end", async () => {
+      const said = output(10);
+      expect(await verifyTrail({ store: opened.store }, undefined, said)).toBe(true);
+      expect(said.printed).toEqual([`${COUNT} records of 1 writers, whole`]);
+      // A look at the clock for each record: a hundred of them to the second.
+      expect(said.reported).toHaveLength(COUNT / 100 + 1);
+      expect(said.reported.slice(0, 2)).toEqual(["100 records", "200 records"]);
+      expect(said.reported.at(-1)).toBe(`${COUNT} records, done`);
+    });
+
+    it("is not whole for being looked for in a database that no gateway has made, which stays as it is", async () => {
+      const empty = await open();
+      if (empty.store.kind === "sqlite") writeFileSync(empty.store.file, "");
+      // A second time: the first has not made it either.
+      for (const _ of [1, 2]) {
+        const verified = verifyTrail({ store: empty.store }, undefined, output(10));
+        await expect(verified).rejects.toThrow("there is no table kysely_migration");
+        await expect(verified).rejects.toBeInstanceOf(StartError);
+      }
+      await empty.drop();
+    });
+
+    it("is exported in the same way", async () => {
+      const said = output(10);
+      expect(await exportTrail(opened.store, { since: undefined, until: undefined, after: undefined }, said)).toBe(
+        true,
+      );
+      expect(said.printed).toHaveLength(COUNT);
+      expect(said.reported.at(-1)).toBe(`${COUNT} records, done`);
+    });
+  });
+}
+
+onStore("SQLite", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "gateway-commands-"));
+  return {
+    store: { kind: "sqlite", file: join(folder, "gateway.db") },
+    drop: async () => rmSync(folder, { recursive: true }),
+  };
+});
+
+const server = POSTGRES_URL;
+if (server === undefined) {
+  describe("the trail on a Postgres server", () => {
+    it.skip("left out: TEST_POSTGRES_URL is not set");
+  });
+} else {
+  onStore("a Postgres server", async () => {
+    const database = await TestDatabase.create(server);
+    return {
+      store: { kind: "postgres", url: new Secret(database.url), maxConnections: 2 },
+      drop: () => database.drop(),
+    };
+  });
+}

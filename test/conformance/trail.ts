@@ -1,0 +1,275 @@
+import { randomBytes } from "node:crypto";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { AuditEvent, AuditRecord } from "../../src/audit/record.js";
+import { Trail, type TrailStore } from "../../src/audit/trail.js";
+import { GatewayError } from "../../src/errors.js";
+import type { Store } from "../../src/store/store.js";
+import { type Ask, faultIn, readChains } from "../fixtures/trail.js";
+
+export interface OpenedTrail {
+  readonly store: Store;
+  /** Another process's store on the same database. */
+  readonly other: Store;
+  readonly ask: Ask;
+  close(): Promise<void>;
+}
+
+interface Options {
+  readonly store?: TrailStore;
+  readonly queueSize?: number;
+  readonly writeTimeoutMs?: number;
+}
+
+const PLENTY = 10_000;
+const never = new AbortController().signal;
+const unavailable = { name: "GatewayError", code: "AUDIT_UNAVAILABLE" };
+
+/** A real store whose next writes fail, hang, or are done without an answer. */
+class FaultyStore implements TrailStore {
+  writes = 0;
+  atOnce = 0;
+  mostAtOnce = 0;
+  readonly faults: ("fails" | "hangs" | "answers nothing" | "loses its answer")[] = [];
+  readonly hanging: (() => void)[] = [];
+
+  constructor(private readonly store: TrailStore) {}
+
+  async append(records: readonly AuditRecord[]): Promise<void> {
+    this.writes += 1;
+    this.atOnce += 1;
+    this.mostAtOnce = Math.max(this.mostAtOnce, this.atOnce);
+    await this.#append(records).finally(() => {
+      this.atOnce -= 1;
+    });
+  }
+
+  async #append(records: readonly AuditRecord[]): Promise<void> {
+    const fault = this.faults.shift();
+    const release = () => new Promise<void>((resolve) => this.hanging.push(resolve));
+    if (fault === "fails") throw new GatewayError("STORE_UNAVAILABLE", "away");
+    if (fault === "hangs") await release();
+    await this.store.append(records);
+    if (fault === "answers nothing") await release();
+    if (fault === "loses its answer") throw new GatewayError("STORE_UNAVAILABLE", "connection lost");
+  }
+}
+
+/** What a trail must do on every database. */
+export function trailConformance(name: string, open: () => Promise<OpenedTrail>): void {
+  describe(`a trail on ${name}`, () => {
+    let opened: OpenedTrail;
+    let faulty: FaultyStore;
+    let failures: number[];
+
+    beforeAll(async () => {
+      opened = await open();
+    });
+    afterEach(async () => {
+      for (const release of faulty.hanging) release();
+      await expect.poll(() => faulty.atOnce).toBe(0);
+      await opened.ask("delete from audit_events returning id");
+    });
+    afterAll(async () => {
+      await opened.close();
+    });
+
+    function start({ store = opened.store.audit, queueSize = PLENTY, writeTimeoutMs = 5000 }: Options = {}): Trail {
+      faulty = new FaultyStore(store);
+      failures = [];
+      const observe = { written: () => {}, failed: (count: number) => failures.push(count) };
+      return new Trail({ store: faulty, now: Date.now, randomBytes, queueSize, writeTimeoutMs, observe });
+    }
+    const event = (requestId: string): AuditEvent => ({
+      action: "TOKEN_ISSUED",
+      phase: "OUTCOME",
+      identityId: "idn_1",
+      actor: { issuer: "https://i.example.com", subject: "ünï \u{1F600} ' \\ \"" },
+      scopes: ["CHAT", "VOIP"],
+      tokenFingerprint: "fingerprint",
+      tokenExpiresOn: 1_800_000_000_000,
+      reason: "because\nof 'this'",
+      requestId,
+      clientName: null,
+      clientVersion: "1",
+    });
+    const record = (trail: Trail, requestId: string, deadline = never) => trail.record(event(requestId), deadline);
+    const requestsIn = (records: readonly AuditRecord[]) => records.map(({ requestId }) => requestId);
+    async function wholeChains(): Promise<AuditRecord[][]> {
+      const chains = await readChains(opened.ask);
+      for (const records of chains) expect(faultIn(records)).toBeUndefined();
+      return chains;
+    }
+
+    it("keeps what was told, to the letter", async () => {
+      await record(start(), "one");
+      expect(await wholeChains()).toEqual([[expect.objectContaining(event("one"))]]);
+    });
+
+    it("has a record once it says so", async () => {
+      const trail = start();
+      for (let count = 1; count <= 3; count++) {
+        await record(trail, `r${count}`);
+        expect((await readChains(opened.ask)).flat()).toHaveLength(count);
+      }
+    });
+
+    it("puts what a thousand callers tell at once into one unbroken chain, in their order, by few writes", async () => {
+      const trail = start();
+      const told = Array.from({ length: 1000 }, (_, index) => `r${index}`);
+      await Promise.all(told.map((requestId) => record(trail, requestId)));
+      const chains = await wholeChains();
+      expect(chains.map(requestsIn)).toEqual([told]);
+      expect(faulty.writes).toBeLessThan(20);
+      expect(faulty.mostAtOnce).toBe(1);
+    });
+
+    it("puts together what comes while a write is under way", async () => {
+      const trail = start();
+      faulty.faults.push("answers nothing");
+      const first = record(trail, "first");
+      await expect.poll(() => faulty.hanging.length).toBe(1);
+      const rest = Array.from({ length: 100 }, (_, index) => record(trail, `r${index}`));
+      faulty.hanging[0]?.();
+      await Promise.all([first, ...rest]);
+      expect(faulty.writes).toBe(2);
+      expect((await wholeChains()).map((chain) => chain.length)).toEqual([101]);
+    });
+
+    it("goes on in a chain of its own after a write that failed", async () => {
+      const trail = start();
+      await record(trail, "before");
+      faulty.faults.push("fails");
+      const refused = await Promise.allSettled([record(trail, "a"), record(trail, "b")]);
+      expect(refused).toMatchObject([{ reason: unavailable }, { reason: unavailable }]);
+      expect(failures).toEqual([2]);
+      await record(trail, "after");
+      await record(trail, "after that");
+      const chains = (await wholeChains()).map(requestsIn);
+      expect(chains).toHaveLength(2);
+      expect(chains).toEqual(expect.arrayContaining([["before"], ["after", "after that"]]));
+    });
+
+    it("breaks no chain when the answer to a write that was done is lost", async () => {
+      const trail = start();
+      await record(trail, "before");
+      faulty.faults.push("loses its answer");
+      await expect(record(trail, "unknown")).rejects.toMatchObject(unavailable);
+      await record(trail, "after");
+      const chains = (await wholeChains()).map(requestsIn);
+      expect(chains).toHaveLength(2);
+      expect(chains).toEqual(expect.arrayContaining([["before", "unknown"], ["after"]]));
+    });
+
+    it("gives a write up that hangs, and breaks no chain when it is done after all", async () => {
+      const trail = start({ writeTimeoutMs: 50 });
+      faulty.faults.push("hangs");
+      await expect(record(trail, "hangs")).rejects.toMatchObject(unavailable);
+      await record(trail, "after");
+      faulty.hanging[0]?.();
+      await expect.poll(() => faulty.atOnce).toBe(0);
+      const chains = (await wholeChains()).map(requestsIn);
+      expect(chains).toHaveLength(2);
+      expect(chains).toEqual(expect.arrayContaining([["hangs"], ["after"]]));
+    });
+
+    it("lets go at the deadline of a caller whose write hangs, with one write under way for all", async () => {
+      const trail = start();
+      faulty.faults.push("hangs");
+      const deadline = new AbortController();
+      const waiting = Array.from({ length: 10 }, (_, index) => record(trail, `r${index}`, deadline.signal));
+      await expect.poll(() => faulty.hanging.length).toBe(1);
+      const later = record(trail, "later", deadline.signal);
+      deadline.abort();
+      const refused = await Promise.allSettled([...waiting, later]);
+      expect(refused).toEqual(
+        refused.map(() => expect.objectContaining({ reason: expect.objectContaining(unavailable) })),
+      );
+      expect(faulty.mostAtOnce).toBe(1);
+      faulty.hanging[0]?.();
+      await record(trail, "after");
+      expect((await wholeChains()).map((chain) => chain.length)).toEqual([12]);
+    });
+
+    it("lets a caller go at once whose time is up already, and writes all the same", async () => {
+      const trail = start();
+      await expect(record(trail, "late", AbortSignal.abort())).rejects.toMatchObject(unavailable);
+      await record(trail, "after");
+      expect((await wholeChains()).map(requestsIn)).toEqual([["late", "after"]]);
+    });
+
+    it("refuses at once what its queue has no room for", async () => {
+      const trail = start({ queueSize: 2 });
+      faulty.faults.push("hangs");
+      const first = record(trail, "first");
+      await expect.poll(() => faulty.hanging.length).toBe(1);
+      const queued = [record(trail, "second"), record(trail, "third")];
+      await expect(record(trail, "too many")).rejects.toMatchObject(unavailable);
+      faulty.hanging[0]?.();
+      await Promise.all([first, ...queued]);
+      expect((await wholeChains()).map(requestsIn)).toEqual([["first", "second", "third"]]);
+    });
+
+    it("writes what it was told before it closes, and takes nothing after", async () => {
+      const trail = start();
+      const told = Array.from({ length: 600 }, (_, index) => record(trail, `r${index}`));
+      await trail.close(5000);
+      await Promise.all(told);
+      expect((await wholeChains()).map((chain) => chain.length)).toEqual([600]);
+      await expect(record(trail, "late")).rejects.toMatchObject(unavailable);
+    });
+
+    it("closes though a write hangs, and refuses what waits behind it", async () => {
+      const trail = start();
+      faulty.faults.push("hangs");
+      const hanging = record(trail, "hangs");
+      await expect.poll(() => faulty.hanging.length).toBe(1);
+      const queued = record(trail, "queued");
+      const [refused] = await Promise.allSettled([queued, trail.close(50)]);
+      expect(refused).toMatchObject({ reason: unavailable });
+      faulty.hanging[0]?.();
+      await hanging;
+    });
+
+    it("has a chain for each of two processes that write to one database", async () => {
+      const [one, two] = [start(), start({ store: opened.other.audit })];
+      const tell = async (trail: Trail, label: string) => {
+        for (let round = 0; round < 10; round++) {
+          await Promise.all(Array.from({ length: 10 }, (_, index) => record(trail, `${label} ${round} ${index}`)));
+        }
+      };
+      await Promise.all([tell(one, "one"), tell(two, "two")]);
+      const chains = await wholeChains();
+      expect(chains.map((chain) => chain.length)).toEqual([100, 100]);
+      expect(chains.map((chain) => new Set(requestsIn(chain).map((id) => id.slice(0, 3))).size)).toEqual([1, 1]);
+    });
+
+    it("stays whole when a user is erased, of whom it then says nothing", async () => {
+      const trail = start();
+      for (const requestId of ["a", "b", "c"]) await record(trail, requestId);
+      expect(await opened.store.audit.eraseActor(event("").actor ?? expect.fail())).toBe(true);
+      expect(await opened.store.audit.eraseAbout("idn_1", () => false)).toBeUndefined();
+      await record(trail, "after");
+      const [records = []] = await wholeChains();
+      const erased = { actor: null, actorSeal: { salt: null }, reason: null, reasonSeal: { salt: null } };
+      expect(records).toMatchObject([erased, erased, erased, { requestId: "after", reason: event("").reason }]);
+    });
+
+    it("is erased in steps, each of so many records that others need not wait", async () => {
+      const { audit } = opened.store;
+      const trail = start();
+      await Promise.all(Array.from({ length: 2100 }, (_, index) => record(trail, `${index}`)));
+      const rest = async () => {
+        const records = (await wholeChains()).flat();
+        return [records.filter(({ actor }) => actor).length, records.filter(({ reason }) => reason).length];
+      };
+      const { actor } = event("");
+      expect(await audit.eraseActor(actor ?? expect.fail())).toBe(false);
+      expect(await rest()).toEqual([1100, 2100]);
+      const isUser = ({ subject }: { subject: string }) => subject === actor?.subject;
+      let place = await audit.eraseAbout("idn_1", isUser);
+      expect((await rest())[1]).toBe(1100);
+      for (let step = 0; step < 2; step++) place = await audit.eraseAbout("idn_1", isUser, place);
+      expect([place, ...(await rest())]).toEqual([undefined, 0, 0]);
+    });
+  });
+}
