@@ -17,6 +17,11 @@ export default defineConfig({
     maxWorkers: 3,
     // Whatever is waited for may take its time on a busy machine.
     expect: { poll: { timeout: 5000 } },
+    coverage: {
+      include: ["src/auth/**", "src/policy/**"],
+      reporter: ["text", "html"],
+      thresholds: { lines: 100, branches: 99 },
+    },
     testTimeout: 20_000,
     hookTimeout: 20_000,
     projects: [

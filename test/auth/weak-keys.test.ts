@@ -20,6 +20,8 @@ describe("an RSA modulus", () => {
 
   it("is weak with factors close to each other, or with a small one", () => {
     expect(rsaWeakness(product(rsaPrimes.close()))).toBe("has factors too close to each other");
+    const [prime = 0n] = rsaPrimes.close();
+    expect(rsaWeakness(prime * prime)).toBe("has factors too close to each other");
     expect(rsaWeakness(product(rsaPrimes.small()))).toBe("has a small factor");
     expect(rsaWeakness(2n * product(rsaPrimes.close()))).toBe("has a small factor");
   });

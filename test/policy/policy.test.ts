@@ -75,6 +75,8 @@ describe("the policy", () => {
     ["a claim by a name that every object has", { claim: "constructor", equals: "x" }, {}, false],
     ["a text that is equal", { claim: "tier", equals: "gold" }, { tier: "gold" }, true],
     ["a text that differs in case", { claim: "tier", equals: "gold" }, { tier: "Gold" }, false],
+    ["no claim where nothing is asked of it", { claim: "tier" }, {}, false],
+    ["any claim where nothing is asked of it", { claim: "tier" }, { tier: "gold" }, false],
     ["a list of the equal text", { claim: "tier", equals: "gold" }, { tier: ["gold"] }, false],
   ])("compares claims exactly: %s", (_, when, claims, expected) => {
     expect(granted(when, caller(claims))).toBe(expected);
@@ -90,6 +92,9 @@ describe("the policy", () => {
   it("names the permission that is missing", () => {
     const { permissions, ...rest } = resolveEntitlements([], caller());
     expect(() => requirePermission({ permissions, ...rest }, "AUDIT_READ")).toThrow(/permission AUDIT_READ/);
+    expect(() => requirePermission({ permissions, ...rest }, "IDENTITY_READ", "AUDIT_READ")).toThrow(
+      "This needs the permission IDENTITY_READ or AUDIT_READ, which no policy rule grants you.",
+    );
     expect(() =>
       requirePermission({ ...rest, permissions: new Set(["AUDIT_READ"]) }, "IDENTITY_READ", "AUDIT_READ"),
     ).not.toThrow();
