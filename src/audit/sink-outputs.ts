@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
+import { endsWithinLine } from "./torn-line.js";
 
 /** Where a sink's lines end up. */
 export interface SinkOutput {
@@ -74,12 +75,10 @@ export class FileOutput implements SinkOutput {
 
 /** Whether this is a file whose last line has no end. */
 async function endsTorn(file: string, handle: FileHandle): Promise<boolean> {
-  const found = await handle.stat();
-  if (!found.isFile() || found.size === 0) return false;
+  if (!(await handle.stat()).isFile()) return false;
   const reader = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const { buffer } = await reader.read(Buffer.alloc(1), 0, 1, found.size - 1);
-    return buffer.toString() !== "\n";
+    return await endsWithinLine(reader);
   } finally {
     await reader.close();
   }
