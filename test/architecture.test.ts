@@ -15,7 +15,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["audit"],
   ["keys"],
   ["config"],
-  ["errors", "json", "text"],
+  ["errors", "json", "loop", "text"],
 ];
 
 /** Who may import which library, at run time or for its types. */

@@ -1,4 +1,5 @@
-import { setImmediate, setTimeout } from "node:timers/promises";
+import { setImmediate } from "node:timers/promises";
+import { runLoop } from "../loop.js";
 import type { Events } from "../observe/events.js";
 import type { AuditStore, TrailPosition } from "../store/audit-store.js";
 import type { ErasureStore } from "../store/erasure-store.js";
@@ -38,7 +39,12 @@ export class Eraser {
   }
 
   start(): void {
-    this.#loop = this.#run();
+    this.#loop = runLoop({
+      next: () => this.#doNext(),
+      restMs: LOOK_MS,
+      signal: this.#stopped.signal,
+      onFailure: (error) => this.#parts.events.workerFailed(error),
+    });
   }
 
   /** Resolves when the step under way has ended; the rest waits for the next process. */
@@ -67,17 +73,6 @@ export class Eraser {
   async #next(goOn: GoOn): Promise<boolean> {
     await setImmediate();
     return !this.#stopped.signal.aborted && (await goOn());
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stopped;
-    while (!signal.aborted) {
-      const found = await this.#doNext().catch((error: unknown) => {
-        this.#parts.events.workerFailed(error);
-        return false;
-      });
-      if (!found) await setTimeout(LOOK_MS, undefined, { signal, ref: false }).catch(() => {});
-    }
   }
 
   async #doNext(): Promise<boolean> {

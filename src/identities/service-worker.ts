@@ -1,5 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import { type CommunicationService, IdentityNotOwned, ServiceFailure } from "../acs/service.js";
+import { runLoop } from "../loop.js";
 import type { Events } from "../observe/events.js";
 import type { WorkStore } from "../store/work-store.js";
 import { waitBriefly } from "./deadline.js";
@@ -46,7 +47,13 @@ export class ServiceWorker {
   }
 
   start(): void {
-    this.#loops = Array.from({ length: CONCURRENCY }, () => this.#loop());
+    const loop = {
+      next: () => this.#doNext(),
+      restMs: LOOK_MS,
+      signal: this.#stopped.signal,
+      onFailure: (error: unknown) => this.#parts.events.workerFailed(error),
+    };
+    this.#loops = Array.from({ length: CONCURRENCY }, () => runLoop(loop));
   }
 
   /** Resolves when what is under way has ended; the rest waits for the next process. */
@@ -71,17 +78,6 @@ export class ServiceWorker {
     if (leased !== undefined) return await this.#carryOut(leased, holder);
     const end = performance.now() + BRIEF_MS;
     while (performance.now() < end && (await work.find(communicationUserId)) !== undefined) await setTimeout(POLL_MS);
-  }
-
-  async #loop(): Promise<void> {
-    const { signal } = this.#stopped;
-    while (!signal.aborted) {
-      const found = await this.#doNext().catch((error: unknown) => {
-        this.#parts.events.workerFailed(error);
-        return false;
-      });
-      if (!found) await setTimeout(LOOK_MS, undefined, { signal, ref: false }).catch(() => {});
-    }
   }
 
   async #doNext(): Promise<boolean> {
