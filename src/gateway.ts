@@ -9,6 +9,8 @@ import { type CheckpointSink, Checkpoints } from "./audit/checkpoint.js";
 import { addressSink, fileSink, streamSink } from "./audit/checkpoint-sinks.js";
 import { createFingerprint } from "./audit/fingerprint.js";
 import { AuditLog } from "./audit/log.js";
+import { BUCKET_MS } from "./audit/query.js";
+import { Retention } from "./audit/retention.js";
 import { FileOutput, type SinkOutput, StreamOutput } from "./audit/sink-outputs.js";
 import { Sink, Sinks } from "./audit/sinks.js";
 import { Trail } from "./audit/trail.js";
@@ -148,6 +150,7 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   const checkpoints = openCheckpoints({ config, now, events, keys }, options.standardOutput, closers);
   const sinks = await openSinks({ config, events }, options.standardOutput, closers);
   const audit = openAudit({ config, now, events, store, keys }, { checkpoints, sinks }, closers);
+  startRetention({ config, now, events, store, keys }, closers);
   const redis = await openRedis(config, events, options.redisPrefix);
   if (redis) closers.push(() => redis.close());
   else if (config.store.kind === "postgres") events.nothingShared();
@@ -254,6 +257,29 @@ function openAudit(
   });
   closers.push(() => trail.close(AUDIT_CLOSE_MS));
   return new AuditLog({ trail, fingerprint: createFingerprint(keys.auditKey), timeoutMs });
+}
+
+function startRetention(
+  { config, now, events, store, keys }: Pick<Base, "config" | "now" | "events" | "store" | "keys">,
+  closers: Closers,
+): void {
+  const { retentionDays } = config.audit;
+  if (retentionDays === null) return;
+  const retention = new Retention({
+    reader: store.auditReader,
+    store: store.audit,
+    maxAgeMs: retentionDays * BUCKET_MS.DAY,
+    key: keys.checkpointKey,
+    earlierKeys: keys.earlierCheckpointKeys,
+    now,
+    observe: {
+      dropped: (count) => events.auditDropped(count),
+      kept: (fault) => events.auditKept(fault),
+      failed: (error) => events.workerFailed(error),
+    },
+  });
+  retention.start();
+  closers.push(() => retention.stop());
 }
 
 function createAuthenticator({ config, now, elapsed, events, keys, redis }: Base): Authenticator {

@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import { isKey } from "./config/check.js";
 import type { Config } from "./config/config.js";
 import { Secret } from "./config/secret.js";
-import { readSigningKey } from "./config/signing-key.js";
+import { readPublicKey, readSigningKey } from "./config/signing-keys.js";
 import { StartError } from "./errors.js";
 
 /** Each is 32 bytes in base64. */
@@ -17,8 +17,10 @@ export interface Keys {
   /** The first encrypts, all decrypt. */
   readonly cacheKeys: readonly Secret[];
   readonly auditKey: Secret;
-  /** Ed25519: signs checkpoints of the audit trail. */
+  /** Ed25519: signs checkpoints of the audit trail, and how far records were dropped. */
   readonly checkpointKey: KeyObject;
+  /** Public ones, which did so before it. */
+  readonly earlierCheckpointKeys: readonly KeyObject[];
 }
 
 interface KeyFile {
@@ -34,20 +36,35 @@ const CHECKPOINT_PURPOSE = "acs-token-gateway/audit-checkpoint-key/1";
 /** What stands before the 32 bytes of an Ed25519 key in PKCS#8 (RFC 8410 §7). */
 const PKCS8_PREFIX = Buffer.from("302e020100300506032b657004220420", "hex");
 
-type KeysConfig = Pick<Config, "store" | "tokens" | "audit">;
+type AuditKeysConfig = Pick<Config["audit"], "key" | "signingKey" | "earlierKeys">;
+
+interface KeysConfig extends Pick<Config, "store"> {
+  readonly tokens: Pick<Config["tokens"], "cacheKeys">;
+  readonly audit: AuditKeysConfig;
+}
 
 /** Throws a `StartError` when keys are neither configured nor to be had from the file. */
 export function openKeys({ store, tokens, audit }: KeysConfig): Keys {
   const { cacheKeys, auditKey } = openSecrets({ store, tokens, audit });
-  return { cacheKeys, auditKey, checkpointKey: configuredCheckpointKey(audit) ?? deriveCheckpointKey(auditKey) };
+  return {
+    cacheKeys,
+    auditKey,
+    checkpointKey: configuredCheckpointKey(audit) ?? deriveCheckpointKey(auditKey),
+    earlierCheckpointKeys: earlierCheckpointKeys(audit),
+  };
 }
 
 /** For who checks what was signed: makes no keys, for those have signed nothing. Throws a `StartError` when there is none. */
-export function findPublicCheckpointKey({ store, audit }: Omit<KeysConfig, "tokens">): KeyObject {
-  return createPublicKey(configuredCheckpointKey(audit) ?? deriveCheckpointKey(audit.key ?? findAuditKey(store)));
+export function findPublicCheckpointKeys({ store, audit }: Omit<KeysConfig, "tokens">): KeyObject[] {
+  const key = configuredCheckpointKey(audit) ?? deriveCheckpointKey(audit.key ?? findAuditKey(store));
+  return [createPublicKey(key), ...earlierCheckpointKeys(audit)];
 }
 
-function configuredCheckpointKey({ signingKey }: Config["audit"]): KeyObject | undefined {
+function earlierCheckpointKeys({ earlierKeys }: AuditKeysConfig): KeyObject[] {
+  return earlierKeys.flatMap((key) => readPublicKey(key) ?? []);
+}
+
+function configuredCheckpointKey({ signingKey }: AuditKeysConfig): KeyObject | undefined {
   return signingKey === null ? undefined : readSigningKey(signingKey.reveal());
 }
 
@@ -57,7 +74,7 @@ function deriveCheckpointKey(auditKey: Secret): KeyObject {
   return createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: "der", type: "pkcs8" });
 }
 
-function openSecrets({ store, tokens, audit }: KeysConfig): Omit<Keys, "checkpointKey"> {
+function openSecrets({ store, tokens, audit }: KeysConfig): Pick<Keys, "cacheKeys" | "auditKey"> {
   if (tokens.cacheKeys.length > 0 && audit.key !== null) return { cacheKeys: tokens.cacheKeys, auditKey: audit.key };
   const kept = readKeyFile(fileOf(store), (file) => make(file) ?? readFileSync(file, "utf8"));
   return {

@@ -3,7 +3,6 @@
  * The command line, and the only file that touches the process. Exit codes: 0 done, 1 a check failed, 2 wrong usage or
  * configuration.
  */
-import type { KeyObject } from "node:crypto";
 import { parseArgs } from "node:util";
 import type { Lines } from "./commands/lines.js";
 import type { Config } from "./config/config.js";
@@ -31,7 +30,7 @@ Options
 Options of audit verify
   --export FILE        check an export instead of the database
   --checkpoints FILE   the trail has to have every record that these checkpoints stand for
-  --public-key FILE    the checkpoints are signed with this key (PEM) instead of the configured one
+  --public-key FILE    what is signed is signed with this key instead of the configured ones; may be given several times
 
 Options of audit export
   --since INSTANT      only records of this instant or later, such as 2026-01-31T00:00:00Z
@@ -179,20 +178,22 @@ async function audit([command, ...args]: readonly string[]): Promise<void> {
 
 async function auditVerify(args: readonly string[]): Promise<void> {
   const text = { type: "string" } as const;
-  const options = { config: text, export: text, checkpoints: text, "public-key": text } as const;
+  const texts = { type: "string", multiple: true } as const;
+  const options = { config: text, export: text, checkpoints: text, "public-key": texts } as const;
   const { values } = parse(args, options);
-  const { checkpoints, "public-key": keyFile } = values;
-  const commands = await import("./commands/audit.js");
+  const { checkpoints, export: exportFile, "public-key": keyFiles } = values;
+  const commands = await import("./commands/audit-verify.js");
+  const { findPublicCheckpointKeys } = await import("./keys.js");
   const lines = await standardOutput();
   const output = { print: lines.print, report, now: Date.now };
-  const source = values.export === undefined ? { store: readConfigOf(values).store } : { exportFile: values.export };
-  let vouched: Awaited<ReturnType<typeof commands.readCheckpoints>>;
-  if (checkpoints !== undefined) {
-    const key = keyFile === undefined ? await checkpointKeyOf(values) : commands.readKeyFile(keyFile);
-    vouched = await commands.readCheckpoints(checkpoints, key, output);
-  }
+  const source = exportFile === undefined ? { store: readConfigOf(values).store } : { exportFile };
+  // An export by itself needs no configuration.
+  const needsKeys = keyFiles !== undefined || checkpoints !== undefined || exportFile === undefined;
+  const keys = once(() => keyFiles?.map(commands.readKeyFile) ?? findPublicCheckpointKeys(readConfigOf(values)));
+  const vouched = checkpoints === undefined ? undefined : await commands.readCheckpoints(checkpoints, keys(), output);
+  const trust = { vouched, keys: needsKeys ? keys : undefined };
   const isRefused = checkpoints !== undefined && vouched === undefined;
-  if (isRefused || !(await commands.verifyTrail(source, vouched, output))) failed();
+  if (isRefused || !(await commands.verifyTrail(source, trust, output))) failed();
   await lines.close();
 }
 
@@ -201,10 +202,12 @@ async function standardOutput(): Promise<Lines> {
   return openStandardOutput(process.stdout);
 }
 
-/** The public part of the key in force. */
-async function checkpointKeyOf(options: CommonOptions): Promise<KeyObject> {
-  const { findPublicCheckpointKey } = await import("./keys.js");
-  return findPublicCheckpointKey(readConfigOf(options));
+function once<Result>(make: () => Result): () => Result {
+  let made: { readonly result: Result } | undefined;
+  return () => {
+    made ??= { result: make() };
+    return made.result;
+  };
 }
 
 /** With what is still to be written out. */
@@ -218,7 +221,10 @@ async function auditExport(args: readonly string[]): Promise<void> {
   const { after, out } = values;
   const options = { since: instant("since", values.since), until: instant("until", values.until), after };
   const { store } = readConfigOf(values);
-  const [{ exportTrail }, { openLines }] = [await import("./commands/audit.js"), await import("./commands/lines.js")];
+  const [{ exportTrail }, { openLines }] = [
+    await import("./commands/audit-export.js"),
+    await import("./commands/lines.js"),
+  ];
   const lines = out === undefined ? await standardOutput() : await openLines(out, after !== undefined);
   try {
     if (!(await exportTrail(store, options, { print: lines.print, report, now: Date.now }))) failed();

@@ -1,12 +1,12 @@
-import { createPublicKey, generateKeyPairSync } from "node:crypto";
+import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { describePublicKey } from "../src/audit/public-key.js";
 import { Secret } from "../src/config/secret.js";
+import { describePublicKey } from "../src/config/signing-keys.js";
 import { StartError } from "../src/errors.js";
-import { findPublicCheckpointKey, type Keys, openKeys } from "../src/keys.js";
+import { findPublicCheckpointKeys, type Keys, openKeys } from "../src/keys.js";
 
 const KEY = Buffer.alloc(32, 7).toString("base64");
 const OTHER_KEY = Buffer.alloc(32, 8).toString("base64");
@@ -24,22 +24,20 @@ interface Configured {
   readonly cacheKeys?: readonly string[];
   readonly auditKey?: string;
   readonly signingKey?: string;
+  readonly earlierKeys?: readonly string[];
   readonly folder?: string;
 }
 
 const open = (configured: Configured = {}): Keys => openKeys(configOf(configured));
 
-function configOf({ cacheKeys = [], auditKey, signingKey, folder: home = folder }: Configured) {
+function configOf({ cacheKeys = [], auditKey, signingKey, earlierKeys = [], folder: home = folder }: Configured) {
   return {
     store: { kind: "sqlite" as const, file: join(home, "gateway.db") },
-    tokens: { cacheKeys: cacheKeys.map((key) => new Secret(key)), cacheSize: 1 },
+    tokens: { cacheKeys: cacheKeys.map((key) => new Secret(key)) },
     audit: {
       key: auditKey === undefined ? null : new Secret(auditKey),
-      queueSize: 1,
       signingKey: signingKey === undefined ? null : new Secret(signingKey),
-      checkpoints: null,
-      checkpointSeconds: 60,
-      sinks: [],
+      earlierKeys,
     },
   };
 }
@@ -118,12 +116,12 @@ describe("the key that signs checkpoints", () => {
   it("is found again, in public, by who checks what was signed, and is not made for that", () => {
     const { privateKey } = generateKeyPairSync("ed25519");
     const signingKey = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
-    const find = (configured: Configured) => findPublicCheckpointKey(configOf(configured));
+    const find = (configured: Configured) => findPublicCheckpointKeys(configOf(configured));
     expect(() => find({})).toThrow(`There are no keys in ${file}: `);
     expect(readdirSync(folder)).toEqual([]);
     open();
     for (const configured of [{}, { auditKey: KEY }, { signingKey }]) {
-      expect(describePublicKey(find(configured)).keyId).toBe(idOf(open(configured)));
+      expect(find(configured).map((key) => describePublicKey(key).keyId)).toEqual([idOf(open(configured))]);
     }
   });
 
@@ -131,5 +129,19 @@ describe("the key that signs checkpoints", () => {
     const { privateKey, publicKey } = generateKeyPairSync("ed25519");
     const signingKey = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
     expect(idOf(open({ signingKey }))).toBe(describePublicKey(publicKey).keyId);
+  });
+
+  it("is followed by those that signed before it, in either spelling", () => {
+    const keys = [1, 2].map(() => generateKeyPairSync("ed25519").publicKey);
+    const [first, second] = keys.map(describePublicKey);
+    const pem = keys[1]?.export({ format: "pem", type: "spki" }).toString() ?? "";
+    const configured = { auditKey: KEY, cacheKeys: [KEY], earlierKeys: [first?.publicKey ?? "", pem] };
+    const ids = (found: readonly KeyObject[]) => found.map((key) => describePublicKey(key).keyId);
+    expect(ids(open(configured).earlierCheckpointKeys)).toEqual([first?.keyId, second?.keyId]);
+    expect(ids(findPublicCheckpointKeys(configOf(configured)))).toEqual([
+      idOf(open(configured)),
+      first?.keyId,
+      second?.keyId,
+    ]);
   });
 });

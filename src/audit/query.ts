@@ -8,6 +8,28 @@ export interface StoredRecord extends AuditRecord {
   readonly id: string;
 }
 
+/** A record of a walk through the trail, by the id that it is found under. */
+export interface WalkedRecord {
+  readonly id: string;
+  /** Undefined for a row that is not spelled as this gateway spells any, from its id to its numbers. */
+  readonly record: StoredRecord | undefined;
+}
+
+/** The beginning of a writer's chain was dropped for its age. */
+export interface Dropped {
+  readonly writer: string;
+  /** The end of what was dropped, signed. */
+  readonly line: string;
+}
+
+/** What a walk comes upon, as of one instant. */
+export interface WalkedBatch {
+  /** Of the writers in the batch, and of those before them that have no record left. */
+  readonly dropped: readonly Dropped[];
+  /** In the order of ids, which is each writer's chain from its beginning, one writer after the other; none after the last. */
+  readonly records: readonly WalkedRecord[];
+}
+
 /** All given conditions hold. */
 export interface AuditFilter {
   readonly action?: readonly AuditAction[] | undefined;

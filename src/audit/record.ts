@@ -68,3 +68,14 @@ export interface PersonalSeal {
 export function recordId({ writer, sequence }: Pick<AuditRecord, "writer" | "sequence">): string {
   return `aud_${writer}_${String(sequence).padStart(12, "0")}`;
 }
+
+/** The place that such an id tells of; undefined for any other text. */
+export function placeIn(id: string): Pick<AuditRecord, "writer" | "sequence"> | undefined {
+  const [, writer, digits] = /^aud_(.+)_(\d{12,})$/s.exec(id) ?? [];
+  return writer === undefined ? undefined : { writer, sequence: Number(digits) };
+}
+
+/** After the ids of all records of the writer, and before those of the next one. */
+export function idAfter(writer: string): string {
+  return `aud_${writer}_~`;
+}

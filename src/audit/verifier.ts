@@ -1,7 +1,12 @@
-/** The whole trail, looked at record by record: each writer's chain in its order, whatever comes between. */
+/**
+ * The whole trail, looked at record by record: each writer's chain in its order, whatever comes between. A chain may begin
+ * with what was dropped for its age; that has to be said before the records that are left.
+ */
+import type { KeyObject } from "node:crypto";
 import { type ChainEnd, faultOf, GENESIS } from "./chain.js";
-import type { StoredRecord } from "./query.js";
-import { recordId } from "./record.js";
+import type { StoredRecord, WalkedBatch } from "./query.js";
+import { placeIn, recordId } from "./record.js";
+import { readClaim, readEnd } from "./signed-end.js";
 
 /** What is wrong, and with which record. */
 export interface Fault {
@@ -12,15 +17,31 @@ export interface Fault {
   readonly reason: string;
 }
 
+/** What the trail is held to, by those who keep it elsewhere. */
+export interface Trust {
+  /** For each writer that has any, the last place in its chain that a checkpoint stands for. */
+  readonly vouched?: ReadonlyMap<string, ChainEnd> | undefined;
+  /**
+   * Those with which what is said to be dropped has to be signed; asked for when something is. Without it such lines are
+   * taken as they are, and the chain for a part of one.
+   */
+  readonly keys?: (() => readonly KeyObject[]) | undefined;
+}
+
 /** Keeps one end for each writer, and nothing of any record. */
 export class Verifier {
+  readonly #vouched: ReadonlyMap<string, ChainEnd>;
+  readonly #keys: Trust["keys"];
   readonly #ends = new Map<string, ChainEnd>();
   #records = 0;
   #parts = 0;
   #erased = 0;
+  readonly #aged = new Set<string>();
 
-  /** `vouched` is, for each writer that has any, the last place in its chain that a signature stands for. */
-  constructor(private readonly vouched: ReadonlyMap<string, ChainEnd> = new Map()) {}
+  constructor({ vouched = new Map(), keys }: Trust = {}) {
+    this.#vouched = vouched;
+    this.#keys = keys;
+  }
 
   get records(): number {
     return this.#records;
@@ -35,9 +56,38 @@ export class Verifier {
     return this.#parts;
   }
 
+  /** Writers of which records were dropped for their age. */
+  get aged(): number {
+    return this.#aged.size;
+  }
+
   /** Records with a personal value that can be proven no longer: whoever erased it, the chain stays whole. */
   get erased(): number {
     return this.#erased;
+  }
+
+  /** A whole batch: what is wrong with each thing in it. */
+  *addBatch({ dropped, records }: WalkedBatch): Generator<Fault | undefined> {
+    for (const { writer, line } of dropped) yield this.addDropped(line, `of what was dropped of writer ${writer}`);
+    for (const { id, record } of records) yield record ? this.add(record) : foreign(id);
+  }
+
+  /**
+   * A line that says up to where a writer's records were dropped, or what is wrong with it. `place` is where it was found.
+   */
+  addDropped(line: string, place: string): Fault | undefined {
+    const end = this.#keys ? readEnd("dropped", line, this.#keys()) : readClaim(line);
+    if (typeof end === "string") return faultAt(place, `it ${end}`);
+    const { writer, sequence, hash } = end;
+    const known = this.#ends.get(writer);
+    if (this.#keys) this.#aged.add(writer);
+    else if (!known) this.#parts += 1;
+    // Otherwise they were still there when they were looked at.
+    if (known && known.sequence >= sequence) return undefined;
+    const reason = this.#faultByCheckpoint(end);
+    if (reason !== undefined) return faultAt(recordId(end), reason);
+    this.#ends.set(writer, { writer, sequence, hash });
+    return undefined;
   }
 
   /**
@@ -64,7 +114,7 @@ export class Verifier {
 
   /** After the last record: what a signature stands for and is not there. */
   end(): Fault | undefined {
-    for (const { writer, sequence } of this.vouched.values()) {
+    for (const { writer, sequence } of this.#vouched.values()) {
       const end = this.#ends.get(writer);
       if (end === undefined) {
         const beginning = { writer, sequence: 0, hash: GENESIS };
@@ -78,7 +128,7 @@ export class Verifier {
 
   /** Where a writer begins here after what a signature stands for, nothing holds it to that but the hash before it. */
   #lostBefore(beginning: ChainEnd): Fault | undefined {
-    const vouched = this.vouched.get(beginning.writer);
+    const vouched = this.#vouched.get(beginning.writer);
     const next = beginning.sequence + 1;
     if (vouched === undefined || vouched.sequence > beginning.sequence) return undefined;
     if (vouched.sequence < beginning.sequence) {
@@ -92,8 +142,8 @@ export class Verifier {
     );
   }
 
-  #faultByCheckpoint({ writer, sequence, hash }: StoredRecord): string | undefined {
-    const vouched = this.vouched.get(writer);
+  #faultByCheckpoint({ writer, sequence, hash }: ChainEnd): string | undefined {
+    const vouched = this.#vouched.get(writer);
     const isOther = vouched?.sequence === sequence && vouched.hash !== hash;
     return isOther ? "it is not the one that a checkpoint stands for" : undefined;
   }
@@ -107,8 +157,13 @@ function missing({ writer, sequence }: ChainEnd, reason: string): Fault {
   return faultAt(recordId({ writer, sequence: sequence + 1 }), reason);
 }
 
+/** The fault of what cannot be a record. */
+export function foreign(id: string): Fault {
+  return faultAt(id, "it is not as the gateway writes records");
+}
+
 /** The fault of whatever is found under this id. */
-export function faultAt(id: string, reason: string): Fault {
-  const [, writer, digits] = /^aud_(.+)_(\d{12,})$/s.exec(id) ?? [];
-  return { writer: writer ?? null, sequence: digits === undefined ? null : Number(digits), id, reason };
+function faultAt(id: string, reason: string): Fault {
+  const { writer = null, sequence = null } = placeIn(id) ?? {};
+  return { writer, sequence, id, reason };
 }

@@ -5,7 +5,7 @@ import { ConfigError, type Fault } from "./fault.js";
 import { formatPath, type RawConfig } from "./read.js";
 import { Secret } from "./secret.js";
 import { configShape, type ShapedConfig } from "./shape.js";
-import { readSigningKey } from "./signing-key.js";
+import { readPublicKey, readSigningKey } from "./signing-keys.js";
 
 /** `development`: what only the `dev` command may turn on is accepted. */
 export type Mode = "production" | "development";
@@ -55,6 +55,7 @@ function checkMeaning(shaped: ShapedConfig, mode: Mode, report: Report): Config 
       ...shaped.audit,
       key: checkKey(shaped.audit.key, ["audit", "key"], report),
       signingKey: checkSigningKey(shaped.audit.signingKey, report),
+      earlierKeys: checkEarlierKeys(shaped.audit.earlierKeys, report),
       checkpoints: checkCheckpoints(shaped.audit.checkpoints, report),
     },
     graphql: shaped.graphql,
@@ -302,6 +303,18 @@ function checkSigningKey(key: string | null, report: Report): Secret | null {
     report(["audit", "signingKey"], `must be an Ed25519 private key in PKCS#8, as PEM or as DER in base64; ${make}`);
   }
   return new Secret(key);
+}
+
+/** A null stands for a reference whose variable is unset. */
+function checkEarlierKeys(keys: ShapedConfig["audit"]["earlierKeys"], report: Report): string[] {
+  return keys.flatMap((key, index) => {
+    if (key === null) return [];
+    if (!readPublicKey(key)) {
+      const where = "it stands in each checkpoint that it signed";
+      report(["audit", "earlierKeys", index], `must be an Ed25519 public key, as PEM or as DER in base64; ${where}`);
+    }
+    return [key];
+  });
 }
 
 const ADDRESS = /^[a-z][a-z0-9+.-]*:\/\//i;

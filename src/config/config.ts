@@ -69,10 +69,12 @@ type CheckpointPlace =
   | { readonly kind: "file"; readonly file: string }
   | { readonly kind: "address"; readonly address: Secret };
 
-interface AuditConfig extends Omit<Readonly<Shaped<"audit">>, "key" | "signingKey" | "checkpoints"> {
+interface AuditConfig extends Omit<Readonly<Shaped<"audit">>, "key" | "signingKey" | "earlierKeys" | "checkpoints"> {
   readonly key: Secret | null;
   /** Ed25519 in PKCS#8, as PEM or as DER in base64; null: made of the audit key. */
   readonly signingKey: Secret | null;
+  /** Ed25519 in SPKI, as PEM or as DER in base64. */
+  readonly earlierKeys: readonly string[];
   /** Null: nowhere. */
   readonly checkpoints: CheckpointPlace | null;
 }

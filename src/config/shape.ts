@@ -141,8 +141,10 @@ export const configShape = z.strictObject({
       key: optionalText,
       queueSize: whole(1, 1_000_000).default(10_000),
       signingKey: optionalText,
+      earlierKeys: references,
       checkpoints: optionalText,
       checkpointSeconds: whole(1, 86_400).default(60),
+      retentionDays: whole(1, 36_500).nullable().default(null),
       sinks: z
         .array(
           z.strictObject({

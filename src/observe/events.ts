@@ -1,6 +1,7 @@
 /** What happens in the gateway that an operator wants to see: one function per event, which logs and counts it. */
 import type { AccessKeyName } from "../acs/credentials-azure.js";
 import type { ServiceOperation } from "../acs/service-azure.js";
+import type { Fault } from "../audit/verifier.js";
 import type { AuthenticationFailure } from "../auth/failure.js";
 import type { FetchedKeys } from "../auth/key-fetch.js";
 import type { ErrorCode } from "../errors.js";
@@ -174,6 +175,18 @@ export class Events {
   checkpointWritten(error: unknown): void {
     this.metrics.auditCheckpoints.inc({ outcome: error === undefined ? "ok" : "failed" });
     if (error !== undefined) this.log.error({ err: error }, "audit checkpoint not written");
+  }
+
+  /** So many records of the audit trail were dropped for their age. */
+  auditDropped(count: number): void {
+    this.metrics.auditDropped.inc(count);
+    this.log.debug({ records: count }, "audit records dropped");
+  }
+
+  /** Records that are old enough stay, for their chain is not whole: `audit verify` says more. */
+  auditKept(fault: Fault): void {
+    this.metrics.auditKept.inc();
+    this.log.error(fault, "audit records kept beyond their age");
   }
 
   /** A sink does not take records; told once, until it does. */

@@ -98,6 +98,18 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly auditDropped = new Counter({
+    name: "gateway_audit_dropped_total",
+    help: "Audit records dropped for their age.",
+    registers: [this.#registry],
+  });
+
+  readonly auditKept = new Counter({
+    name: "gateway_audit_kept_total",
+    help: "Times that records of a chain were old enough to be dropped and stayed, for the chain is not whole.",
+    registers: [this.#registry],
+  });
+
   readonly auditSinkLost = new Counter({
     name: "gateway_audit_sink_lost_total",
     help: "Audit records that are in the database and will never be in this sink.",

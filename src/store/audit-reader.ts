@@ -7,10 +7,13 @@ import {
   type AuditPosition,
   BUCKET_MS,
   type StoredRecord,
+  type WalkedBatch,
+  type WalkedRecord,
 } from "../audit/query.js";
 import type { AuditAction, AuditPhase } from "../audit/record.js";
 import { toRecord, toRow } from "./audit-store.js";
 import type { AuditRow, Tables } from "./tables.js";
+import { atOneInstant } from "./transaction.js";
 
 const WALK_BATCH = 1000;
 
@@ -26,13 +29,6 @@ const PHASES: readonly AuditPhase[] = ["INTENT", "OUTCOME"];
 
 type CountedAction = keyof typeof COUNTED;
 type Select<Row = object> = SelectQueryBuilder<Tables, "audit_events", Row>;
-
-/** A record of the walk, by the id that it is found under. */
-export interface WalkedRecord {
-  readonly id: string;
-  /** Undefined for a row that is not spelled as this gateway spells any, from its id to its numbers. */
-  readonly record: StoredRecord | undefined;
-}
 
 /** The audit records, read. Each page is read along one index, however long the trail is and however far into it. */
 export class AuditReader {
@@ -95,27 +91,39 @@ export class AuditReader {
     return buckets;
   }
 
-  /** Every record in the order of ids, which is each writer's chain from its beginning, one writer after the other. */
-  async *walk(after?: string): AsyncGenerator<readonly WalkedRecord[]> {
+  /** Everything that there is, from the beginning or from after this id. */
+  async *walk(after?: string): AsyncGenerator<WalkedBatch> {
     for (let last = after; ; ) {
-      const batch = await this.#batch(last, WALK_BATCH);
-      const end = batch.at(-1);
-      if (end === undefined) return;
+      const batch = await this.batch(last, WALK_BATCH);
       yield batch;
+      const end = batch.records.at(-1);
+      if (end === undefined) return;
       last = end.id;
     }
   }
 
+  /** The next so many records after this id. */
+  async batch(after: string | undefined, limit: number): Promise<WalkedBatch> {
+    return await atOneInstant(this.database, async (database) => {
+      const records = await this.#records(database, after, limit);
+      const last = records.at(-1);
+      let dropped = database.selectFrom("audit_dropped").selectAll().orderBy("writer");
+      if (after !== undefined) dropped = dropped.where("writer", ">=", writerAt(after));
+      if (last) dropped = dropped.where("writer", "<=", writerAt(last.id));
+      return { records, dropped: await dropped.execute() };
+    });
+  }
+
   /** Where there is an integer that no program of ours wrote, one row at a time, so that it is known which. */
-  async #batch(after: string | undefined, limit: number): Promise<readonly WalkedRecord[]> {
-    let select = this.database.selectFrom("audit_events").orderBy("id").limit(limit);
+  async #records(database: Kysely<Tables>, after: string | undefined, limit: number): Promise<readonly WalkedRecord[]> {
+    let select = database.selectFrom("audit_events").orderBy("id").limit(limit);
     // Without a bound at the beginning: in SQLite an id can be null, which is before all others and above none.
     if (after !== undefined) select = select.where("id", ">", after);
     try {
       return (await select.selectAll().execute()).map(toWalked);
     } catch (error) {
       if (!isOutOfRange(error)) throw error;
-      if (limit > 1) return await this.#batch(after, 1);
+      if (limit > 1) return await this.#records(database, after, 1);
       return (await select.select("id").execute()).map(({ id }) => ({ id, record: undefined }));
     }
   }
@@ -241,6 +249,11 @@ function toWalked(row: AuditRow): WalkedRecord {
   const record = toStored(row);
   const spelled = Object.entries(toRow(record)) as [keyof AuditRow, unknown][];
   return { id, record: spelled.every(([column, value]) => row[column] === value) ? record : undefined };
+}
+
+/** Of the record with this id, or of any other position in their order. */
+function writerAt(id: string): string {
+  return id.slice("aud_".length, id.lastIndexOf("_"));
 }
 
 /** What node:sqlite says of an integer that a JavaScript number cannot hold. */

@@ -1,8 +1,10 @@
 import { type Kysely, type RawBuilder, sql } from "kysely";
+import type { ChainEnd } from "../audit/chain.js";
 import { type AuditRecord, recordId } from "../audit/record.js";
 import type { TokenScope } from "../config/config.js";
 import type { ApplicationUser } from "../identities/identity.js";
 import type { AuditRow, Tables } from "./tables.js";
+import { inTransaction } from "./transaction.js";
 
 /** Records that one erasing statement changes: a few ms, in which a process on SQLite does nothing else. */
 const BATCH = 1000;
@@ -23,7 +25,10 @@ interface IdentityRange {
   readonly last?: TrailPosition | undefined;
 }
 
-/** The audit records. They are added and read; of one that exists, personal values can be erased and nothing else changes. */
+/**
+ * The audit records. They are added and read; of one that exists, personal values can be erased and nothing else changes,
+ * until it is dropped for its age.
+ */
 export class AuditStore {
   constructor(
     private readonly database: Kysely<Tables>,
@@ -82,6 +87,33 @@ export class AuditStore {
         .execute();
     }
     return last;
+  }
+
+  /**
+   * Drops the writer's records up to this end, and keeps in their place the line that says so, in that of the line before, if
+   * there was one. False when somebody else has dropped records of the writer since that was read.
+   */
+  async drop(end: ChainEnd, line: string, before: string | undefined): Promise<boolean> {
+    const { writer } = end;
+    return await inTransaction(this.database, async (transaction) => {
+      const { numInsertedOrUpdatedRows } = await transaction
+        .insertInto("audit_dropped")
+        .values({ writer, line })
+        .onConflict((conflict) =>
+          conflict
+            .column("writer")
+            .doUpdateSet({ line })
+            .where("audit_dropped.line", "=", before ?? ""),
+        )
+        .executeTakeFirstOrThrow();
+      if (numInsertedOrUpdatedRows !== 1n) return false;
+      await transaction
+        .deleteFrom("audit_events")
+        .where("id", ">=", recordId({ writer, sequence: 0 }))
+        .where("id", "<=", recordId(end))
+        .execute();
+      return true;
+    });
   }
 
   async #actorsWithin(within: RawBuilder<boolean>): Promise<ApplicationUser[]> {

@@ -7,6 +7,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0002-service-work": { up: createServiceWork },
   "0003-audit-events": { up: createAuditEvents },
   "0004-audit-erasures": { up: createAuditErasures },
+  "0005-audit-dropped": { up: createAuditDropped },
 };
 
 const AUDIT_TABLE = "audit_events";
@@ -167,4 +168,12 @@ async function createAuditErasures(database: Kysely<unknown>): Promise<void> {
     .addColumn("is_last", "integer", (column) => column.notNull())
     .execute();
   await database.schema.createIndex("audit_erasures_due").on("audit_erasures").column("next_try_at").execute();
+}
+
+async function createAuditDropped(database: Kysely<unknown>): Promise<void> {
+  await database.schema
+    .createTable("audit_dropped")
+    .addColumn("writer", text(database), (column) => column.primaryKey())
+    .addColumn("line", text(database), (column) => column.notNull())
+    .execute();
 }

@@ -1,3 +1,4 @@
+import type { Dropped } from "../audit/query.js";
 import type { AuditAction, AuditPhase } from "../audit/record.js";
 import type { IdentityStatus } from "../identities/identity.js";
 import type { AttemptState } from "../identities/provisioning-attempt.js";
@@ -10,6 +11,7 @@ export interface Tables {
   readonly service_work: WorkRow;
   readonly audit_events: AuditRow;
   readonly audit_erasures: ErasureRow;
+  readonly audit_dropped: Dropped;
 }
 
 export interface IdentityRow {

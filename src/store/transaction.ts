@@ -9,3 +9,11 @@ export async function inTransaction<Result>(
   if (database.isTransaction) return await work(database as Transaction<Tables>);
   return await database.transaction().execute(work);
 }
+
+/** Runs reads that all see the database as it is at one instant, whatever others write meanwhile. */
+export async function atOneInstant<Result>(
+  database: Kysely<Tables>,
+  work: (transaction: Kysely<Tables>) => Promise<Result>,
+): Promise<Result> {
+  return await database.transaction().setIsolationLevel("repeatable read").execute(work);
+}

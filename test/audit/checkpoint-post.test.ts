@@ -3,8 +3,9 @@ import { createServer, type IncomingHttpHeaders, type RequestListener } from "no
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Checkpoints, readCheckpoint } from "../../src/audit/checkpoint.js";
+import { Checkpoints } from "../../src/audit/checkpoint.js";
 import { addressSink } from "../../src/audit/checkpoint-sinks.js";
+import { readEnd } from "../../src/audit/signed-end.js";
 
 const { privateKey: key, publicKey } = generateKeyPairSync("ed25519");
 const end = (sequence: number, writer = "one") => ({ writer, sequence, hash: `hash-${sequence}` });
@@ -29,7 +30,7 @@ class Collector {
   }
 
   get checkpoints(): unknown[] {
-    return this.received.map(({ body }) => readCheckpoint(body, publicKey));
+    return this.received.map(({ body }) => readEnd("checkpoint", body, [publicKey]));
   }
 
   async open(): Promise<void> {

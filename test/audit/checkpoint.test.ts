@@ -6,8 +6,9 @@ import { PassThrough, Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { Checkpoints, readCheckpoint, signCheckpoint, TORN } from "../../src/audit/checkpoint.js";
+import { Checkpoints } from "../../src/audit/checkpoint.js";
 import { fileSink, streamSink } from "../../src/audit/checkpoint-sinks.js";
+import { readEnd, signEnd, TORN } from "../../src/audit/signed-end.js";
 
 const { privateKey: key, publicKey } = generateKeyPairSync("ed25519");
 const folder = mkdtempSync(join(tmpdir(), "gateway-checkpoints-"));
@@ -18,13 +19,13 @@ const read = (lines: string) =>
   lines
     .trimEnd()
     .split("\n")
-    .map((line) => readCheckpoint(line, publicKey));
+    .map((line) => readEnd("checkpoint", line, [publicKey]));
 
 describe("a checkpoint", () => {
-  const line = signCheckpoint({ ...end(7), at: 1000 }, key);
+  const line = signEnd("checkpoint", { ...end(7), at: 1000 }, key);
 
   it("says where the chain stood, when, and with which key that was signed", () => {
-    expect(readCheckpoint(line, publicKey)).toEqual({ ...end(7), at: 1000 });
+    expect(readEnd("checkpoint", line, [publicKey])).toEqual({ ...end(7), at: 1000 });
     const { publicKey: said } = JSON.parse(line) as { publicKey: string };
     const spki = createPublicKey({ key: Buffer.from(said, "base64"), format: "der", type: "spki" });
     expect(spki.equals(publicKey)).toBe(true);
@@ -32,17 +33,17 @@ describe("a checkpoint", () => {
 
   it("is taken from no other key, whatever key it says it was signed with", () => {
     const other = generateKeyPairSync("ed25519");
-    const forged = signCheckpoint({ ...end(7), at: 1000 }, other.privateKey);
-    expect(readCheckpoint(forged, publicKey)).toBe("is signed with another key");
+    const forged = signEnd("checkpoint", { ...end(7), at: 1000 }, other.privateKey);
+    expect(readEnd("checkpoint", forged, [publicKey])).toBe("is signed with another key");
     const { keyId } = JSON.parse(line) as { keyId: string };
     const lying = JSON.stringify({ ...JSON.parse(forged), keyId });
-    expect(readCheckpoint(lying, publicKey)).toBe("has a signature that is not of its content");
+    expect(readEnd("checkpoint", lying, [publicKey])).toBe("has a signature that is not of its content");
   });
 
   it("stands for nothing else once a character of it was changed", () => {
     fc.assert(
       fc.property(fc.nat(line.length - 1), fc.string({ maxLength: 2 }), (at, put) => {
-        const found = readCheckpoint(line.slice(0, at) + put + line.slice(at + 1), publicKey);
+        const found = readEnd("checkpoint", line.slice(0, at) + put + line.slice(at + 1), [publicKey]);
         if (typeof found !== "string") expect(found).toEqual({ ...end(7), at: 1000 });
       }),
       { numRuns: 2000 },
@@ -64,10 +65,10 @@ describe("checkpoints", () => {
 
   it("are not spoilt by the half of a line that a crash left in the file", async () => {
     const file = join(folder, "torn.jsonl");
-    const whole = signCheckpoint({ ...end(1), at: 5 }, key);
+    const whole = signEnd("checkpoint", { ...end(1), at: 5 }, key);
     writeFileSync(file, `${whole}\n${whole.slice(0, 40)}`);
     const sink = fileSink(file);
-    for (const sequence of [2, 3]) await sink(signCheckpoint({ ...end(sequence), at: 5 }, key));
+    for (const sequence of [2, 3]) await sink(signEnd("checkpoint", { ...end(sequence), at: 5 }, key));
     expect(read(readFileSync(file, "utf8"))).toMatchObject([end(1), TORN, end(2), end(3)]);
   });
 

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, it } from "vitest";
 import { Secret } from "../../src/config/secret.js";
 import { openStore } from "../../src/store/store.js";
+import { retentionConformance } from "../conformance/retention.js";
 import { type OpenedTrail, trailConformance } from "../conformance/trail.js";
 import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
 import { askFile } from "../fixtures/trail.js";
@@ -41,6 +42,7 @@ async function openOnServer(server: string): Promise<OpenedTrail> {
 }
 
 trailConformance("SQLite", openOnDisk);
+retentionConformance("SQLite", openOnDisk);
 
 const server = POSTGRES_URL;
 if (server === undefined) {
@@ -49,4 +51,5 @@ if (server === undefined) {
   });
 } else {
   trailConformance("a Postgres server", () => openOnServer(server));
+  retentionConformance("a Postgres server", () => openOnServer(server));
 }

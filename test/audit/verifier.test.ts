@@ -30,7 +30,7 @@ const exported = ({ records }: TestWriter) =>
   );
 
 function verify(lines: readonly string[], vouched: readonly ChainEnd[] = []): Fault | undefined {
-  const verifier = new Verifier(new Map(vouched.map((end) => [end.writer, end])));
+  const verifier = new Verifier({ vouched: new Map(vouched.map((end) => [end.writer, end])) });
   for (const [index, line] of lines.entries()) {
     const record = readLine(line);
     if (record === undefined) return { writer: null, sequence: null, id: `line ${index + 1}`, reason: "not ours" };

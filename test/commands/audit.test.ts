@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { exportTrail, verifyTrail } from "../../src/commands/audit.js";
+import { exportTrail } from "../../src/commands/audit-export.js";
+import { verifyTrail } from "../../src/commands/audit-verify.js";
 import type { StoreConfig } from "../../src/config/config.js";
 import { Secret } from "../../src/config/secret.js";
 import { StartError } from "../../src/errors.js";
@@ -46,7 +47,7 @@ function onStore(name: string, open: () => Promise<{ store: StoreConfig; drop: (
 
     it("is verified with a word about it each second, and one at the end", async () => {
       const said = output(10);
-      expect(await verifyTrail({ store: opened.store }, undefined, said)).toBe(true);
+      expect(await verifyTrail({ store: opened.store }, {}, said)).toBe(true);
       expect(said.printed).toEqual([`${COUNT} records of 1 writers, whole`]);
       // A look at the clock for each record: a hundred of them to the second.
       expect(said.reported).toHaveLength(COUNT / 100 + 1);
@@ -59,7 +60,7 @@ function onStore(name: string, open: () => Promise<{ store: StoreConfig; drop: (
       if (empty.store.kind === "sqlite") writeFileSync(empty.store.file, "");
       // A second time: the first has not made it either.
       for (const _ of [1, 2]) {
-        const verified = verifyTrail({ store: empty.store }, undefined, output(10));
+        const verified = verifyTrail({ store: empty.store }, {}, output(10));
         await expect(verified).rejects.toThrow("there is no table kysely_migration");
         await expect(verified).rejects.toBeInstanceOf(StartError);
       }

@@ -10,7 +10,7 @@ import { ConfigError } from "../../src/config/fault.js";
 import { loadConfig, printConfig } from "../../src/config/load.js";
 import { secretsIn } from "../../src/config/secrets.js";
 import { configShape } from "../../src/config/shape.js";
-import { readSigningKey } from "../../src/config/signing-key.js";
+import { readSigningKey } from "../../src/config/signing-keys.js";
 
 const SECRET = Buffer.from("a-very-secret-access-key").toString("base64");
 const KEY = Buffer.alloc(32, 7).toString("base64");
@@ -69,7 +69,16 @@ describe("the shipped gateway.yaml", () => {
       store: { kind: "sqlite", file: "./data/gateway.db" },
       redis: { url: null },
       tokens: { cacheKeys: [], cacheSize: 10_000 },
-      audit: { key: null, queueSize: 10_000, signingKey: null, checkpoints: null, checkpointSeconds: 60, sinks: [] },
+      audit: {
+        key: null,
+        queueSize: 10_000,
+        signingKey: null,
+        earlierKeys: [],
+        checkpoints: null,
+        checkpointSeconds: 60,
+        retentionDays: null,
+        sinks: [],
+      },
       auth: { rememberedTokens: 10_000, rememberedProofs: 200_000 },
       graphql: { maxTokens: 500, maxDepth: 8, maxAliases: 10, maxDirectives: 10, trustedDocuments: { mode: "off" } },
       log: { level: "info" },

@@ -141,14 +141,14 @@ export function auditReaderConformance(name: string, open: () => Promise<OpenedS
 
     it("walks every writer's chain in its order, one after the other, over any number of batches", async () => {
       const walked: AuditRecord[] = [];
-      for await (const batch of reader.walk()) {
-        walked.push(...batch.map(({ record }) => record ?? expect.fail("a record of ours is not taken for one")));
+      for await (const { records } of reader.walk()) {
+        walked.push(...records.map(({ record }) => record ?? expect.fail("a record of ours is not taken for one")));
       }
       const byId = [...all].sort((one, other) => (recordId(one) < recordId(other) ? -1 : 1));
       expect(walked.map(({ hash }) => hash)).toEqual(byId.map(({ hash }) => hash));
       const rest: string[] = [];
       const from = recordId(byId[1000] ?? expect.fail("too few"));
-      for await (const batch of reader.walk(from)) rest.push(...batch.map(({ id }) => id));
+      for await (const { records } of reader.walk(from)) rest.push(...records.map(({ id }) => id));
       expect(rest).toEqual(byId.slice(1001).map(recordId));
     });
   });

@@ -149,8 +149,8 @@ export class Cluster {
   fingerprint(token: string): string {
     const store = { kind: "sqlite", file: join(this.folder, "gateway.db") } as const;
     const shared = this.redis ? new Secret(this.redis.key) : null;
-    const tokens = { cacheKeys: shared ? [shared] : [], cacheSize: 1 };
-    const audit = { key: shared, queueSize: 1, signingKey: null, checkpoints: null, checkpointSeconds: 60, sinks: [] };
+    const tokens = { cacheKeys: shared ? [shared] : [] };
+    const audit = { key: shared, signingKey: null, earlierKeys: [] };
     return createFingerprint(openKeys({ store, tokens, audit }).auditKey)(token);
   }
 

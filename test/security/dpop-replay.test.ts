@@ -40,8 +40,10 @@ describe.skipIf(!TEST_REDIS_URL)(`a replay store in Redis${WHY_SKIPPED}`, () => 
         key: SHARED_KEY,
         queueSize: 10_000,
         signingKey: null,
+        earlierKeys: [],
         checkpoints: null,
         checkpointSeconds: 60,
+        retentionDays: null,
         sinks: [],
       },
     });

@@ -86,6 +86,10 @@ class Spy {
           else 'TOKEN_ISSUED' end,
         'OUTCOME', 'idn_' || (i % 1000), 'https://i.example.com', 'user-' || (i % 1000), 'c', 'fp_' || (i % 20000), 'c', 'r', 'h'
       from n`.execute(this.database);
+    await sql`
+      insert into audit_dropped (writer, line)
+      with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000)
+      select 'w' || i, 'line' from n`.execute(this.database);
     await sql`analyze`.execute(this.database);
   }
 

@@ -1,0 +1,115 @@
+/**
+ * Retention: records that are older than the configured age are dropped. Always the beginning of a writer's chain, in segments
+ * whose records are verified first; the end of what was dropped stays, signed, so that the rest still verifies and nobody
+ * else can have records look as if they had been dropped for their age.
+ */
+import { createPublicKey, type KeyObject } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
+import { runLoop } from "../loop.js";
+import type { AuditReader } from "../store/audit-reader.js";
+import type { AuditStore } from "../store/audit-store.js";
+import type { WalkedBatch, WalkedRecord } from "./query.js";
+import { idAfter, placeIn } from "./record.js";
+import { signEnd } from "./signed-end.js";
+import { type Fault, Verifier } from "./verifier.js";
+
+/** How often it looks for what is old enough. */
+const LOOK_MS = 10 * 60_000;
+/** Most records of one segment: some ms, in which a process on SQLite does nothing else. */
+const SEGMENT = 250;
+
+interface RetentionObserver {
+  dropped(count: number): void;
+  /** The records of this chain are old enough, and stay, for it is not whole. Told at each look. */
+  kept(fault: Fault): void;
+  failed(error: unknown): void;
+}
+
+interface RetentionParts {
+  readonly reader: AuditReader;
+  readonly store: AuditStore;
+  readonly maxAgeMs: number;
+  /** Signs. */
+  readonly key: KeyObject;
+  /** Those that have signed before it. */
+  readonly earlierKeys: readonly KeyObject[];
+  readonly now: () => number;
+  readonly observe: RetentionObserver;
+}
+
+export class Retention {
+  readonly #parts: RetentionParts;
+  readonly #keys: readonly KeyObject[];
+  readonly #stopped = new AbortController();
+  #loop: Promise<void> | undefined;
+
+  constructor(parts: RetentionParts) {
+    this.#parts = parts;
+    this.#keys = [createPublicKey(parts.key), ...parts.earlierKeys];
+  }
+
+  start(): void {
+    this.#loop = runLoop({
+      next: () => this.dropAged().then(() => false),
+      restMs: LOOK_MS,
+      signal: this.#stopped.signal,
+      onFailure: (error) => this.#parts.observe.failed(error),
+    });
+  }
+
+  /** Resolves when the segment under way has ended; the rest waits for the next process. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#loop;
+  }
+
+  /** Looks at every chain's beginning. */
+  async dropAged(): Promise<void> {
+    const { reader, now, maxAgeMs } = this.#parts;
+    const before = now() - maxAgeMs;
+    let position: string | undefined;
+    while (!this.#stopped.signal.aborted) {
+      const [first] = (await reader.batch(position, 1)).records;
+      if (first === undefined) return;
+      const writer = writerOf(first);
+      const isAged = first.record === undefined || first.record.at < before;
+      const isDropped = isAged && (await this.#dropSegment(position, before));
+      if (!isDropped) position = writer === undefined ? first.id : idAfter(writer);
+      await setImmediate();
+    }
+  }
+
+  /** The next one after this position. False when nothing of it can be dropped. */
+  async #dropSegment(position: string | undefined, before: number): Promise<boolean> {
+    const { reader, store, key, now, observe } = this.#parts;
+    const aged = agedIn(await reader.batch(position, SEGMENT), before);
+    const verifier = new Verifier({ keys: () => this.#keys });
+    for (const fault of verifier.addBatch(aged)) {
+      if (fault === undefined) continue;
+      observe.kept(fault);
+      return false;
+    }
+    const end = aged.records.at(-1)?.record;
+    if (end === undefined) return false;
+    const isDropped = await store.drop(end, signEnd("dropped", { ...end, at: now() }, key), aged.dropped[0]?.line);
+    if (isDropped) observe.dropped(verifier.records);
+    return isDropped;
+  }
+}
+
+/** Of the batch's first chain, what is old enough from its beginning on. */
+function agedIn({ dropped, records }: WalkedBatch, before: number): WalkedBatch {
+  const writer = writerOf(records[0]);
+  const isAged = (walked: WalkedRecord) =>
+    writerOf(walked) === writer && (walked.record === undefined || walked.record.at < before);
+  const end = records.findIndex((walked) => !isAged(walked));
+  return {
+    dropped: dropped.filter((each) => each.writer === writer),
+    records: end < 0 ? records : records.slice(0, end),
+  };
+}
+
+/** Undefined for what is not ours. */
+function writerOf(walked: WalkedRecord | undefined): string | undefined {
+  return walked && placeIn(walked.id)?.writer;
+}

@@ -1,0 +1,84 @@
+/** `audit export`: the trail, streamed from the database to JSON lines, in the order in which it is verified. */
+import { type ChainEnd, GENESIS } from "../audit/chain.js";
+import { writeLine } from "../audit/export-line.js";
+import type { Dropped } from "../audit/query.js";
+import { placeIn } from "../audit/record.js";
+import { readClaim } from "../audit/signed-end.js";
+import type { StoreConfig } from "../config/config.js";
+import { StartError } from "../errors.js";
+import { openAuditArchive } from "../store/audit-archive.js";
+import type { AuditReader } from "../store/audit-reader.js";
+import { type Output, Progress } from "./output.js";
+
+interface ExportOptions {
+  /** ms since 1970, inclusive */
+  readonly since: number | undefined;
+  /** ms since 1970, exclusive */
+  readonly until: number | undefined;
+  /** The id that the last export ended with. */
+  readonly after: string | undefined;
+}
+
+/**
+ * Prints each record as a line of JSON, and before those of a writer, the beginning of whose chain was dropped, the line that
+ * says so. False when something cannot be told.
+ */
+export async function exportTrail(
+  config: StoreConfig,
+  { since = Number.NEGATIVE_INFINITY, until = Number.POSITIVE_INFINITY, after }: ExportOptions,
+  output: Output,
+): Promise<boolean> {
+  const archive = await openAuditArchive(config);
+  const progress = new Progress(output);
+  let count = 0;
+  try {
+    let previous: ChainEnd | undefined = await lastExported(archive.reader, after);
+    for await (const { dropped, records } of archive.reader.walk(after)) {
+      const begins = new Map<string, ChainEnd>();
+      for (const each of dropped) {
+        const end = endOf(each);
+        if (end === undefined) return refuse(`of what was dropped of writer ${each.writer}`, output);
+        // Said already, or still there when it was exported.
+        if (previous?.writer === end.writer && previous.sequence >= end.sequence) continue;
+        begins.set(end.writer, end);
+        await output.print(each.line);
+      }
+      for (const { id, record } of records) {
+        if (!record) return refuse(id, output);
+        const begin = begins.get(record.writer) ?? previous;
+        begins.delete(record.writer);
+        const previousHash = begin?.writer === record.writer ? begin.hash : GENESIS;
+        previous = record;
+        if (record.at < since || record.at >= until) continue;
+        await output.print(writeLine({ ...record, previousHash }));
+        progress.at(++count);
+      }
+    }
+  } finally {
+    await archive.close();
+  }
+  progress.end(count);
+  return true;
+}
+
+function refuse(id: string, output: Output): false {
+  output.report(`record ${id} cannot be exported: it is not as the gateway writes them; see audit verify`);
+  return false;
+}
+
+/** Undefined when there was none, or none that is there any more. */
+async function lastExported(reader: AuditReader, id: string | undefined): Promise<ChainEnd | undefined> {
+  if (id === undefined) return undefined;
+  const [record] = await reader.findByIds([id]);
+  if (record) return record;
+  const place = placeIn(id);
+  const { dropped } = await reader.batch(id, 1);
+  const end = dropped.map(endOf).find((each) => each?.writer === place?.writer);
+  if (place && end && end.sequence >= place.sequence) return undefined;
+  throw new StartError(`There is no record ${id} to go on after: check --after.`);
+}
+
+function endOf({ line }: Dropped): ChainEnd | undefined {
+  const end = readClaim(line);
+  return typeof end === "string" ? undefined : end;
+}

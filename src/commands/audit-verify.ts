@@ -1,0 +1,108 @@
+/** `audit verify`: the trail is streamed, from the database or from an export, so that its length does not matter. */
+import type { KeyObject } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import type { ChainEnd } from "../audit/chain.js";
+import { readLine } from "../audit/export-line.js";
+import { claims, readEnd, TORN } from "../audit/signed-end.js";
+import { type Fault, foreign, type Trust, Verifier } from "../audit/verifier.js";
+import type { StoreConfig } from "../config/config.js";
+import { readPublicKey } from "../config/signing-keys.js";
+import { StartError } from "../errors.js";
+import { openAuditArchive } from "../store/audit-archive.js";
+import { linesOf, unusable } from "./lines.js";
+import { type Output, Progress } from "./output.js";
+
+/** Whence the records come. */
+export type Source = { readonly store: StoreConfig } | { readonly exportFile: string };
+
+/** Whether the whole trail is as it was written. Prints so, or the first record that is not. */
+export async function verifyTrail(source: Source, trust: Trust, output: Output): Promise<boolean> {
+  const verifier = new Verifier(trust);
+  const progress = new Progress(output);
+  const faults =
+    "store" in source ? faultsInStore(source.store, verifier) : faultsInExport(source.exportFile, verifier);
+  let found: Fault | undefined;
+  for await (const fault of faults) {
+    progress.at(verifier.records);
+    found = fault;
+    if (found) break;
+  }
+  found ??= verifier.end();
+  progress.end(verifier.records);
+  await output.print(found ? describeFault(found) : describeWhole(verifier, trust));
+  return found === undefined;
+}
+
+function describeWhole({ records, writers, aged, parts, erased }: Verifier, { vouched }: Trust): string {
+  const signed = vouched ? `, ${vouched.size} of them with a checkpoint` : "";
+  const dropped = aged > 0 ? `, ${aged} of them with records dropped for their age` : "";
+  const begun = parts > 0 ? `, ${parts} of them without their beginning` : "";
+  const without = erased > 0 ? `, ${erased} records with erased values` : "";
+  return `${records} records of ${writers} writers${signed}${dropped}${begun}${without}, whole`;
+}
+
+function describeFault({ writer, sequence, id, reason }: Fault): string {
+  const place = writer === null ? "" : `writer ${writer}, sequence ${sequence}: `;
+  return `not whole: ${place}record ${id}: ${reason}`;
+}
+
+/**
+ * The last checkpoint of each writer in a file of them, every one of which has to be signed with one of these keys. Undefined,
+ * after it was said why, when one is not.
+ */
+export async function readCheckpoints(
+  file: string,
+  keys: readonly KeyObject[],
+  output: Output,
+): Promise<Trust["vouched"]> {
+  const last = new Map<string, ChainEnd>();
+  let number = 0;
+  for await (const line of linesOf(file)) {
+    number += 1;
+    const checkpoint = readEnd("checkpoint", line, keys);
+    if (checkpoint === TORN) {
+      // Whoever could tear it could as well have taken it away; a later one of the writer stands for as much.
+      output.report(`the checkpoint in line ${number} of ${file} ${TORN}: it stands for nothing`);
+      continue;
+    }
+    if (typeof checkpoint === "string") {
+      await output.print(`not whole: the checkpoint in line ${number} of ${file} ${checkpoint}`);
+      return undefined;
+    }
+    if (checkpoint.sequence >= (last.get(checkpoint.writer)?.sequence ?? 0)) last.set(checkpoint.writer, checkpoint);
+  }
+  return last;
+}
+
+/** A public key. Throws a `StartError` when the file has none. */
+export function readKeyFile(file: string): KeyObject {
+  if (!existsSync(file)) throw unusable(`The file ${file}`, "read", { code: "ENOENT" });
+  const key = readPublicKey(readFileSync(file, "utf8"));
+  if (key === undefined)
+    throw new StartError(`The file ${file} does not hold an Ed25519 public key (SPKI, as PEM or as DER in base64).`);
+  return key;
+}
+
+/** One for each thing that there is, undefined while nothing is wrong. */
+async function* faultsInStore(config: StoreConfig, verifier: Verifier): AsyncGenerator<Fault | undefined> {
+  const archive = await openAuditArchive(config);
+  try {
+    for await (const batch of archive.reader.walk()) yield* verifier.addBatch(batch);
+  } finally {
+    await archive.close();
+  }
+}
+
+async function* faultsInExport(file: string, verifier: Verifier): AsyncGenerator<Fault | undefined> {
+  let number = 0;
+  for await (const line of linesOf(file)) {
+    number += 1;
+    yield faultOfLine(line, `in line ${number}`, verifier);
+  }
+}
+
+function faultOfLine(line: string, place: string, verifier: Verifier): Fault | undefined {
+  if (claims("dropped", line)) return verifier.addDropped(line, place);
+  const record = readLine(line);
+  return record ? verifier.add(record, record.previousHash) : foreign(place);
+}

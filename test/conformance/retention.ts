@@ -1,0 +1,236 @@
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { ChainEnd } from "../../src/audit/chain.js";
+import { Retention } from "../../src/audit/retention.js";
+import { signEnd } from "../../src/audit/signed-end.js";
+import { type Fault, Verifier } from "../../src/audit/verifier.js";
+import type { Store } from "../../src/store/store.js";
+import { TestWriter } from "../fixtures/audit.js";
+import { readRows } from "../fixtures/trail.js";
+import type { OpenedTrail } from "./trail.js";
+
+const MAX_AGE_MS = 1000;
+const NOW = 100_000;
+const OLD = NOW - MAX_AGE_MS - 1;
+/** More than two segments. */
+const MANY = 600;
+
+const { privateKey: key, publicKey } = generateKeyPairSync("ed25519");
+const other = generateKeyPairSync("ed25519");
+
+/** What retention must do on every database. */
+export function retentionConformance(name: string, open: () => Promise<OpenedTrail>): void {
+  describe(`retention on ${name}`, () => {
+    let opened: OpenedTrail;
+    let one: TestWriter;
+    let two: TestWriter;
+    let dropped = 0;
+    let kept: Fault[] = [];
+    const failures: unknown[] = [];
+
+    beforeEach(async () => {
+      opened = await open();
+      [one, two] = [new TestWriter("one"), new TestWriter("two")];
+      [dropped, kept] = [0, []];
+    });
+    afterEach(async () => {
+      await opened.close();
+      expect(failures.splice(0)).toEqual([]);
+    });
+
+    interface Options {
+      readonly store?: Store;
+      readonly signsWith?: KeyObject;
+      readonly earlierKeys?: readonly KeyObject[];
+      readonly now?: number;
+    }
+
+    function retention({
+      store = opened.store,
+      signsWith = key,
+      earlierKeys = [],
+      now = NOW,
+    }: Options = {}): Retention {
+      return new Retention({
+        reader: store.auditReader,
+        store: store.audit,
+        maxAgeMs: MAX_AGE_MS,
+        key: signsWith,
+        earlierKeys,
+        now: () => now,
+        observe: {
+          dropped: (count) => {
+            dropped += count;
+          },
+          kept: (fault) => kept.push(fault),
+          failed: (error) => failures.push(error),
+        },
+      });
+    }
+
+    /** A record for each of these times. */
+    async function append(writer: TestWriter, times: readonly number[]): Promise<void> {
+      for (const at of times) writer.add(at, { reason: "because" });
+      await writer.appendTo(opened.store.audit);
+    }
+
+    async function verify(vouched: readonly ChainEnd[] = [one.end, two.end], keys = [publicKey]) {
+      const ends = vouched.filter(({ sequence }) => sequence > 0).map((end) => [end.writer, end] as const);
+      const verifier = new Verifier({ vouched: new Map(ends), keys: () => keys });
+      for await (const batch of opened.store.auditReader.walk()) {
+        for (const fault of verifier.addBatch(batch)) if (fault) return fault;
+      }
+      return verifier.end();
+    }
+
+    const left = async () => (await readRows(opened.ask)).map(({ writer, sequence }) => `${writer} ${sequence}`);
+    const times = (count: number, at: number) => Array.from({ length: count }, () => at);
+
+    it("drops what is older, of each chain from its beginning on, and the rest verifies", async () => {
+      await append(one, [...times(MANY, OLD), NOW, NOW]);
+      await append(two, [OLD, NOW - MAX_AGE_MS, NOW]);
+      await retention().dropAged();
+      expect(await left()).toEqual([`one ${MANY + 1}`, `one ${MANY + 2}`, "two 2", "two 3"]);
+      expect({ dropped, kept }).toEqual({ dropped: MANY + 1, kept: [] });
+      expect(await verify()).toBeUndefined();
+    });
+
+    it("leaves one signed end of a chain of which nothing is left, and goes on from it", async () => {
+      await append(one, times(3, OLD));
+      await append(two, times(2, OLD));
+      await retention().dropAged();
+      expect(await left()).toEqual([]);
+      expect(await verify()).toBeUndefined();
+      for (const at of [NOW, NOW + 1]) one.add(at);
+      await opened.store.audit.append(one.records.slice(3));
+      expect(await verify()).toBeUndefined();
+      await retention({ now: NOW + MAX_AGE_MS + 1 }).dropAged();
+      expect(await left()).toEqual(["one 5"]);
+      expect(await opened.ask("select writer from audit_dropped order by writer")).toEqual([
+        { writer: "one" },
+        { writer: "two" },
+      ]);
+      expect(await verify()).toBeUndefined();
+    });
+
+    it("keeps a record that stands behind a younger one, whatever its clock said", async () => {
+      await append(one, [OLD, NOW, OLD, OLD]);
+      await retention().dropAged();
+      expect(await left()).toEqual(["one 2", "one 3", "one 4"]);
+    });
+
+    it("keeps a chain that is not whole, says so at each look, and goes on with the others", async () => {
+      await append(one, times(5, OLD));
+      await append(two, times(2, OLD));
+      await opened.ask("update audit_events set request_id = 'x' where writer = 'one' and sequence = 3");
+      for (const looks of [1, 2]) {
+        await retention().dropAged();
+        expect(kept.map(({ id }) => id)).toEqual(Array(looks).fill(one.idAt(2)));
+      }
+      expect(await left()).toEqual([1, 2, 3, 4, 5].map((sequence) => `one ${sequence}`));
+      expect(dropped).toBe(2);
+    });
+
+    it("keeps what is not as the gateway writes records, and goes on behind it", async () => {
+      await append(one, times(2, OLD));
+      await append(two, times(2, OLD));
+      await opened.ask("update audit_events set id = 'aud_on' where writer = 'one' and sequence = 1");
+      await retention().dropAged();
+      expect(kept.map(({ id }) => id)).toEqual(["aud_on", one.idAt(0)]);
+      expect(await left()).toEqual(["one 1", "one 2"]);
+    });
+
+    it("drops each record once, though two processes look at the same time", async () => {
+      await append(one, [...times(MANY, OLD), NOW]);
+      await append(two, [...times(MANY, OLD), NOW]);
+      // Two connections of one process to a SQLite file may lock each other out; who fails looks again.
+      await Promise.allSettled([retention().dropAged(), retention({ store: opened.other }).dropAged()]);
+      await retention().dropAged();
+      expect({ dropped, kept }).toEqual({ dropped: 2 * MANY, kept: [] });
+      expect(await verify()).toBeUndefined();
+    });
+
+    it("drops nothing by what it read before somebody else dropped more", async () => {
+      await append(one, [OLD, OLD, OLD]);
+      const drop = (sequence: number, before?: string) =>
+        opened.store.audit.drop({ writer: "one", sequence, hash: "h" }, `line ${sequence}`, before);
+      expect(await drop(1)).toBe(true);
+      expect(await drop(2)).toBe(false);
+      expect(await drop(2, "line 1")).toBe(true);
+      expect(await drop(3, "line 1")).toBe(false);
+      expect(await left()).toEqual(["one 3"]);
+    });
+
+    it("goes on from what an earlier key has signed, and from what no other has", async () => {
+      await append(one, [OLD, OLD, NOW, NOW + 1, NOW + 2]);
+      await retention({ signsWith: other.privateKey }).dropAged();
+      const later = { now: NOW + MAX_AGE_MS + 2 };
+      await retention(later).dropAged();
+      expect({ dropped, kept }).toMatchObject({
+        dropped: 2,
+        kept: [{ id: "of what was dropped of writer one", reason: "it is signed with another key" }],
+      });
+      expect(await verify()).toMatchObject({ reason: "it is signed with another key" });
+      expect(await verify(undefined, [publicKey, other.publicKey])).toBeUndefined();
+      await retention({ ...later, earlierKeys: [other.publicKey] }).dropAged();
+      expect(dropped).toBe(4);
+      expect(await verify()).toBeUndefined();
+    });
+
+    describe("is told by verification from", () => {
+      beforeEach(async () => {
+        await append(one, [OLD, OLD, NOW, NOW, NOW]);
+        await retention().dropAged();
+      });
+      const sign = (statement: "checkpoint" | "dropped", sequence: number, signer = key) => {
+        const hash = one.records[sequence - 1]?.hash ?? expect.fail("no such record");
+        const line = signEnd(statement, { writer: "one", sequence, hash, at: NOW }, signer);
+        return opened.ask(`update audit_dropped set line = '${line}'`);
+      };
+      const restore = (sequence: number) =>
+        opened.store.audit.append([one.records[sequence - 1] ?? expect.fail("no such record")]);
+
+      const tamperings: [string, () => Promise<unknown>, string][] = [
+        ["a beginning that is gone without a word", () => opened.ask("delete from audit_dropped"), "one 1"],
+        ["more that was removed behind it", () => opened.ask("delete from audit_events where sequence = 3"), "one 3"],
+        [
+          "more that was removed behind it, with a checkpoint put in its place",
+          async () => {
+            await opened.ask("delete from audit_events where sequence <= 4");
+            await sign("checkpoint", 4);
+          },
+          "of what was dropped of writer one",
+        ],
+        [
+          "more that was removed behind it, in a line of another's key",
+          async () => {
+            await opened.ask("delete from audit_events where sequence <= 4");
+            await sign("dropped", 4, other.privateKey);
+          },
+          "of what was dropped of writer one",
+        ],
+        ["an earlier line put back", () => sign("dropped", 1), "one 2"],
+        ["a record put back", () => restore(2), "one 2"],
+        [
+          "a line that was spoilt",
+          () => opened.ask("update audit_dropped set line = substr(line, 1, 50)"),
+          "of what was dropped of writer one",
+        ],
+        [
+          "everything removed with the line",
+          async () => {
+            await opened.ask("delete from audit_dropped");
+            await opened.ask("delete from audit_events");
+          },
+          "one 1",
+        ],
+      ];
+      it.each(tamperings)("%s", async (_, tamper, where) => {
+        expect(await verify()).toBeUndefined();
+        await tamper();
+        const { writer, sequence, id } = (await verify()) ?? expect.fail("it is whole");
+        expect(sequence === null ? id : `${writer} ${sequence}`).toBe(where);
+      });
+    });
+  });
+}
