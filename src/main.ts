@@ -288,7 +288,7 @@ async function start(): Promise<void> {
   const { node } = process.versions;
   if (Number.parseInt(node, 10) < NODE_MAJOR) {
     throw new StartError(
-      `This needs Node ${NODE_MAJOR} or later and was started with ${node}: start it by npm (npm start, npm run dev, npx acs-token-gateway), which brings its own.`,
+      `This needs Node ${NODE_MAJOR} or later and was started with ${node}: start it by npm (npm start, npm run dev, npm run cli), which brings its own.`,
     );
   }
   await main(process.argv.slice(2));

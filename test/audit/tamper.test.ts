@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +6,8 @@ import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { chain } from "../../src/audit/chain.js";
-import { recordId } from "../../src/audit/record.js";
+import { placeIn, recordId } from "../../src/audit/record.js";
+import { readEnd, signEnd } from "../../src/audit/signed-end.js";
 import { type Fault, Verifier } from "../../src/audit/verifier.js";
 import { toRow } from "../../src/store/audit-store.js";
 import { openStore, type Store } from "../../src/store/store.js";
@@ -17,7 +18,10 @@ const RUNS = 200;
 
 const folder = mkdtempSync(join(tmpdir(), "gateway-tamper-"));
 const file = join(folder, "gateway.db");
-const writers = [new TestWriter("one"), new TestWriter("two")];
+const writers = [new TestWriter("one"), new TestWriter("two"), new TestWriter("aged")];
+/** Of the last writer, dropped before anybody tampers with anything. */
+const DROPPED = 2;
+const { privateKey, publicKey } = generateKeyPairSync("ed25519");
 let store: Store;
 let database: DatabaseSync;
 let ids: string[];
@@ -36,10 +40,14 @@ beforeAll(async () => {
     }
     await writer.appendTo(store.audit);
   }
-  ids = writers.flatMap((writer) => writer.records.map((_, index) => writer.idAt(index)));
+  const aged = writers[2]?.records[DROPPED - 1] ?? expect.fail("none");
+  await store.audit.drop(aged, signEnd("dropped", aged, privateKey), undefined);
+  ids = writers.flatMap((writer) => writer.records.map(recordId)).filter((id) => !isDropped(id));
   database = new DatabaseSync(file);
   // Thousands of changes, none of which has to last.
-  database.exec("pragma synchronous = off; create table backup as select * from audit_events");
+  database.exec(
+    "pragma synchronous = off; create table backup as select * from audit_events; create table said as select * from audit_dropped",
+  );
 });
 afterAll(async () => {
   database.close();
@@ -47,9 +55,15 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
+function isDropped(id: string): boolean {
+  const { writer, sequence } = placeIn(id) ?? {};
+  return writer === "aged" && Number(sequence) <= DROPPED;
+}
+
 /** Of the trail as it is now, with a checkpoint of each writer as it was. */
 async function verify(): Promise<Fault | undefined> {
-  const verifier = new Verifier({ vouched: new Map(writers.map(({ end }) => [end.writer, end])) });
+  const vouched = new Map(writers.map(({ end }) => [end.writer, end]));
+  const verifier = new Verifier({ vouched, keys: () => [publicKey] });
   for await (const batch of store.auditReader.walk()) {
     for (const fault of verifier.addBatch(batch)) if (fault) return fault;
   }
@@ -63,15 +77,18 @@ async function verifyAfter(change: () => void): Promise<{ fault: Fault | undefin
   } catch {
     return undefined;
   }
-  const [changed, count] = [
+  const [changed, count, saidOtherwise] = [
     "select count(*) as count from (select * from audit_events except select * from backup)",
     "select count(*) as count from audit_events",
+    "select count(*) as count from (select * from said except select * from audit_dropped)",
   ].map((sql) => database.prepare(sql).get()?.count);
   try {
     const fault = await verify();
-    return changed === 0 && count === ids.length ? undefined : { fault };
+    return changed === 0 && count === ids.length && saidOtherwise === 0 ? undefined : { fault };
   } finally {
-    database.exec("begin; delete from audit_events; insert into audit_events select * from backup; commit");
+    database.exec(
+      "begin; delete from audit_events; insert into audit_events select * from backup; delete from audit_dropped; insert into audit_dropped select * from said; commit",
+    );
   }
 }
 
@@ -130,7 +147,7 @@ describe("a trail in a database", () => {
         const found = await verifyAfter(() => run(`update audit_events set ${column} = ? where id = ?`, value, id));
         if (found === undefined) return;
         if (isErasure && found.fault === undefined) {
-          const number = ids.indexOf(id) % COUNT;
+          const number = Number(placeIn(id)?.sequence) - 1;
           expect(column === "actor_salt" ? number % 3 : number % 4).toBe(0);
         } else if (column === "id") {
           // Under the old id it is missing; if the new one comes first, it is not one of ours.
@@ -193,6 +210,22 @@ describe("a trail in a database", () => {
       ),
       { numRuns: RUNS },
     );
+  });
+
+  it("names what was said of a chain's beginning when that was edited, or the record that it no longer explains", async () => {
+    const { line } = database.prepare("select line from said").get() as { line: string };
+    const named = [writers[2]?.idAt(0), "of what was dropped of writer aged"];
+    await fc.assert(
+      fc.asyncProperty(fc.nat(line.length - 1), fc.string({ maxLength: 2 }), async (at, put) => {
+        const edited = line.slice(0, at) + put + line.slice(at + 1);
+        const found = await verifyAfter(() => run("update audit_dropped set line = ?", edited));
+        // It may be another spelling of the same.
+        if (found?.fault) expect(named).toContain(found.fault.id);
+        else expect(readEnd("dropped", edited, [publicKey])).toEqual(readEnd("dropped", line, [publicKey]));
+      }),
+      { numRuns: RUNS * 3 },
+    );
+    expect(await verifyAfter(() => run("delete from audit_dropped"))).toMatchObject({ fault: { id: named[0] } });
   });
 
   it("names the record after one that was edited and given a fitting hash", async () => {

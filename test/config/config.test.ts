@@ -35,6 +35,7 @@ const WITH_KEYS = `${MINIMAL}tokens: { cacheKeys: ["${KEY}"] }\naudit: { key: "$
 const RSA_KEY = generateKeyPairSync("rsa", { modulusLength: 2048 })
   .privateKey.export({ format: "pem", type: "pkcs8" })
   .toString();
+const ED25519_KEY = generateKeyPairSync("ed25519").privateKey.export({ format: "pem", type: "pkcs8" }).toString();
 
 const folder = mkdtempSync(join(tmpdir(), "gateway-config-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -334,6 +335,20 @@ describe("a broken file", () => {
         "audit.signingKey must be an Ed25519 private key in PKCS#8, as PEM or as DER in base64; make one with openssl genpkey -algorithm ed25519.",
       ],
     ]),
+    ...["short", RSA_KEY, ED25519_KEY].map((key): (typeof cases)[number] => [
+      "an earlier key for checkpoints that is no public one of Ed25519",
+      `${MINIMAL}audit: { earlierKeys: [${JSON.stringify(key)}] }`,
+      ENV,
+      [
+        "audit.earlierKeys[0] must be an Ed25519 public key, as PEM or as DER in base64; it stands in each checkpoint that it signed.",
+      ],
+    ]),
+    [
+      "no number of days for audit records to be kept",
+      `${MINIMAL}audit: { retentionDays: 0 }`,
+      ENV,
+      ["audit.retentionDays must be at least 1."],
+    ],
     ...[
       ["http://collector.example.com/", "must be https; plain http is accepted on loopback only."],
       ["ftp://collector.example.com/", "must be an address such as https://example.com."],
