@@ -18,6 +18,7 @@ import { Authenticator } from "./auth/authenticator.js";
 import { Dpop } from "./auth/dpop.js";
 import { DpopNonces } from "./auth/dpop-nonces.js";
 import type { Config } from "./config/config.js";
+import { secretsIn } from "./config/secrets.js";
 import { StartError } from "./errors.js";
 import type { ManifestFile } from "./graphql/manifest.js";
 import { createSchema, type Services } from "./graphql/schema.js";
@@ -44,6 +45,7 @@ import { Limits } from "./limits/limits.js";
 import { Events } from "./observe/events.js";
 import type { Logger } from "./observe/logger.js";
 import { Metrics } from "./observe/metrics.js";
+import { createRedact } from "./observe/redact.js";
 import { memoryByteCache } from "./shared/byte-cache-memory.js";
 import { redisByteCache } from "./shared/byte-cache-redis.js";
 import type { RedisConnection } from "./shared/redis.js";
@@ -256,7 +258,12 @@ function openAudit(
     },
   });
   closers.push(() => trail.close(AUDIT_CLOSE_MS));
-  return new AuditLog({ trail, fingerprint: createFingerprint(keys.auditKey), timeoutMs });
+  return new AuditLog({
+    trail,
+    fingerprint: createFingerprint(keys.auditKey),
+    redact: createRedact(secretsIn(config)),
+    timeoutMs,
+  });
 }
 
 function startRetention(

@@ -189,7 +189,8 @@ async function auditVerify(args: readonly string[]): Promise<void> {
   const source = exportFile === undefined ? { store: readConfigOf(values).store } : { exportFile };
   // An export by itself needs no configuration.
   const needsKeys = keyFiles !== undefined || checkpoints !== undefined || exportFile === undefined;
-  const keys = once(() => keyFiles?.map(commands.readKeyFile) ?? findPublicCheckpointKeys(readConfigOf(values)));
+  const named = keyFiles?.map(commands.readKeyFile);
+  const keys = once(() => named ?? findPublicCheckpointKeys(readConfigOf(values)));
   const vouched = checkpoints === undefined ? undefined : await commands.readCheckpoints(checkpoints, keys(), output);
   const trust = { vouched, keys: needsKeys ? keys : undefined };
   const isRefused = checkpoints !== undefined && vouched === undefined;
@@ -220,6 +221,8 @@ async function auditExport(args: readonly string[]): Promise<void> {
   const { values } = parse(args, { config: text, since: text, until: text, after: text, out: text } as const);
   const { after, out } = values;
   const options = { since: instant("since", values.since), until: instant("until", values.until), after };
+  if (options.since !== undefined && options.until !== undefined && options.since >= options.until)
+    throw new UsageError("--since is before --until");
   const { store } = readConfigOf(values);
   const [{ exportTrail }, { openLines }] = [
     await import("./commands/audit-export.js"),
@@ -240,9 +243,12 @@ function readConfigOf(options: CommonOptions): Config {
   return config;
 }
 
+/** RFC 3339 §5.6 */
+const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/i;
+
 function instant(option: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  const value = Date.parse(text);
+  const value = INSTANT.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(value)) throw new UsageError(`--${option} is an instant such as 2026-01-31T00:00:00Z`);
   return value;
 }

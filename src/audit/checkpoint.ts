@@ -33,8 +33,9 @@ export class Checkpoints {
     this.#reached.set(end.writer, end);
   }
 
-  /** Signs what was reached since the last time. Never rejects. */
+  /** Signs what was reached since the last time, once what is being written is. Never rejects. */
   async flush(): Promise<void> {
+    await this.#writing;
     const ends = [...this.#reached.values()];
     this.#reached.clear();
     await Promise.all(ends.map((end) => this.checkpoint(end)));

@@ -32,6 +32,8 @@ export type Recorded<Token> = Token & { readonly [recorded]: true };
 interface AuditLogParts {
   readonly trail: Trail;
   readonly fingerprint: Fingerprint;
+  /** Takes out of a text what looks like a secret. */
+  readonly redact: (text: string) => string;
   /** How long a record is waited for that no call's deadline is for. */
   readonly timeoutMs: number;
 }
@@ -110,6 +112,9 @@ export class CallAudit {
     token?: TokenLike,
   ): Promise<void> {
     const { caller, requestId, client } = this.call;
+    // These are the client's own words.
+    const { redact } = this.parts;
+    const redacted = (text: string | null) => text && redact(text);
     const event = {
       action,
       phase,
@@ -118,10 +123,10 @@ export class CallAudit {
       scopes,
       tokenFingerprint: token === undefined ? null : this.parts.fingerprint(token.token),
       tokenExpiresOn: token?.expiresOn ?? null,
-      reason,
-      requestId,
-      clientName: client.name,
-      clientVersion: client.version,
+      reason: redacted(reason),
+      requestId: redact(requestId),
+      clientName: redacted(client.name),
+      clientVersion: redacted(client.version),
     };
     await this.parts.trail.record(event, this.deadline());
   }

@@ -56,6 +56,8 @@ export class Sink {
       const error = new Error("too many records wait for it");
       this.#down(error);
       observe.lost(lines.length);
+      // Nothing else would ask whether it is back.
+      this.#writing ??= this.#writeAll();
       return Promise.reject(error);
     }
     const taken = Promise.withResolvers<void>();

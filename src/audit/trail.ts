@@ -6,6 +6,7 @@ import type { AuditEvent, AuditRecord } from "./record.js";
 /** A statement has bounds on its parameters, and whoever waits for one write should not wait for everybody. */
 const MOST_IN_A_WRITE = 250;
 const WRITER_BYTES = 16;
+const CLOCK_STEP_MS = 60_000;
 
 /** Where records are kept. */
 export interface TrailStore {
@@ -56,6 +57,8 @@ export class Trail {
   readonly #parts: TrailParts;
   readonly #queue: Waiting[] = [];
   #end: ChainEnd;
+  /** Of the last event. */
+  #at = 0;
   #writing: Promise<void> | undefined;
   #isClosed = false;
 
@@ -69,7 +72,8 @@ export class Trail {
     if (this.#isClosed) throw unavailable(new Error("the trail is closed"));
     if (this.#queue.length >= this.#parts.queueSize) throw unavailable(new Error("too many events wait to be written"));
     const durable = Promise.withResolvers<void>();
-    this.#queue.push({ event, at: this.#parts.now(), durable });
+    this.#at = afterStep(this.#at, this.#parts.now());
+    this.#queue.push({ event, at: this.#at, durable });
     this.#writing ??= this.#writeAll();
     await by(deadline, durable.promise);
   }
@@ -141,6 +145,11 @@ export class Trail {
     this.#parts.observe.failed(batch.length, error);
     for (const { durable } of batch) durable.reject(unavailable(error));
   }
+}
+
+/** A clock that is set back a little, as time services do, puts no event before the last one; what is more is told as it is. */
+function afterStep(last: number, now: number): number {
+  return last - now < CLOCK_STEP_MS ? Math.max(last, now) : now;
 }
 
 function unavailable(cause: unknown): GatewayError {

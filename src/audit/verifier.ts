@@ -37,6 +37,8 @@ export class Verifier {
   #parts = 0;
   #erased = 0;
   readonly #aged = new Set<string>();
+  #unvouched = 0;
+  #firstUnvouched: string | undefined;
 
   constructor({ vouched = new Map(), keys }: Trust = {}) {
     this.#vouched = vouched;
@@ -59,6 +61,14 @@ export class Verifier {
   /** Writers of which records were dropped for their age. */
   get aged(): number {
     return this.#aged.size;
+  }
+
+  /**
+   * Records that no checkpoint stands for, where there are any checkpoints: the newest ones, or those of a process that was
+   * killed before it could have them signed. Or they were invented: nothing else tells.
+   */
+  get unvouched(): { readonly count: number; readonly first: string | undefined } {
+    return { count: this.#unvouched, first: this.#firstUnvouched };
   }
 
   /** Records with a personal value that can be proven no longer: whoever erased it, the chain stays whole. */
@@ -108,6 +118,10 @@ export class Verifier {
     if (!known && end.sequence > 0) this.#parts += 1;
     this.#ends.set(writer, { writer, sequence, hash });
     this.#records += 1;
+    if (sequence > (this.#vouched.get(writer)?.sequence ?? 0)) {
+      this.#unvouched += 1;
+      this.#firstUnvouched ??= record.id;
+    }
     if (record.actorSeal.salt === null || record.reasonSeal.salt === null) this.#erased += 1;
     return undefined;
   }

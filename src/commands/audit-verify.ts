@@ -1,6 +1,6 @@
 /** `audit verify`: the trail is streamed, from the database or from an export, so that its length does not matter. */
 import type { KeyObject } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import type { ChainEnd } from "../audit/chain.js";
 import { readLine } from "../audit/export-line.js";
 import { claims, readEnd, TORN } from "../audit/signed-end.js";
@@ -33,12 +33,16 @@ export async function verifyTrail(source: Source, trust: Trust, output: Output):
   return found === undefined;
 }
 
-function describeWhole({ records, writers, aged, parts, erased }: Verifier, { vouched }: Trust): string {
+function describeWhole(
+  { records, writers, aged, parts, unvouched: { count, first }, erased }: Verifier,
+  { vouched }: Trust,
+): string {
   const signed = vouched ? `, ${vouched.size} of them with a checkpoint` : "";
   const dropped = aged > 0 ? `, ${aged} of them with records dropped for their age` : "";
   const begun = parts > 0 ? `, ${parts} of them without their beginning` : "";
   const without = erased > 0 ? `, ${erased} records with erased values` : "";
-  return `${records} records of ${writers} writers${signed}${dropped}${begun}${without}, whole`;
+  const unsigned = vouched && count > 0 ? `, ${count} records that no checkpoint stands for, the first ${first}` : "";
+  return `${records} records of ${writers} writers${signed}${dropped}${begun}${without}${unsigned}, whole`;
 }
 
 function describeFault({ writer, sequence, id, reason }: Fault): string {
@@ -59,6 +63,8 @@ export async function readCheckpoints(
   let number = 0;
   for await (const line of linesOf(file)) {
     number += 1;
+    // Standard output has other lines, too.
+    if (!line.includes('"signature"') && !line.startsWith('{"statement"')) continue;
     const checkpoint = readEnd("checkpoint", line, keys);
     if (checkpoint === TORN) {
       // Whoever could tear it could as well have taken it away; a later one of the writer stands for as much.
@@ -71,13 +77,19 @@ export async function readCheckpoints(
     }
     if (checkpoint.sequence >= (last.get(checkpoint.writer)?.sequence ?? 0)) last.set(checkpoint.writer, checkpoint);
   }
+  if (last.size === 0) throw new StartError(`The file ${file} has no checkpoint: name another with --checkpoints.`);
   return last;
 }
 
 /** A public key. Throws a `StartError` when the file has none. */
 export function readKeyFile(file: string): KeyObject {
-  if (!existsSync(file)) throw unusable(`The file ${file}`, "read", { code: "ENOENT" });
-  const key = readPublicKey(readFileSync(file, "utf8"));
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw unusable(`The file ${file}`, "read", error);
+  }
+  const key = readPublicKey(text);
   if (key === undefined)
     throw new StartError(`The file ${file} does not hold an Ed25519 public key (SPKI, as PEM or as DER in base64).`);
   return key;

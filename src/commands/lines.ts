@@ -70,8 +70,15 @@ function linesTo(stream: Writable, name: string, end: () => Promise<void>): Line
   };
 }
 
+const CURES: Readonly<Record<string, string>> = {
+  EEXIST: "name one that is not there yet, or go on in this one with --after",
+  ENOSPC: "make room, or name another",
+  EPIPE: "whatever read it has ended",
+};
+
 /** `name` begins the message. */
 export function unusable(name: string, done: "read" | "written", error: unknown): StartError {
   const { code = "unknown error" } = error as NodeJS.ErrnoException;
-  return new StartError(`${name} cannot be ${done} (${code}).`, { cause: error });
+  const cure = CURES[code] ?? "check its name, and what may be done there";
+  return new StartError(`${name} cannot be ${done} (${code}): ${cure}.`, { cause: error });
 }

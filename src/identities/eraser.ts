@@ -61,7 +61,7 @@ export class Eraser {
     const userHash = user ? hashUser(user) : await identities.findUserHash(identityId);
     if (userHash === null) return true;
     // A user who is gone may have come back: what names them elsewhere is of their new identity.
-    while (user !== null && !(await trail.eraseActor(user))) if (!(await this.#next(goOn))) return false;
+    while (user !== null && !(await trail.eraseActor(user, identityId))) if (!(await this.#next(goOn))) return false;
     let position: TrailPosition | undefined;
     for (;;) {
       position = await trail.eraseAbout(identityId, (actor) => hashUser(actor) === userHash, position);

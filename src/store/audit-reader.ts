@@ -105,13 +105,20 @@ export class AuditReader {
   /** The next so many records after this id. */
   async batch(after: string | undefined, limit: number): Promise<WalkedBatch> {
     return await atOneInstant(this.database, async (database) => {
-      const records = await this.#records(database, after, limit);
+      const records = [...(await this.#twinsOf(database, after)), ...(await this.#records(database, after, limit))];
       const last = records.at(-1);
       let dropped = database.selectFrom("audit_dropped").selectAll().orderBy("writer");
       if (after !== undefined) dropped = dropped.where("writer", ">=", writerAt(after));
       if (last) dropped = dropped.where("writer", "<=", writerAt(last.id));
       return { records, dropped: await dropped.execute() };
     });
+  }
+
+  /** Of the record after which to go on, which no other has an id in common with unless the table was made anew. */
+  async #twinsOf(database: Kysely<Tables>, id: string | undefined): Promise<WalkedRecord[]> {
+    if (id === undefined) return [];
+    const rows = await database.selectFrom("audit_events").select("id").where("id", "=", id).limit(2).execute();
+    return rows.slice(1).map(() => ({ id, record: undefined }));
   }
 
   /** Where there is an integer that no program of ours wrote, one row at a time, so that it is known which. */

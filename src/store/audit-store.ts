@@ -42,15 +42,17 @@ export class AuditStore {
   }
 
   /**
-   * Erases the user's name, with its salt, so that the chain still verifies, from some of the records that they are the actor
-   * of. True when no other is left.
+   * Erases the user's name, with its salt, so that the chain still verifies, from some of the records of what they asked for
+   * themselves: about this identity of theirs, or about none. By whose order something was done to others stays. True when no
+   * such record is left.
    */
-  async eraseActor(user: ApplicationUser): Promise<boolean> {
+  async eraseActor(user: ApplicationUser, identityId: string): Promise<boolean> {
     const some = this.database
       .selectFrom("audit_events")
       .select("id")
       .where("actor_issuer", "=", user.issuer)
       .where("actor_subject", "=", user.subject)
+      .where(({ or, eb }) => or([eb("identity_id", "is", null), eb("identity_id", "=", identityId)]))
       .limit(BATCH);
     const update = this.database.updateTable("audit_events").set(NO_ACTOR).where("id", "in", some);
     return (await update.executeTakeFirst()).numUpdatedRows < BATCH;

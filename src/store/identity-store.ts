@@ -243,7 +243,7 @@ export class IdentityStore {
   /** Few records of the trail are erased with the row; of many the most must be before, in steps. */
   async #isErasedAtOnce({ id, user }: Identity): Promise<boolean> {
     const trail = new AuditStore(this.database);
-    const isNamed = user !== null && !(await trail.eraseActor(user));
+    const isNamed = user !== null && !(await trail.eraseActor(user, id));
     return !isNamed && (await trail.eraseAbout(id, () => false)) === undefined;
   }
 
@@ -266,7 +266,7 @@ export class IdentityStore {
       });
       const erased = asIdentity(await update.executeTakeFirst());
       if (erased === undefined) return undefined;
-      if (user !== null) await new AuditStore(transaction).eraseActor(user);
+      if (user !== null) await new AuditStore(transaction).eraseActor(user, id);
       await new ErasureStore(transaction).request(id);
       return erased;
     });

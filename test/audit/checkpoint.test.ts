@@ -82,6 +82,23 @@ describe("checkpoints", () => {
     expect(read(await text(stream))).toMatchObject([end(2), end(1, "two")]);
   });
 
+  it("are waited for that are under way, and signed anew when those fail", async () => {
+    const lines: string[] = [];
+    const { promise: answer, reject } = Promise.withResolvers<never>();
+    const sink = async (line: string) => {
+      lines.push(line);
+      if (lines.length === 1) await answer;
+    };
+    const checkpoints = new Checkpoints({ key, sink, now: () => 5, observe: () => {} });
+    checkpoints.reached(end(4));
+    const first = checkpoints.flush();
+    await expect.poll(() => lines.length).toBe(1);
+    const last = checkpoints.flush();
+    reject(new Error("gone"));
+    await Promise.all([first, last]);
+    expect(read(lines.join("\n"))).toMatchObject([end(4), end(4)]);
+  });
+
   it("are not written to a stream that is closed on the other side, which ends nothing", async () => {
     const observed: unknown[] = [];
     const closed = new Writable({ write: (_, __, done) => done(new Error("EPIPE")) });

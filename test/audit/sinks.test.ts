@@ -231,6 +231,23 @@ describe.skipIf(!HAS_FULL_DEVICE)("a sink on a full disk", () => {
     expect(seen).toMatchObject({ lost: 6, changes: ["down", "back"] });
   });
 
+  it.each([true, false])(
+    "whose queue is full takes records again once there is room (required: %s)",
+    async (isRequired) => {
+      fill();
+      start(new FileOutput(file), isRequired, { queueSize: 2 });
+      await recordAll(names(2));
+      await recordAll(["lost"]);
+      clear();
+      // The first one that comes finds no room yet, and has it looked for.
+      await recordAll(["lost, too"]);
+      await expect.poll(() => seen.changes).toEqual(["down", "back"]);
+      await record("r2");
+      await expect.poll(inFile).toEqual(names(3));
+      expect(seen.lost).toBe(2);
+    },
+  );
+
   it("has lost what it did not take before the end", async () => {
     fill();
     start(new FileOutput(file), false);

@@ -138,6 +138,16 @@ describe("the trail of tokens", () => {
     expect(found).toMatchObject([{ actor: userCalled("ada"), identityId, action: "TOKEN_REUSED" }]);
   });
 
+  it("has nothing of a secret that a client put into its own words", async () => {
+    const { client, token, identityId } = await signedIn();
+    const headers = { "apollographql-client-name": token, "x-request-id": token.slice(0, 100) };
+    const variables = { reason: `leaked: ${token.slice(0, 400)}!` };
+    const found = await recordedBy(() => client.send({ query: REVOKE, variables }, headers));
+    const hidden = { identityId, reason: "leaked: [hidden]!", clientName: "[hidden]" };
+    expect(found).toMatchObject([hidden, hidden]);
+    expect(JSON.stringify(found)).not.toContain(token.slice(0, 30));
+  });
+
   it("says that one was asked for and nothing more when the service fails", async () => {
     const { client } = await signedIn();
     await rig.fault({ operation: "issueAccessToken", kind: "status", status: 500 });
@@ -157,6 +167,8 @@ describe("the trail of tokens", () => {
     expect(found[1]).toMatchObject({ actor: userCalled(subject), tokenFingerprint: fingerprint(token) });
   });
 });
+
+const REVOKE = "mutation ($reason: String) { revokeAccessTokens(input: { reason: $reason }) { effectiveBy } }";
 
 describe("the trail of refusals", () => {
   const refused = (reason: string, more: object = {}) => [

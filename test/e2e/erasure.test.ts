@@ -7,6 +7,7 @@ import {
   IdentityByUserDocument,
   IdentityDocument,
   IssueAccessTokenDocument,
+  IssueAccessTokenOnBehalfDocument,
   OperationsDocument,
 } from "../generated/graphql.js";
 
@@ -73,6 +74,15 @@ describe("the erasure of a user from the trail", () => {
     expect((await named()).filter(({ writer }) => writer === "old")).toEqual([]);
     expect(await saidOf(id)).toEqual([]);
     await expect.poll(named).toEqual([]);
+  });
+
+  it("leaves by whose order something was done to somebody else", async () => {
+    const aliceId = await signIn();
+    await admin.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });
+    await admin.ask(IssueAccessTokenOnBehalfDocument, { identityId: aliceId, scopes: ["CHAT"] });
+    await admin.ask(DeleteMyIdentityDocument);
+    const ofAda = async () => (await readRows(rig.ask)).filter((row) => row.actor_subject === "ada");
+    await expect.poll(async () => (await ofAda()).map((row) => row.identity_id)).toEqual([aliceId]);
   });
 
   it("is complete when the identity is DELETED of which the service never heard", async () => {

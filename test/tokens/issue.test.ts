@@ -14,6 +14,7 @@ import { Limits } from "../../src/limits/limits.js";
 import { Events } from "../../src/observe/events.js";
 import { createLogger } from "../../src/observe/logger.js";
 import { Metrics } from "../../src/observe/metrics.js";
+import { createRedact } from "../../src/observe/redact.js";
 import type { Call } from "../../src/policy/call.js";
 import type { ByteCache } from "../../src/shared/byte-cache.js";
 import { memoryByteCache } from "../../src/shared/byte-cache-memory.js";
@@ -87,7 +88,12 @@ describe("a revocation that lands while the token cache is slow", () => {
     const observe = { written: () => {}, failed: () => {} };
     const trail = new Trail({ store: store.audit, now, randomBytes, queueSize: 10, writeTimeoutMs: 5000, observe });
     const key = new Secret(Buffer.alloc(32, 5).toString("base64"));
-    const audit = new AuditLog({ trail, fingerprint: createFingerprint(key), timeoutMs: 5000 });
+    const audit = new AuditLog({
+      trail,
+      fingerprint: createFingerprint(key),
+      redact: createRedact([]),
+      timeoutMs: 5000,
+    });
     gated = new GatedCache();
     const limit = 1000;
     issuance = new TokenIssuance({
