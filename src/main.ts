@@ -10,6 +10,7 @@ import { ConfigError } from "./config/fault.js";
 import { loadConfig, printConfig } from "./config/load.js";
 import { secretsIn } from "./config/secrets.js";
 import { StartError } from "./errors.js";
+import { drained, logOutput } from "./observe/log-output.js";
 import { createLogger, type Logger } from "./observe/logger.js";
 import { createRedact, type Redact } from "./observe/redact.js";
 
@@ -52,6 +53,8 @@ Options of emulator
 
 /** All is over this long after SIGTERM, whatever hangs. */
 const DRAIN_MS = 10_000;
+/** How long a reader of standard output may take for the last lines. */
+const OUTPUT_MS = 1000;
 
 class UsageError extends Error {}
 
@@ -94,7 +97,7 @@ function guardStandardError(): void {
 function openLog(config: Config): Logger {
   const secrets = secretsIn(config);
   redact = createRedact(secrets);
-  return createLogger({ level: config.log.level, secrets });
+  return createLogger({ level: config.log.level, secrets, destination: logOutput(process.stdout, Date.now) });
 }
 
 interface CommonOptions {
@@ -265,6 +268,7 @@ async function run(start: () => Promise<Running>): Promise<void> {
     closing = true;
     setTimeout(() => process.exit(1), DRAIN_MS).unref();
     await (await starting).close();
+    await drained(process.stdout, OUTPUT_MS);
     process.exit(0);
   };
   process.on("SIGTERM", close);

@@ -8,8 +8,7 @@ interface LoggerOptions {
   readonly level: string;
   /** Never written, whoever passes them. */
   readonly secrets: readonly Secret[];
-  /** Standard output unless told otherwise. */
-  readonly destination?: DestinationStream;
+  readonly destination: DestinationStream;
 }
 
 /** JSON lines. */
@@ -21,7 +20,7 @@ export function createLogger({ level, secrets, destination }: LoggerOptions): Lo
     serializers: { err: describeError },
     hooks: { streamWrite: createRedact(secrets) },
   };
-  return destination === undefined ? pino(options) : pino(options, destination);
+  return pino(options, destination);
 }
 
 interface DescribedError {

@@ -83,7 +83,10 @@ describe("a revocation that lands while the token cache is slow", () => {
     const accessKeys = [new Secret(emulator.connectionString.split("accesskey=")[1] ?? "")] as const;
     const access = { kind: "key", endpoint: emulator.endpoint, accessKeys } as const;
     const service = await connectAzureService({ access, timeoutMs: 2000, observe: () => {} });
-    const events = new Events(createLogger({ level: "silent", secrets: [] }), new Metrics());
+    const events = new Events(
+      createLogger({ level: "silent", secrets: [], destination: process.stdout }),
+      new Metrics(),
+    );
     const { identities, attempts, work } = store;
     const observe = { written: () => {}, failed: () => {} };
     const trail = new Trail({ store: store.audit, now, randomBytes, queueSize: 10, writeTimeoutMs: 5000, observe });

@@ -1,0 +1,37 @@
+import type { Writable } from "node:stream";
+
+/** What waits for a reader of the log, in bytes. */
+const MOST_WAITING = 1 << 20;
+
+/**
+ * Where log lines go that share a stream with others, each in one piece. A reader that stalls holds up nobody: lines beyond a
+ * bound are dropped, and the next one that fits is preceded by one that says how many.
+ */
+export function logOutput(stream: Writable, now: () => number): { write(line: string): void } {
+  let dropped = 0;
+  // Whoever read it has gone, which is no reason to end.
+  stream.on("error", () => {});
+  return {
+    write: (line) => {
+      if (stream.writableLength > MOST_WAITING) {
+        dropped += 1;
+        return;
+      }
+      if (dropped > 0) stream.write(sayDropped(dropped, now()));
+      dropped = 0;
+      stream.write(line);
+    },
+  };
+}
+
+function sayDropped(lines: number, now: number): string {
+  return `${JSON.stringify({ level: 40, time: new Date(now).toISOString(), lines, msg: "log lines dropped" })}\n`;
+}
+
+/** Resolves when the stream has let go of everything, or after so many milliseconds. */
+export async function drained(stream: Writable, milliseconds: number): Promise<void> {
+  await new Promise<void>((resolve) => {
+    stream.write("", () => resolve());
+    setTimeout(resolve, milliseconds).unref();
+  });
+}
