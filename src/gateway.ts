@@ -70,6 +70,8 @@ export interface GatewayOptions {
   readonly elapsed?: () => number;
   /** 0 ≤ x < 1 */
   readonly random?: () => number;
+  /** Instead of the trail in the database: for a benchmark of what the trail costs, and for nothing else. */
+  readonly trail?: Pick<Trail, "record">;
   /** Before every key in Redis; the gateway's own unless a test shares the server with others. */
   readonly redisPrefix?: string | undefined;
   /** Where checkpoints of the audit trail go that are to be printed. */
@@ -147,7 +149,8 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   const keys = openKeys(config);
   const checkpoints = openCheckpoints({ config, now, events, keys }, options.standardOutput, closers);
   const sinks = await openSinks({ config, events }, options.standardOutput, closers);
-  const audit = openAudit({ config, now, events, store, keys }, { checkpoints, sinks }, closers);
+  const trail = openTrail({ config, now, events, store }, { checkpoints, sinks }, closers);
+  const audit = createAuditLog({ config, keys }, options.trail ?? trail);
   const redis = await openRedis(config, events, options.redisPrefix);
   if (redis) closers.push(() => redis.close());
   else if (config.store.kind === "postgres") events.nothingShared();
@@ -231,19 +234,18 @@ async function openOutput(
   return output;
 }
 
-function openAudit(
-  { config, now, events, store, keys }: Pick<Base, "config" | "now" | "events" | "store" | "keys">,
+function openTrail(
+  { config, now, events, store }: Pick<Base, "config" | "now" | "events" | "store">,
   { checkpoints, sinks }: { checkpoints: Checkpoints | undefined; sinks: Sinks },
   closers: Closers,
-): AuditLog {
-  const timeoutMs = Math.min(AUDIT_WRITE_MS, config.server.requestTimeoutSeconds * 500);
+): Trail {
   const trail = new Trail({
     store: store.audit,
     sinks,
     now,
     randomBytes,
     queueSize: config.audit.queueSize,
-    writeTimeoutMs: timeoutMs,
+    writeTimeoutMs: auditWriteMs(config),
     observe: {
       written: (count, end) => {
         events.auditWritten(count);
@@ -253,7 +255,15 @@ function openAudit(
     },
   });
   closers.push(() => trail.close(AUDIT_CLOSE_MS));
-  return new AuditLog({ trail, fingerprint: createFingerprint(keys.auditKey), timeoutMs });
+  return trail;
+}
+
+function createAuditLog({ config, keys }: Pick<Base, "config" | "keys">, trail: Pick<Trail, "record">): AuditLog {
+  return new AuditLog({ trail, fingerprint: createFingerprint(keys.auditKey), timeoutMs: auditWriteMs(config) });
+}
+
+function auditWriteMs({ server }: Config): number {
+  return Math.min(AUDIT_WRITE_MS, server.requestTimeoutSeconds * 500);
 }
 
 function createAuthenticator({ config, now, elapsed, events, keys, redis }: Base): Authenticator {

@@ -30,7 +30,7 @@ declare const recorded: unique symbol;
 export type Recorded<Token> = Token & { readonly [recorded]: true };
 
 interface AuditLogParts {
-  readonly trail: Trail;
+  readonly trail: Pick<Trail, "record">;
   readonly fingerprint: Fingerprint;
   /** How long a record is waited for that no call's deadline is for. */
   readonly timeoutMs: number;
