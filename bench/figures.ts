@@ -6,8 +6,9 @@ export function quantile(values: readonly number[], share: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
 }
 
+/** Of an even number of values, half-way between the two in the middle. */
 export function median(values: readonly number[]): number {
-  return quantile(values, 0.5);
+  return (quantile(values, 0.5) + quantile(values, 0.5 + 0.5 / values.length)) / 2;
 }
 
 /** Three digits that count. */

@@ -40,10 +40,13 @@ export class GatewayProcess {
   }
 }
 
-async function answer<Message>(child: ChildProcess): Promise<Message> {
-  const ended = once(child, "exit").then(([code]) => {
-    throw new Error(`the gateway ended with ${code}`);
+function answer<Message>(child: ChildProcess): Promise<Message> {
+  return new Promise((resolve, reject) => {
+    const fail = (code: number | null) => reject(new Error(`the gateway ended with ${code}`));
+    child.once("exit", fail);
+    child.once("message", (message) => {
+      child.off("exit", fail);
+      resolve(message as Message);
+    });
   });
-  const [message] = (await Promise.race([once(child, "message"), ended])) as [Message];
-  return message;
 }

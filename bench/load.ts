@@ -62,6 +62,8 @@ function post(client: Client, path: string, request: LoadRequest): Promise<{ sta
     client.dispatch(
       { path, method: "POST", headers, body },
       {
+        // Without it the client takes the handler for one of the older form.
+        onRequestStart: () => {},
         onResponseStart: (_, code) => {
           status = code;
         },

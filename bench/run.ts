@@ -1,6 +1,7 @@
 /**
  * `npm run bench -- [suite …] [options]`: runs the suites, all of them if none is named, and writes what they measured to
- * RESULTS.md. `--rounds N` and `--seconds N` are for turns under load; `--records N`, `--fresh` and `--keep` for the long trail.
+ * RESULTS.md. `--rounds N` and `--seconds N` are for turns under load; `--records N`, `--queries N`,
+ * `--fresh` and `--keep` for the long trail.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -21,6 +22,7 @@ const { values, positionals } = parseArgs({
     rounds: { type: "string", default: "5" },
     seconds: { type: "string", default: "5" },
     records: { type: "string", default: "10000000" },
+    queries: { type: "string", default: "60" },
     fresh: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
   },
@@ -35,6 +37,7 @@ const options: BenchOptions = {
   rounds: positive("rounds"),
   seconds: positive("seconds"),
   records: positive("records"),
+  queries: positive("queries"),
   fresh: values.fresh,
   keep: values.keep,
   postgres,
@@ -58,7 +61,7 @@ for (const name of names) {
   process.stdout.write(`${section}\n\n`);
 }
 
-function positive(name: "rounds" | "seconds" | "records"): number {
+function positive(name: "rounds" | "seconds" | "records" | "queries"): number {
   const value = Number(values[name]);
   if (!(value > 0)) throw new Error(`--${name} is a number above 0`);
   return value;

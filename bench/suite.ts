@@ -15,6 +15,8 @@ export interface BenchOptions {
   readonly seconds: number;
   /** In the long trail. */
   readonly records: number;
+  /** Of each kind, in a turn of asking a trail. */
+  readonly queries: number;
   /** Databases that are there from a run before are made anew. */
   readonly fresh: boolean;
   /** Databases stay for the next run. */

@@ -59,23 +59,24 @@ type Gateways = Readonly<Record<Peer, GatewayProcess>>;
 
 async function measureOn(kind: Kind, options: BenchOptions): Promise<Table> {
   const folder = mkdtempSync(join(tmpdir(), "gateway-bench-"));
-  const names = PEERS.map((peer) => databaseOf(peer));
   const outside = await startOutside(folder);
+  const started: GatewayProcess[] = [];
+  const start = async (peer: Peer) => {
+    const url = await storeUrl(kind, peer, folder, options.postgres);
+    const env = { ...outside.env, DATABASE_URL: url };
+    const gateway = await GatewayProcess.start({ env, withTrail: peer === "on" });
+    started.push(gateway);
+    return gateway;
+  };
   try {
-    const start = async (peer: Peer) => {
-      const url = await storeUrl(kind, peer, folder, options.postgres);
-      return await GatewayProcess.start({ env: { ...outside.env, DATABASE_URL: url }, withTrail: peer === "on" });
-    };
     const gateways: Gateways = { on: await start("on"), off: await start("off") };
-    const rows = await measureWorks(gateways, outside.tokens, {
-      ...options,
-      say: (line) => options.say(`${kind}: ${line}`),
-    });
-    for (const gateway of Object.values(gateways)) await gateway.close();
+    const say = (line: string) => options.say(`${kind}: ${line}`);
+    const rows = await measureWorks(gateways, outside.tokens, { ...options, say });
     return { title: kind, columns: ["", "trail off", "trail on", "on ÷ off"], rows };
   } finally {
+    for (const gateway of started) await gateway.close();
     await outside.close();
-    if (kind === "Postgres" && options.postgres) for (const name of names) await dropDatabase(options.postgres, name);
+    if (options.postgres) for (const peer of PEERS) await dropDatabase(options.postgres, databaseOf(peer));
     rmSync(folder, { recursive: true });
   }
 }

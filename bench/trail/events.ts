@@ -84,34 +84,35 @@ export function someId(records: number, random: Random): { writer: string; seque
   return { writer: writerOf(number, below(WRITERS, random)), sequence };
 }
 
-/** The records from this number on, as many as asked for; `endOf` is where a writer's chain has got to in the database. */
-export class Writers {
+/** `endOf` is where a writer's chain has got to in the database. */
+export class Writers<Database> {
   readonly #ends = new Map<string, ChainEnd>();
 
   constructor(
     private readonly total: number,
-    private readonly endOf: (writer: string) => Promise<ChainEnd | undefined>,
+    private readonly endOf: (database: Database, writer: string) => Promise<ChainEnd | undefined>,
   ) {}
 
-  async next(begin: number, count: number): Promise<AuditRecord[]> {
+  /** The records from this number on, as many as asked for. */
+  async next(database: Database, begin: number, count: number): Promise<AuditRecord[]> {
     const random = seeded(begin);
     const happening = happenings(this.total, random);
     const records: AuditRecord[] = [];
     for (let number = begin; number < begin + count; number++) {
       const { value: event } = happening.next();
       const writer = writerOf(number, below(WRITERS, random));
-      const end = this.#ends.get(writer) ?? (await this.#begin(writer));
-      const record = chain(end, event, Math.floor(timeOf(number)), randomBytes);
+      const end = this.#ends.get(writer) ?? (await this.#begin(database, writer));
+      const record = chain(end, event, Math.floor(timeOf(number)), someBytes);
       this.#ends.set(writer, { writer, sequence: record.sequence, hash: record.hash });
       records.push(record);
     }
     return records;
   }
 
-  async #begin(writer: string): Promise<ChainEnd> {
+  async #begin(database: Database, writer: string): Promise<ChainEnd> {
     // Those of the period before write no more.
     if (this.#ends.size >= 2 * WRITERS) this.#ends.clear();
-    return (await this.endOf(writer)) ?? { writer, sequence: 0, hash: GENESIS };
+    return (await this.endOf(database, writer)) ?? { writer, sequence: 0, hash: GENESIS };
   }
 }
 
@@ -146,6 +147,17 @@ function someHappening(random: Random) {
     if (left < 0) return happening;
   }
   return ["TOKEN_REUSED", OUTCOME, false] as const;
+}
+
+const POOL_BYTES = 65_536;
+let pool = Buffer.alloc(0);
+
+/** By the thousand, as asking for a few costs nearly as much. */
+function someBytes(length: number): Buffer {
+  if (pool.length < length) pool = randomBytes(POOL_BYTES);
+  const bytes = pool.subarray(0, length);
+  pool = pool.subarray(length);
+  return bytes;
 }
 
 function digest(text: string): string {

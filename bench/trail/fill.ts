@@ -3,8 +3,8 @@
  * made at the end, by the very statements that the migrations made them by: filling is not what is measured. What is there
  * already is gone on from.
  */
+import { setImmediate } from "node:timers/promises";
 import { Kysely, sql } from "kysely";
-import type { AuditRecord } from "../../src/audit/record.js";
 import type { StoreConfig } from "../../src/config/config.js";
 import { AuditStore } from "../../src/store/audit-store.js";
 import { openPostgres } from "../../src/store/dialect-postgres.js";
@@ -71,18 +71,20 @@ async function addRecords(database: Kysely<Tables>, total: number, say: Say): Pr
   if (done >= total) return;
   for (const { name } of await pendingIndexes(database))
     await sql.raw(`drop index if exists ${name}`).execute(database);
-  const writers = new Writers(total, (writer) => endOf(database, writer));
+  const writers = new Writers(total, endOf);
   const progress = new Progress(done, total, say);
+  let next = await writers.next(database, done, Math.min(BATCH, total - done));
   while (done < total) {
-    const batches: AuditRecord[][] = [];
-    for (let batch = 0; batch < BATCHES && done < total; batch++) {
-      const records = await writers.next(done, Math.min(BATCH, total - done));
-      batches.push(records);
-      done += records.length;
-    }
     await database.transaction().execute(async (transaction) => {
       const store = new AuditStore(transaction);
-      for (const records of batches) await store.append(records);
+      for (let batch = 0; batch < BATCHES && next.length > 0; batch++) {
+        const appended = store.append(next);
+        await setImmediate();
+        done += next.length;
+        // While a server is at the one batch, the next is made.
+        next = await writers.next(transaction, done, Math.min(BATCH, total - done));
+        await appended;
+      }
     });
     progress.at(done);
   }
