@@ -1,5 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { startIssuer as StartIssuer } from "../../src/dev/issuer.js";
 import type { startEmulator as StartEmulator } from "../../src/emulator/emulator.js";
@@ -58,7 +57,9 @@ type Peer = (typeof PEERS)[number];
 type Gateways = Readonly<Record<Peer, GatewayProcess>>;
 
 async function measureOn(kind: Kind, options: BenchOptions): Promise<Table> {
-  const folder = mkdtempSync(join(tmpdir(), "gateway-bench-"));
+  // Not where temporary files go: that may be in memory, where a sync costs nothing.
+  mkdirSync(options.folder, { recursive: true });
+  const folder = mkdtempSync(join(options.folder, "audit-"));
   const outside = await startOutside(folder);
   const started: GatewayProcess[] = [];
   const start = async (peer: Peer) => {
