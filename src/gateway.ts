@@ -2,24 +2,14 @@
  * The gateway, put together: makes every part, wires it and closes it again. The only place that knows which concrete
  * part stands behind an interface.
  */
-import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { connectAzureService } from "./acs/service-azure.js";
-import { type CheckpointSink, Checkpoints } from "./audit/checkpoint.js";
-import { addressSink, fileSink, streamSink } from "./audit/checkpoint-sinks.js";
-import { createFingerprint } from "./audit/fingerprint.js";
-import { AuditLog } from "./audit/log.js";
-import { BUCKET_MS } from "./audit/query.js";
-import { Retention } from "./audit/retention.js";
-import { FileOutput, type SinkOutput, StreamOutput } from "./audit/sink-outputs.js";
-import { Sink, Sinks } from "./audit/sinks.js";
-import { Trail } from "./audit/trail.js";
 import { Authenticator } from "./auth/authenticator.js";
 import { Dpop } from "./auth/dpop.js";
 import { DpopNonces } from "./auth/dpop-nonces.js";
 import type { Config } from "./config/config.js";
-import { secretsIn } from "./config/secrets.js";
 import { StartError } from "./errors.js";
+import { type AuditOptions, type Closers, openAudit } from "./gateway-audit.js";
 import type { ManifestFile } from "./graphql/manifest.js";
 import { createSchema, type Services } from "./graphql/schema.js";
 import { createGraphqlServer } from "./graphql/server.js";
@@ -45,7 +35,6 @@ import { Limits } from "./limits/limits.js";
 import { Events } from "./observe/events.js";
 import type { Logger } from "./observe/logger.js";
 import { Metrics } from "./observe/metrics.js";
-import { createRedact } from "./observe/redact.js";
 import { memoryByteCache } from "./shared/byte-cache-memory.js";
 import { redisByteCache } from "./shared/byte-cache-redis.js";
 import type { RedisConnection } from "./shared/redis.js";
@@ -66,7 +55,7 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
-export interface GatewayOptions {
+export interface GatewayOptions extends AuditOptions {
   readonly logger: Logger;
   /** ms since 1970; the system's clock unless a test brings its own. */
   readonly now?: () => number;
@@ -76,28 +65,12 @@ export interface GatewayOptions {
   readonly random?: () => number;
   /** Before every key in Redis; the gateway's own unless a test shares the server with others. */
   readonly redisPrefix?: string | undefined;
-  /** Where checkpoints of the audit trail go that are to be printed. */
-  readonly standardOutput?: NodeJS.WritableStream;
   /** More public paths, such as the explorer that `dev` adds. */
   readonly routes?: Routes;
 }
 
 /** How much longer than a call to the service a lease on it lasts. */
 const LEASE_MARGIN_MS = 5000;
-
-/**
- * How long a write of audit records is waited for, if a request has twice as much: more than a database takes that is well,
- * less than a lease's margin, as an attempt holds its lease meanwhile.
- */
-const AUDIT_WRITE_MS = 3000;
-/** How long an address may take for a checkpoint; a stop may wait for one that is under way and for the last one. */
-const CHECKPOINT_POST_MS = 3000;
-/** Of the seconds that a stop may take. */
-const AUDIT_CLOSE_MS = 2000;
-const SINK_CLOSE_MS = 1000;
-
-/** In the order of their opening; closed in the opposite one. */
-type Closers = (() => Promise<void>)[];
 
 /** Resolves when the gateway listens. Throws a `StartError` when it cannot start. */
 export async function startGateway(config: Config, options: GatewayOptions): Promise<Gateway> {
@@ -149,10 +122,7 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
     work.count(),
   );
   const keys = openKeys(config);
-  const checkpoints = openCheckpoints({ config, now, events, keys }, options.standardOutput, closers);
-  const sinks = await openSinks({ config, events }, options.standardOutput, closers);
-  const audit = openAudit({ config, now, events, store, keys }, { checkpoints, sinks }, closers);
-  startRetention({ config, now, events, store, keys }, closers);
+  const audit = await openAudit({ config, now, events, store, keys }, options, closers);
   const redis = await openRedis(config, events, options.redisPrefix);
   if (redis) closers.push(() => redis.close());
   else if (config.store.kind === "postgres") events.nothingShared();
@@ -167,126 +137,6 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   const observe = (error: unknown) => events.limitCountedHere(error);
   const limits = new Limits({ config: config.limits, key: keys.auditKey, redis, now, observe });
   return { config, now, elapsed, random, metrics, events, store, keys, audit, redis, service, leaseMs, limits };
-}
-
-/** Signed at intervals, and once more when the trail has written its last record, so this is opened before it. */
-function openCheckpoints(
-  { config, now, events, keys }: Pick<Base, "config" | "now" | "events" | "keys">,
-  standardOutput: NodeJS.WritableStream | undefined,
-  closers: Closers,
-): Checkpoints | undefined {
-  const { checkpoints: place, checkpointSeconds } = config.audit;
-  if (place === null) return undefined;
-  const sink = openCheckpointSink(place, standardOutput);
-  const observe = (error: unknown) => events.checkpointWritten(error);
-  const checkpoints = new Checkpoints({ key: keys.checkpointKey, sink, now, observe });
-  const interval = setInterval(() => void checkpoints.flush(), checkpointSeconds * 1000);
-  closers.push(async () => {
-    clearInterval(interval);
-    await checkpoints.flush();
-  });
-  return checkpoints;
-}
-
-function openCheckpointSink(
-  place: NonNullable<Config["audit"]["checkpoints"]>,
-  standardOutput: NodeJS.WritableStream | undefined,
-): CheckpointSink {
-  if (place.kind === "file") return fileSink(place.file);
-  if (place.kind === "address") return addressSink(place.address.reveal(), CHECKPOINT_POST_MS);
-  if (standardOutput === undefined) throw new Error("there is no standard output to sign to");
-  return streamSink(standardOutput);
-}
-
-/** Closed when the trail has written its last record, so they are opened before it. */
-async function openSinks(
-  { config, events }: Pick<Base, "config" | "events">,
-  standardOutput: NodeJS.WritableStream | undefined,
-  closers: Closers,
-): Promise<Sinks> {
-  const { sinks: configured, queueSize } = config.audit;
-  const opening = configured.map(async (sink) => {
-    const { to, required: isRequired } = sink;
-    const observe = {
-      down: (error: unknown) => events.auditSinkDown(to, error),
-      back: () => events.auditSinkBack(to),
-      lost: (count: number) => events.auditSinkLost(to, count),
-    };
-    observe.lost(0);
-    return new Sink({ output: await openOutput(sink, standardOutput), isRequired, queueSize, observe });
-  });
-  const sinks = new Sinks(await Promise.all(opening));
-  closers.push(() => sinks.close(SINK_CLOSE_MS));
-  return sinks;
-}
-
-async function openOutput(
-  { to, required }: Config["audit"]["sinks"][number],
-  standardOutput: NodeJS.WritableStream | undefined,
-): Promise<SinkOutput> {
-  if (to === "stdout" && standardOutput === undefined) throw new Error("there is no standard output for audit records");
-  if (to === "stdout" && standardOutput) return new StreamOutput(standardOutput);
-  const output = new FileOutput(to);
-  await output.open().catch((error: NodeJS.ErrnoException) => {
-    // A pipe whose reader is yet to come.
-    if (error.code === "ENXIO" && !required) return;
-    const cure = "correct audit.sinks, make its folder, or let the gateway write there; a pipe needs its reader first";
-    throw new StartError(`The audit sink ${to} cannot be opened (${error.code}): ${cure}.`, { cause: error });
-  });
-  return output;
-}
-
-function openAudit(
-  { config, now, events, store, keys }: Pick<Base, "config" | "now" | "events" | "store" | "keys">,
-  { checkpoints, sinks }: { checkpoints: Checkpoints | undefined; sinks: Sinks },
-  closers: Closers,
-): AuditLog {
-  const timeoutMs = Math.min(AUDIT_WRITE_MS, config.server.requestTimeoutSeconds * 500);
-  const trail = new Trail({
-    store: store.audit,
-    sinks,
-    now,
-    randomBytes,
-    queueSize: config.audit.queueSize,
-    writeTimeoutMs: timeoutMs,
-    observe: {
-      written: (count, end) => {
-        events.auditWritten(count);
-        checkpoints?.reached(end);
-      },
-      failed: (count, error) => events.auditFailed(count, error),
-    },
-  });
-  closers.push(() => trail.close(AUDIT_CLOSE_MS));
-  return new AuditLog({
-    trail,
-    fingerprint: createFingerprint(keys.auditKey),
-    redact: createRedact(secretsIn(config)),
-    timeoutMs,
-  });
-}
-
-function startRetention(
-  { config, now, events, store, keys }: Pick<Base, "config" | "now" | "events" | "store" | "keys">,
-  closers: Closers,
-): void {
-  const { retentionDays } = config.audit;
-  if (retentionDays === null) return;
-  const retention = new Retention({
-    reader: store.auditReader,
-    store: store.audit,
-    maxAgeMs: retentionDays * BUCKET_MS.DAY,
-    key: keys.checkpointKey,
-    earlierKeys: keys.earlierCheckpointKeys,
-    now,
-    observe: {
-      dropped: (count) => events.auditDropped(count),
-      kept: (fault) => events.auditKept(fault),
-      failed: (error) => events.workerFailed(error),
-    },
-  });
-  retention.start();
-  closers.push(() => retention.stop());
 }
 
 function createAuthenticator({ config, now, elapsed, events, keys, redis }: Base): Authenticator {

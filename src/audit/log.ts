@@ -30,7 +30,7 @@ declare const recorded: unique symbol;
 export type Recorded<Token> = Token & { readonly [recorded]: true };
 
 interface AuditLogParts {
-  readonly trail: Trail;
+  readonly trail: Pick<Trail, "record">;
   readonly fingerprint: Fingerprint;
   /** Takes out of a text what looks like a secret. */
   readonly redact: (text: string) => string;

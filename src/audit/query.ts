@@ -43,6 +43,18 @@ export interface AuditFilter {
   readonly tokenFingerprint?: string | undefined;
 }
 
+/** Told once they have happened, as nothing lies between. */
+const NEVER_INTENDED: readonly AuditAction[] = ["TOKEN_REUSED", "TOKEN_REFUSED"];
+
+/**
+ * The filter without the actions that never have its phase. A database does not know which those are, and would look for one
+ * in all of their records.
+ */
+export function withoutImpossible(filter: AuditFilter): AuditFilter {
+  if (filter.action === undefined || filter.phase !== "INTENT") return filter;
+  return { ...filter, action: filter.action.filter((action) => !NEVER_INTENDED.includes(action)) };
+}
+
 /** Where a record stands in the order of time: its `at`, then its id. */
 export interface AuditPosition {
   readonly value: number;

@@ -10,6 +10,7 @@ import {
   type TokenActivityPoint,
   type TokenRecord,
   toTokenRecord,
+  withoutImpossible,
 } from "../audit/query.js";
 import { GatewayError } from "../errors.js";
 import type { Call } from "../policy/call.js";
@@ -53,12 +54,12 @@ export class AuditAccess {
 
   async events(call: Call, query: AuditPageQuery): Promise<StoredRecord[]> {
     requirePermission(call.entitlements, "AUDIT_READ");
-    return await this.trail.page(query);
+    return await this.trail.page({ ...query, filter: withoutImpossible(query.filter) });
   }
 
   async countEvents(call: Call, filter: AuditFilter): Promise<number> {
     requirePermission(call.entitlements, "AUDIT_READ");
-    return await this.trail.count(filter, MAX_COUNTED);
+    return await this.trail.count(withoutImpossible(filter), MAX_COUNTED);
   }
 
   /** Those of them that there are; none for a caller who may not see them. */

@@ -246,6 +246,20 @@ describe("reading the trail on SQLite", () => {
     counted.mockRestore();
   });
 
+  it("is not asked for the intents of what has none, which would be looked for in all records", async () => {
+    const access = new AuditAccess(spy.reader, Date.now);
+    const [paged, counted] = [vi.spyOn(spy.reader, "page"), vi.spyOn(spy.reader, "count")];
+    const filter = { action: ["TOKEN_REUSED", "TOKEN_ISSUED", "TOKEN_REFUSED"], phase: "INTENT" } as const;
+    await access.events(auditor, { filter, limit: 101, backward: false });
+    await access.countEvents(auditor, filter);
+    const asked = { action: ["TOKEN_ISSUED"], phase: "INTENT" };
+    expect([paged.mock.calls[0]?.[0].filter, counted.mock.calls[0]?.[0]]).toEqual([asked, asked]);
+    expect(
+      await access.events(auditor, { filter: { ...filter, action: ["TOKEN_REFUSED"] }, limit: 101, backward: false }),
+    ).toEqual([]);
+    vi.restoreAllMocks();
+  });
+
   it("counts activity from the index alone", async () => {
     const query = { since: 30_000_000, until: 31_000_000, bucket: "MINUTE" } as const;
     const plan = await planOf(() => spy.reader.activity(query));

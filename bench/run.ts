@@ -1,0 +1,68 @@
+/**
+ * `npm run bench -- [suite …] [options]`: runs the suites, all of them if none is named, and writes what they measured to
+ * RESULTS.md. `--rounds N` and `--seconds N` are for turns under load; `--records N`, `--queries N`,
+ * `--fresh` and `--keep` for the long trail.
+ */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { describeMachine } from "./machine.js";
+import { findPostgres, versionOf } from "./postgres.js";
+import { mergeSections, renderSection } from "./results.js";
+import type { BenchOptions, Suite } from "./suite.js";
+import { audit } from "./suites/audit.js";
+import { trail } from "./suites/trail.js";
+
+const SUITES: Readonly<Record<string, Suite>> = { audit, trail };
+const RESULTS = fileURLToPath(new URL("RESULTS.md", import.meta.url));
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: "string", default: "5" },
+    seconds: { type: "string", default: "5" },
+    records: { type: "string", default: "10000000" },
+    queries: { type: "string", default: "60" },
+    fresh: { type: "boolean", default: false },
+    keep: { type: "boolean", default: false },
+  },
+});
+
+const names = positionals.length > 0 ? positionals : Object.keys(SUITES);
+const unknown = names.find((name) => !(name in SUITES));
+if (unknown !== undefined) throw new Error(`there is no suite ${unknown}: ${Object.keys(SUITES).join(", ")}`);
+
+const postgres = await findPostgres();
+const options: BenchOptions = {
+  rounds: positive("rounds"),
+  seconds: positive("seconds"),
+  records: positive("records"),
+  queries: positive("queries"),
+  fresh: values.fresh,
+  keep: values.keep,
+  postgres,
+  folder: fileURLToPath(new URL("data", import.meta.url)),
+  say: (line) => process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`),
+};
+if (postgres === undefined) options.say("No Postgres answers; TEST_POSTGRES_URL names one.");
+const machine = describeMachine(postgres && (await versionOf(postgres)));
+const command = ["npm run bench --", ...process.argv.slice(2)].join(" ");
+
+for (const name of names) {
+  const suite = SUITES[name];
+  if (suite === undefined) continue;
+  const say = (line: string) => options.say(`${name}: ${line}`);
+  const measured = await suite.measure({ ...options, say });
+  const circumstances = `Measured on ${new Date().toISOString().slice(0, 10)} by \`${command}\`. ${machine}.`;
+  const section = renderSection({ name, suite, measured, circumstances });
+  // At once, so that a suite that fails takes nothing from those before it.
+  const previous = existsSync(RESULTS) ? readFileSync(RESULTS, "utf8") : "";
+  writeFileSync(RESULTS, mergeSections(previous, new Map([[name, section]]), Object.keys(SUITES)));
+  process.stdout.write(`${section}\n\n`);
+}
+
+function positive(name: "rounds" | "seconds" | "records" | "queries"): number {
+  const value = Number(values[name]);
+  if (!(value > 0)) throw new Error(`--${name} is a number above 0`);
+  return value;
+}

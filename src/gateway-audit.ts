@@ -1,0 +1,176 @@
+/** The audit trail, put together: where records go, what is signed of them, and how long they stay. */
+import { randomBytes } from "node:crypto";
+import { type CheckpointSink, Checkpoints } from "./audit/checkpoint.js";
+import { addressSink, fileSink, streamSink } from "./audit/checkpoint-sinks.js";
+import { createFingerprint } from "./audit/fingerprint.js";
+import { AuditLog } from "./audit/log.js";
+import { BUCKET_MS } from "./audit/query.js";
+import { Retention } from "./audit/retention.js";
+import { FileOutput, type SinkOutput, StreamOutput } from "./audit/sink-outputs.js";
+import { Sink, Sinks } from "./audit/sinks.js";
+import { Trail } from "./audit/trail.js";
+import type { Config } from "./config/config.js";
+import { secretsIn } from "./config/secrets.js";
+import { StartError } from "./errors.js";
+import type { Keys } from "./keys.js";
+import type { Events } from "./observe/events.js";
+import { createRedact } from "./observe/redact.js";
+import type { Store } from "./store/store.js";
+
+/**
+ * How long a write of audit records is waited for, if a request has twice as much: more than a database takes that is well,
+ * less than a lease's margin, as an attempt holds its lease meanwhile.
+ */
+const AUDIT_WRITE_MS = 3000;
+/** How long an address may take for a checkpoint; a stop may wait for one that is under way and for the last one. */
+const CHECKPOINT_POST_MS = 3000;
+/** Of the seconds that a stop may take. */
+const AUDIT_CLOSE_MS = 2000;
+const SINK_CLOSE_MS = 1000;
+
+/** In the order of their opening; closed in the opposite one. */
+export type Closers = (() => Promise<void>)[];
+
+interface AuditBase {
+  readonly config: Config;
+  readonly now: () => number;
+  readonly events: Events;
+  readonly store: Store;
+  readonly keys: Keys;
+}
+
+export interface AuditOptions {
+  /** Instead of the trail in the database: for a benchmark of what the trail costs, and for nothing else. */
+  readonly trail?: Pick<Trail, "record">;
+  /** Where checkpoints and records of the audit trail go that are to be printed. */
+  readonly standardOutput?: NodeJS.WritableStream;
+}
+
+export async function openAudit(base: AuditBase, options: AuditOptions, closers: Closers): Promise<AuditLog> {
+  const { config, keys } = base;
+  const checkpoints = openCheckpoints(base, options.standardOutput, closers);
+  const sinks = await openSinks(base, options.standardOutput, closers);
+  const trail = openTrail(base, { checkpoints, sinks }, closers);
+  startRetention(base, closers);
+  return new AuditLog({
+    trail: options.trail ?? trail,
+    fingerprint: createFingerprint(keys.auditKey),
+    redact: createRedact(secretsIn(config)),
+    timeoutMs: writeMs(config),
+  });
+}
+
+/** Signed at intervals, and once more when the trail has written its last record, so this is opened before it. */
+function openCheckpoints(
+  { config, now, events, keys }: AuditBase,
+  standardOutput: NodeJS.WritableStream | undefined,
+  closers: Closers,
+): Checkpoints | undefined {
+  const { checkpoints: place, checkpointSeconds } = config.audit;
+  if (place === null) return undefined;
+  const sink = openCheckpointSink(place, standardOutput);
+  const observe = (error: unknown) => events.checkpointWritten(error);
+  const checkpoints = new Checkpoints({ key: keys.checkpointKey, sink, now, observe });
+  const interval = setInterval(() => void checkpoints.flush(), checkpointSeconds * 1000);
+  closers.push(async () => {
+    clearInterval(interval);
+    await checkpoints.flush();
+  });
+  return checkpoints;
+}
+
+function openCheckpointSink(
+  place: NonNullable<Config["audit"]["checkpoints"]>,
+  standardOutput: NodeJS.WritableStream | undefined,
+): CheckpointSink {
+  if (place.kind === "file") return fileSink(place.file);
+  if (place.kind === "address") return addressSink(place.address.reveal(), CHECKPOINT_POST_MS);
+  if (standardOutput === undefined) throw new Error("there is no standard output to sign to");
+  return streamSink(standardOutput);
+}
+
+/** Closed when the trail has written its last record, so they are opened before it. */
+async function openSinks(
+  { config, events }: AuditBase,
+  standardOutput: NodeJS.WritableStream | undefined,
+  closers: Closers,
+): Promise<Sinks> {
+  const { sinks: configured, queueSize } = config.audit;
+  const opening = configured.map(async (sink) => {
+    const { to, required: isRequired } = sink;
+    const observe = {
+      down: (error: unknown) => events.auditSinkDown(to, error),
+      back: () => events.auditSinkBack(to),
+      lost: (count: number) => events.auditSinkLost(to, count),
+    };
+    observe.lost(0);
+    return new Sink({ output: await openOutput(sink, standardOutput), isRequired, queueSize, observe });
+  });
+  const sinks = new Sinks(await Promise.all(opening));
+  closers.push(() => sinks.close(SINK_CLOSE_MS));
+  return sinks;
+}
+
+async function openOutput(
+  { to, required }: Config["audit"]["sinks"][number],
+  standardOutput: NodeJS.WritableStream | undefined,
+): Promise<SinkOutput> {
+  if (to === "stdout" && standardOutput === undefined) throw new Error("there is no standard output for audit records");
+  if (to === "stdout" && standardOutput) return new StreamOutput(standardOutput);
+  const output = new FileOutput(to);
+  await output.open().catch((error: NodeJS.ErrnoException) => {
+    // A pipe whose reader is yet to come.
+    if (error.code === "ENXIO" && !required) return;
+    const cure = "correct audit.sinks, make its folder, or let the gateway write there; a pipe needs its reader first";
+    throw new StartError(`The audit sink ${to} cannot be opened (${error.code}): ${cure}.`, { cause: error });
+  });
+  return output;
+}
+
+function openTrail(
+  { config, now, events, store }: AuditBase,
+  { checkpoints, sinks }: { checkpoints: Checkpoints | undefined; sinks: Sinks },
+  closers: Closers,
+): Trail {
+  const trail = new Trail({
+    store: store.audit,
+    sinks,
+    now,
+    randomBytes,
+    queueSize: config.audit.queueSize,
+    writeTimeoutMs: writeMs(config),
+    observe: {
+      written: (count, end) => {
+        events.auditWritten(count);
+        checkpoints?.reached(end);
+      },
+      failed: (count, error) => events.auditFailed(count, error),
+    },
+  });
+  closers.push(() => trail.close(AUDIT_CLOSE_MS));
+  return trail;
+}
+
+function startRetention({ config, now, events, store, keys }: AuditBase, closers: Closers): void {
+  const { retentionDays } = config.audit;
+  if (retentionDays === null) return;
+  const retention = new Retention({
+    reader: store.auditReader,
+    store: store.audit,
+    maxAgeMs: retentionDays * BUCKET_MS.DAY,
+    key: keys.checkpointKey,
+    earlierKeys: keys.earlierCheckpointKeys,
+    now,
+    observe: {
+      dropped: (count) => events.auditDropped(count),
+      kept: (fault) => events.auditKept(fault),
+      failed: (error) => events.workerFailed(error),
+    },
+  });
+  retention.start();
+  closers.push(() => retention.stop());
+}
+
+function writeMs({ server }: Config): number {
+  return Math.min(AUDIT_WRITE_MS, server.requestTimeoutSeconds * 500);
+}

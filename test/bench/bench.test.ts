@@ -1,0 +1,67 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { median, spread } from "../../bench/figures.js";
+import { mergeSections, renderSection } from "../../bench/results.js";
+import type { BenchOptions, Measured, Suite } from "../../bench/suite.js";
+import { audit } from "../../bench/suites/audit.js";
+import { trail } from "../../bench/suites/trail.js";
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "gateway-bench-test-"));
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const options = (): BenchOptions => ({
+  rounds: 1,
+  seconds: 0.1,
+  records: 2000,
+  queries: 1,
+  fresh: false,
+  keep: false,
+  postgres: undefined,
+  folder,
+  say: () => {},
+});
+
+/** A table has something in each cell that the machine can tell. */
+function expectTables({ tables }: Measured, titles: readonly string[]): void {
+  expect(tables.map(({ title }) => title)).toEqual(titles);
+  for (const { columns, rows } of tables) {
+    expect(rows.length).toBeGreaterThan(0);
+    for (const row of rows) expect(row).toHaveLength(columns.length);
+    for (const [, figure] of rows) expect(figure).toMatch(/^[\d,.]+/);
+  }
+}
+
+describe("the benchmark", () => {
+  it("measures what the trail costs, and lets no answer without a token pass", async () => {
+    expectTables(await audit.measure(options()), ["SQLite"]);
+  }, 60_000);
+
+  it("fills a trail that verifies, and asks it everything", async () => {
+    expectTables(await trail.measure(options()), ["SQLite, commands", "SQLite, queries"]);
+  }, 60_000);
+
+  it("keeps the section of a suite that was not run", () => {
+    const suite: Suite = { about: "What.", measure: () => Promise.reject(new Error("not here")) };
+    const render = (name: string, cell: string) => {
+      const measured = { tables: [{ title: "T", columns: ["a", "b"], rows: [["x", cell]] }], notes: ["A note."] };
+      return new Map([[name, renderSection({ name, suite, measured, circumstances: "Then." })]]);
+    };
+    const first = mergeSections(mergeSections("", render("b", "1"), ["a", "b"]), render("a", "2"), ["a", "b"]);
+    const second = mergeSections(first, render("a", "3"), ["a", "b"]);
+    expect(first.indexOf("## a")).toBeLessThan(first.indexOf("## b"));
+    expect(second).toBe(first.replace("| x | 2 |", "| x | 3 |"));
+    expect(second).toContain("## b\n\nWhat.\n\n**T**\n\n| a | b |\n| --- | ---: |\n| x | 1 |\n\n- A note.\n\nThen.");
+  });
+
+  it("takes the median, the least and the most of all rounds", () => {
+    expect([median([3, 1, 2]), median([4, 1, 2, 3])]).toEqual([2, 2.5]);
+    expect(spread([1234.5, 0.12345, 2])).toBe("2 (0.123–1,230)");
+  });
+});
