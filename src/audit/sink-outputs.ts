@@ -1,7 +1,6 @@
 import { constants } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
-import { endsWithinLine } from "./torn-line.js";
 
 /** Where a sink's lines end up. */
 export interface SinkOutput {
@@ -16,11 +15,19 @@ const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | cons
 /** Between looks at a pipe that is full. */
 const FULL_MS = 20;
 
-/** A file, which is made when it is not there, for the owner's eyes; or a named pipe, or a device. */
+const LINE_END = "\n".charCodeAt(0);
+const NOTHING = Buffer.alloc(0);
+
+/**
+ * A file, which is made when it is not there, for the owner's eyes; or a named pipe, or a device. A line that was begun is
+ * ended in the same file, or begun anew in the next.
+ */
 export class FileOutput implements SinkOutput {
   #handle: FileHandle | undefined;
-  /** A process that ended in the middle of a line has left it so. */
-  #isTorn = false;
+  /** What is written of a line that has not ended. */
+  #begun = NOTHING;
+  /** What is to be written before anything else. */
+  #first = NOTHING;
   #isClosed = false;
 
   constructor(private readonly file: string) {}
@@ -28,36 +35,19 @@ export class FileOutput implements SinkOutput {
   /** At the start, to know at once that it cannot be opened; the next write tries again. */
   async open(): Promise<void> {
     this.#handle = await open(this.file, FLAGS, 0o600);
-    this.#isTorn = await endsTorn(this.file, this.#handle).catch(() => false);
+    await this.#resume(this.#handle);
   }
 
   async write(bytes: Buffer): Promise<number> {
     await this.#follow();
-    if (this.#isTorn) await this.#writeOnce(Buffer.from("\n"));
-    this.#isTorn = false;
-    while (!this.#isClosed) {
-      const written = await this.#writeOnce(bytes);
-      if (written > 0) return written;
-      await setTimeout(FULL_MS, undefined, { ref: false });
-    }
-    throw new Error("it was closed");
+    if (this.#handle === undefined) await this.open();
+    while (this.#first.length > 0) this.#first = this.#first.subarray(await this.#writeSome(this.#first));
+    return await this.#writeSome(bytes);
   }
 
   close(): void {
     this.#isClosed = true;
     this.#drop();
-  }
-
-  /** 0 when there is no room in the pipe just now. */
-  async #writeOnce(bytes: Buffer): Promise<number> {
-    try {
-      this.#handle ??= await open(this.file, FLAGS, 0o600);
-      return (await this.#handle.write(bytes)).bytesWritten;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "EAGAIN") return 0;
-      this.#drop();
-      throw error;
-    }
   }
 
   /** To the file that has the name now: whoever rotates logs moves the old one away. */
@@ -67,18 +57,61 @@ export class FileOutput implements SinkOutput {
     if (opened?.ino !== named?.ino || opened?.dev !== named?.dev) this.#drop();
   }
 
+  /** Begins the line anew unless the file ends with what was begun of it; behind the half of another's on a line of its own. */
+  async #resume(handle: FileHandle): Promise<void> {
+    // One that may be written but not read is taken to be as it was left.
+    const end = await readEnd(this.file, handle, this.#begun.length || 1).catch(() => undefined);
+    if (end === undefined || (this.#begun.length > 0 && end.equals(this.#begun))) return;
+    const isTorn = end.length > 0 && end.at(-1) !== LINE_END;
+    this.#first = Buffer.concat([isTorn ? Buffer.from("\n") : NOTHING, this.#begun, this.#first]);
+    this.#begun = NOTHING;
+  }
+
+  async #writeSome(bytes: Buffer): Promise<number> {
+    while (!this.#isClosed) {
+      const written = await this.#writeOnce(bytes);
+      if (written > 0) return written;
+      await setTimeout(FULL_MS, undefined, { ref: false });
+    }
+    this.#drop();
+    throw new Error("it was closed");
+  }
+
+  /** 0 when there is no room in the pipe just now. */
+  async #writeOnce(bytes: Buffer): Promise<number> {
+    if (this.#handle === undefined) throw new Error("it was closed");
+    try {
+      const { bytesWritten } = await this.#handle.write(bytes);
+      this.#note(bytes.subarray(0, bytesWritten));
+      return bytesWritten;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EAGAIN") return 0;
+      this.#drop();
+      throw error;
+    }
+  }
+
+  #note(written: Buffer): void {
+    const end = written.lastIndexOf(LINE_END);
+    this.#begun = end < 0 ? Buffer.concat([this.#begun, written]) : Buffer.from(written.subarray(end + 1));
+  }
+
   #drop(): void {
     this.#handle?.close().catch(() => {});
     this.#handle = undefined;
   }
 }
 
-/** Whether this is a file whose last line has no end. */
-async function endsTorn(file: string, handle: FileHandle): Promise<boolean> {
-  if (!(await handle.stat()).isFile()) return false;
+/** The last bytes of a file, no more than so many. Undefined of a pipe or a device. */
+async function readEnd(file: string, handle: FileHandle, length: number): Promise<Buffer | undefined> {
+  const status = await handle.stat();
+  if (!status.isFile()) return undefined;
+  if (status.size === 0) return NOTHING;
   const reader = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    return await endsWithinLine(reader);
+    const from = Math.max(0, status.size - length);
+    const { buffer, bytesRead } = await reader.read(Buffer.alloc(length), 0, length, from);
+    return buffer.subarray(0, bytesRead);
   } finally {
     await reader.close();
   }

@@ -1,11 +1,21 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import { type Dialect, SqliteDialect } from "kysely";
+import { setTimeout } from "node:timers/promises";
+import {
+  type CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  type RootOperationNode,
+  SqliteDialect,
+  type SqliteDialectConfig,
+  SqliteDriver,
+} from "kysely";
 import { GatewayError, StartError } from "../errors.js";
 
-/** How long another process may hold the database before a statement gives up. Blocks the process meanwhile. */
-const BUSY_TIMEOUT_MS = 1000;
+/** How long another process may hold the database before statements give up. */
+const BUSY_LIMIT_MS = 1000;
+const BUSY_PAUSE_MS = 10;
 
 const MAX_PREPARED_STATEMENTS = 200;
 
@@ -29,7 +39,7 @@ export function openSqlite(file: string, purpose: Purpose = "writing"): Dialect 
     }
     return statement;
   };
-  return new SqliteDialect({
+  return new PatientDialect({
     database: { prepare: (sql) => orUnavailable(() => prepare(sql)), close: () => database.close() },
   });
 }
@@ -37,8 +47,10 @@ export function openSqlite(file: string, purpose: Purpose = "writing"): Dialect 
 function open(file: string, purpose: Purpose): DatabaseSync {
   try {
     mkdirSync(dirname(file), { recursive: true });
-    const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+    const database = new DatabaseSync(file, { timeout: BUSY_LIMIT_MS });
     database.exec(PRAGMAS[purpose]);
+    // From here on it is waited for without blocking the process.
+    database.exec("PRAGMA busy_timeout = 0");
     return database;
   } catch (error) {
     const why = error instanceof Error ? error.message : "unknown error";
@@ -46,6 +58,60 @@ function open(file: string, purpose: Purpose): DatabaseSync {
       `The database ${file} cannot be opened (${why}): check that the folder can be written to and that the file is a SQLite database, or name another with DATABASE_URL=sqlite:FILE.`,
       { cause: error },
     );
+  }
+}
+
+class PatientDialect extends SqliteDialect {
+  constructor(private readonly config: SqliteDialectConfig) {
+    super(config);
+  }
+
+  override createDriver(): SqliteDriver {
+    return new PatientDriver(this.config);
+  }
+}
+
+class PatientDriver extends SqliteDriver {
+  #connection: DatabaseConnection | undefined;
+
+  override async acquireConnection(): Promise<DatabaseConnection> {
+    this.#connection ??= new PatientConnection(await super.acquireConnection());
+    return this.#connection;
+  }
+}
+
+const WRITES: ReadonlySet<RootOperationNode["kind"]> = new Set([
+  "InsertQueryNode",
+  "UpdateQueryNode",
+  "DeleteQueryNode",
+]);
+
+/**
+ * Waits while another process writes, and lets this one go on with other things; SQLite's own wait would freeze it. The limit
+ * is for all statements together, as they come one after the other: once it is over each fails at once, until one can write.
+ */
+class PatientConnection implements DatabaseConnection {
+  #busySince: number | undefined;
+
+  constructor(private readonly connection: DatabaseConnection) {}
+
+  async executeQuery<Row>(query: CompiledQuery) {
+    for (let hasWaited = false; ; hasWaited = true) {
+      try {
+        const result = await this.connection.executeQuery<Row>(query);
+        if (hasWaited || WRITES.has(query.query.kind)) this.#busySince = undefined;
+        return result;
+      } catch (error) {
+        if (!isBusy(error)) throw error;
+        this.#busySince ??= performance.now();
+        if (performance.now() - this.#busySince > BUSY_LIMIT_MS) throw error;
+      }
+      await setTimeout(BUSY_PAUSE_MS);
+    }
+  }
+
+  streamQuery<Row>(query: CompiledQuery, chunkSize: number) {
+    return this.connection.streamQuery<Row>(query, chunkSize);
   }
 }
 
@@ -68,6 +134,15 @@ class SqliteStatement {
   iterate(parameters: readonly unknown[]): IterableIterator<unknown> {
     return this.statement.iterate(...(parameters as SQLInputValue[]));
   }
+}
+
+const BUSY = 5;
+/** What the transaction has read is no longer so: no wait mends that. */
+const BUSY_SNAPSHOT = 517;
+
+function isBusy(error: unknown): boolean {
+  const { errcode } = (error instanceof GatewayError ? error.cause : {}) as { errcode?: number };
+  return errcode !== undefined && (errcode & 0xff) === BUSY && errcode !== BUSY_SNAPSHOT;
 }
 
 /** SQLite's result codes for a database that cannot do its work now: busy, locked, no memory, I/O, corrupt, full and so on. */

@@ -11,7 +11,7 @@ import { openStore, type Store } from "../../src/store/store.js";
 import { Cli } from "../fixtures/cli.js";
 import { AUDIENCE, TestIssuer } from "../fixtures/issuer.js";
 import { TestDatabase } from "../fixtures/postgres.js";
-import { type Ask, askFile, readChains } from "../fixtures/trail.js";
+import { type Ask, askFile, lockFile, readChains } from "../fixtures/trail.js";
 import { clock } from "./history.js";
 import { claimRedisDatabase, type RedisDatabase } from "./redis-database.js";
 
@@ -81,6 +81,8 @@ export class Cluster {
   }
 
   async startAll(): Promise<void> {
+    // Only on Postgres do two agree on who makes the tables.
+    if (this.database === undefined) await this.startInstance(0);
     await Promise.all(Array.from({ length: this.size }, (_, instance) => this.startInstance(instance)));
   }
 
@@ -143,6 +145,18 @@ export class Cluster {
     const ask: Ask = async (sql) =>
       this.database === undefined ? askFile(join(this.folder, "gateway.db"), sql) : await this.database.ask(sql);
     return await readChains(ask);
+  }
+
+  /** Keeps every process from writing to the trail, until what it answers is called. */
+  async lockTrail(): Promise<() => Promise<void>> {
+    if (this.database === undefined) return lockFile(join(this.folder, "gateway.db"));
+    return await this.database.lock("audit_events");
+  }
+
+  /** `audit verify`, as an operator runs it. */
+  async verifyTrail(): Promise<{ code: number | string; stdout: string; stderr: string }> {
+    const args = ["audit", "verify", "--config", join(this.folder, "faults.yaml")];
+    return await Cli.run(args, { cwd: this.folder, env: this.#environment() });
   }
 
   /** What stands for this token in the trail. */

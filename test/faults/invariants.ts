@@ -181,7 +181,10 @@ export function checkService(state: FinalState): Violation[] {
 }
 
 /** The trail is whole, and has each time that a token was handed out, and each revocation that was answered with success. */
-export function checkTrail(history: readonly Entry[], { trail, fingerprint }: FinalState): Violation[] {
+export function checkTrail(
+  history: readonly Entry[],
+  { trail, fingerprint }: Pick<FinalState, "trail" | "fingerprint">,
+): Violation[] {
   const outcomes = trail.flat().filter(({ phase }) => phase === "OUTCOME");
   const handedOut = countBy(outcomes, ({ tokenFingerprint }) => String(tokenFingerprint));
   const changes = countBy(outcomes, ({ action, identityId }) => `${action} ${identityId}`);

@@ -4,6 +4,7 @@ import { Secret } from "../../src/config/secret.js";
 import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
 import { Rig } from "../fixtures/rig.js";
 import { TcpProxy } from "../fixtures/tcp-proxy.js";
+import { faultIn, readChains } from "../fixtures/trail.js";
 import { IssueAccessTokenDocument, OperationsDocument } from "../generated/graphql.js";
 
 const server = POSTGRES_URL;
@@ -69,6 +70,7 @@ function onServer(server: string): void {
         proxy.mend();
         expect((await issue(`${state} and back`)).data?.issueAccessToken.accessToken).toBeTruthy();
         await expect.poll(readiness, { timeout: 5000 }).toBe(200);
+        for (const chain of await readChains((sql) => database.ask(sql))) expect(faultIn(chain)).toBeUndefined();
       },
     );
 
