@@ -140,10 +140,11 @@ async function createAuditEvents(database: Kysely<unknown>): Promise<void> {
   for (const name of optional) table = table.addColumn(name, text(database));
   await table.execute();
   // Each filter of the schema, in the order in which pages are read; the first also parts the trail by age. With the phase at
-  // its end the second counts without a look at the rows. Those that go on with action and phase are for a user with many
+  // its end the third counts without a look at the rows. Those that go on with action and phase are for a user with many
   // records of one kind and few of another, and for that user's tokens, which are counted from the index alone.
   const indexes: Readonly<Record<string, readonly string[]>> = {
     audit_events_at: ["at", "id"],
+    audit_events_phase: ["phase", "at", "id"],
     audit_events_action: ["action", "at", "id", "phase"],
     audit_events_identity: ["identity_id", "at", "id"],
     audit_events_identity_action: ["identity_id", "action", "phase", "at", "id"],

@@ -24,6 +24,11 @@ const filters: AuditFilter[] = [
   { action: ["TOKEN_ISSUED"] },
   { action: ["TOKENS_REVOKED"] },
   { action },
+  { phase: "INTENT" },
+  { phase: "OUTCOME" },
+  { phase: "OUTCOME", action },
+  { phase: "OUTCOME", identityId },
+  { phase: "OUTCOME", actor },
   { identityId },
   { identityId, action },
   { identityId, ...TOKENS },
@@ -84,7 +89,7 @@ class Spy {
       select 'aud_w_' || substr('000000000000', 1, 12 - length(cast(i as text))) || i, 'w', i, i * 1000,
         case when i % 100 = 0 then 'TOKENS_REVOKED' when i % 3 = 0 then 'TOKEN_REUSED' when i % 7 = 0 then 'TOKEN_REFUSED'
           else 'TOKEN_ISSUED' end,
-        'OUTCOME', 'idn_' || (i % 1000), 'https://i.example.com', 'user-' || (i % 1000), 'c', 'fp_' || (i % 20000), 'c', 'r', 'h'
+        case when i % 5 = 0 then 'INTENT' else 'OUTCOME' end, 'idn_' || (i % 1000), 'https://i.example.com', 'user-' || (i % 1000), 'c', 'fp_' || (i % 20000), 'c', 'r', 'h'
       from n`.execute(this.database);
     await sql`
       insert into audit_dropped (writer, line)
