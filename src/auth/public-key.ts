@@ -18,14 +18,9 @@ export interface PublicKey {
   readonly thumbprint: string;
 }
 
-/** Whether the key can verify a signature of this algorithm. */
+/** Whether the key can verify a signature of this algorithm. Keys of type OKP know one, by two names (RFC 9864 §2.2). */
 export function keyFits({ kty, crv, alg: only }: PublicKey, alg: string): boolean {
-  return algorithmFits(alg, { kty, crv }) && (only === undefined || only === alg || bothEdDsa(only, alg));
-}
-
-/** RFC 9864 §2.2: `Ed25519` is the newer name of what `EdDSA` is with such a key. */
-function bothEdDsa(one: string, other: string): boolean {
-  return ["EdDSA", "Ed25519"].includes(one) && ["EdDSA", "Ed25519"].includes(other);
+  return algorithmFits(alg, { kty, crv }) && (only === undefined || only === alg || kty === "OKP");
 }
 
 /** Why a JWK is not used. The message never quotes it. */
@@ -98,7 +93,8 @@ function refuseWeakRsa(key: KeyObject): void {
 }
 
 function modulusOf(key: KeyObject): bigint {
-  return BigInt(`0x${Buffer.from(key.export({ format: "jwk" }).n ?? "", "base64url").toString("hex")}`);
+  const { n } = key.export({ format: "jwk" }) as { n: string };
+  return BigInt(`0x${Buffer.from(n, "base64url").toString("hex")}`);
 }
 
 /** Thumbprints of keys that people paste from examples into what they run: jwt.io's and the RFCs'. */

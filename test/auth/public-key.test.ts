@@ -40,7 +40,7 @@ const whyUnusable = async (jwk: unknown, known: readonly PublicKey[] = []) =>
   );
 
 describe("a key", () => {
-  it.each([
+  it.each<[string, typeof EC]>([
     ["P-256", EC],
     ["RSA", RSA],
     ["Ed25519", ED25519],
@@ -57,27 +57,27 @@ describe("a key", () => {
     expect(read).toMatchObject({ kid: undefined, alg: undefined });
   });
 
-  it.each([
-    [null, "no JSON object"],
-    [undefined, "no JSON object"],
-    ["text", "no JSON object"],
-    [{}, "a member of the wrong type"],
-    [{ ...EC, kty: ["EC"] }, "a member of the wrong type"],
-    [{ ...EC, crv: 1 }, "a member of the wrong type"],
-    [{ ...EC, kid: 1 }, "a member of the wrong type"],
-    [{ ...EC, alg: ["ES256"] }, "a member of the wrong type"],
-    [{ ...EC, use: "enc" }, "not for signatures"],
-    [{ ...EC, use: "" }, "not for signatures"],
-    [{ ...EC, key_ops: ["sign"] }, "not for verifying"],
-    [{ ...EC, key_ops: [] }, "not for verifying"],
-    [{ ...EC, key_ops: "verify" }, "not for verifying"],
-    [{ ...EC, alg: "ES384" }, "its alg does not fit its type"],
-    [{ ...EC, alg: "RS256" }, "its alg does not fit its type"],
-    [{ ...RSA, alg: "RSA-OAEP" }, "its alg does not fit its type"],
-    [{ ...EC, x: EC.y, y: EC.x }, "not a sound public key"],
-    [{ kty: "EC", crv: "P-256" }, "not a sound public key"],
-    [{ kty: "other" }, "not a sound public key"],
-  ])("is unusable: %j", async (jwk, why) => {
+  it.each<[string, unknown, string]>([
+    ["null", null, "no JSON object"],
+    ["nothing", undefined, "no JSON object"],
+    ["a text", "text", "no JSON object"],
+    ["of no type", {}, "a member of the wrong type"],
+    ["with a kty that is no text", { ...EC, kty: ["EC"] }, "a member of the wrong type"],
+    ["with a crv that is no text", { ...EC, crv: 1 }, "a member of the wrong type"],
+    ["with a kid that is no text", { ...EC, kid: 1 }, "a member of the wrong type"],
+    ["with an alg that is no text", { ...EC, alg: ["ES256"] }, "a member of the wrong type"],
+    ["for encryption", { ...EC, use: "enc" }, "not for signatures"],
+    ["for nothing", { ...EC, use: "" }, "not for signatures"],
+    ["for signing", { ...EC, key_ops: ["sign"] }, "not for verifying"],
+    ["for no operation", { ...EC, key_ops: [] }, "not for verifying"],
+    ["for operations that are no list", { ...EC, key_ops: "verify" }, "not for verifying"],
+    ["for the algorithm of another curve", { ...EC, alg: "ES384" }, "its alg does not fit its type"],
+    ["for the algorithm of another type", { ...EC, alg: "RS256" }, "its alg does not fit its type"],
+    ["for an algorithm that is not known", { ...RSA, alg: "RSA-OAEP" }, "its alg does not fit its type"],
+    ["that is not on its curve", { ...EC, x: EC.y, y: EC.x }, "not a sound public key"],
+    ["with nothing in it", { kty: "EC", crv: "P-256" }, "not a sound public key"],
+    ["of another type", { kty: "other" }, "not a sound public key"],
+  ])("is unusable: %s", async (_, jwk, why) => {
     expect(await whyUnusable(jwk)).toBe(why);
   });
 
