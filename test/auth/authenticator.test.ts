@@ -167,6 +167,17 @@ describe("a token that is remembered", () => {
     for (let twice = 0; twice < 2; twice++) expect((await refusal(token))?.[0]).toBe("expired");
   });
 
+  it("makes room when its time is over, for those whose time it is", async () => {
+    authenticator = authenticatorOf({}, 2);
+    const [short, long, third] = [await issuer.sign("alice"), await longToken(), await longToken()];
+    await authenticate(short);
+    const { claims } = await authenticate(long);
+    passed = 3_600_000 + 60_000;
+    expect((await refusal(short))?.[0]).toBe("expired");
+    await authenticate(third);
+    expect((await authenticate(long)).claims).toBe(claims);
+  });
+
   it("is refused as any other when its key is no longer the issuer's", async () => {
     const token = await longToken();
     await authenticate(token);

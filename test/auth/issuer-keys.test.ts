@@ -140,6 +140,17 @@ describe("keys", () => {
     expect(await find()).toMatchObject({ kid: "test" });
   });
 
+  it("are waited for when they serve no more, and asked for sooner", async () => {
+    const key = await find();
+    issuer.keyOutage = { status: 500 };
+    elapsed = END - 2000;
+    expect(await find()).toBe(key);
+    await settle();
+    issuer.keyOutage = undefined;
+    elapsed = END;
+    expect(await find()).toBe(key);
+  });
+
   it("that serve on hold nobody up", async () => {
     const key = await find();
     issuer.keyOutage = { status: 500 };
@@ -242,12 +253,12 @@ describe("the address of the keys", () => {
       [DISCOVERY, true],
     ] as const) {
       issuer.keyPath = "/jwks";
-      elapsed = 0;
+      elapsed = 1000;
       keys = keysAt(null);
       await find();
       issuer.keyPath = "/moved";
       const before = issuer.keyFetches;
-      elapsed = time;
+      elapsed += time;
       await find();
       expect([time, issuer.keyFetches - before]).toEqual([time, isMoved ? 1 : 0]);
     }
