@@ -125,8 +125,8 @@ function checkTarget({ payload }: CompactJws, { token, method, uri }: Credential
   if (ath !== createHash("sha256").update(token).digest("base64url")) throw bad("ath is of another token");
 }
 
-/** Without what `URL` would quietly change: white space, backslashes, control characters. */
-const PLAIN_URI = /^https?:\/\/[!-[\]-~]+$/i;
+/** Without what `URL` would quietly change: white space, backslashes, control characters, a third slash. */
+const PLAIN_URI = /^https?:\/\/(?!\/)[!-[\]-~]+$/i;
 
 /**
  * Without query and fragment, by the syntax and the scheme (§4.3, check 9; RFC 3986 §6.2.2 and §6.2.3); undefined for what is

@@ -28,12 +28,8 @@ function ask(address: string, signal: AbortSignal): Promise<IncomingMessage> {
     // A connection of its own: it is a rare call, and one kept alive may be dead by then.
     const request = get(address, { agent: false, headers: HEADERS, signal }, resolve);
     request.on("error", reject);
-    // Nobody asked for another protocol. The socket is let go of then, so that neither an error nor the abort is heard.
-    request.on("upgrade", (_, socket) => {
-      socket.on("error", () => {}).destroy();
-      reject(new Error(`${address} changed the protocol`));
-    });
-    request.on("close", () => reject(new Error(`${address} did not answer`)));
+    // Such as when it changes the protocol, which nobody asked for: the connection ends, and that is no error.
+    request.on("close", () => reject(new Error(`${address} gave no answer that can be read`)));
   });
 }
 

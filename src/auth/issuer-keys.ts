@@ -107,8 +107,8 @@ export class IssuerKeys {
     const now = this.#elapsed();
     const [last, beforeLast] = this.#triedAt;
     if (this.#age() < this.#mostStale()) return now - last >= COOL_DOWN_MS && now - beforeLast >= TWO_FETCHES_MS;
-    const pause = this.#failures === 0 ? 0 : FIRST_BACK_OFF_MS * 2 ** (this.#failures - 1);
-    return now - this.#failedAt >= Math.min(COOL_DOWN_MS, pause);
+    // Without a failure since the last keys, the one before is longer ago than any pause, or at no time.
+    return now - this.#failedAt >= Math.min(COOL_DOWN_MS, FIRST_BACK_OFF_MS * 2 ** (this.#failures - 1));
   }
 
   /** One at a time; never rejects. */

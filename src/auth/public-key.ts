@@ -18,14 +18,9 @@ export interface PublicKey {
   readonly thumbprint: string;
 }
 
-/** Whether the key can verify a signature of this algorithm. */
+/** Whether the key can verify a signature of this algorithm. Keys of type OKP know one, by two names (RFC 9864 §2.2). */
 export function keyFits({ kty, crv, alg: only }: PublicKey, alg: string): boolean {
-  return algorithmFits(alg, { kty, crv }) && (only === undefined || only === alg || bothEdDsa(only, alg));
-}
-
-/** RFC 9864 §2.2: `Ed25519` is the newer name of what `EdDSA` is with such a key. */
-function bothEdDsa(one: string, other: string): boolean {
-  return ["EdDSA", "Ed25519"].includes(one) && ["EdDSA", "Ed25519"].includes(other);
+  return algorithmFits(alg, { kty, crv }) && (only === undefined || only === alg || kty === "OKP");
 }
 
 /** Why a JWK is not used. The message never quotes it. */
@@ -98,15 +93,23 @@ function refuseWeakRsa(key: KeyObject): void {
 }
 
 function modulusOf(key: KeyObject): bigint {
-  return BigInt(`0x${Buffer.from(key.export({ format: "jwk" }).n ?? "", "base64url").toString("hex")}`);
+  const { n } = key.export({ format: "jwk" }) as { n: string };
+  return BigInt(`0x${Buffer.from(n, "base64url").toString("hex")}`);
 }
 
 /** Thumbprints of keys that people paste from examples into what they run: jwt.io's and the RFCs'. */
 const PUBLISHED_EXAMPLES: ReadonlySet<string> = new Set([
   "oGDmHqCJ7yzMkWEkrlZVHkvrHIyQwtlDmeq5ForUHeY", // jwt.io, RSA
   "19J8y7Zprt2-QKLjF2I5pVk0OELX6cY2AfaAv1LC_w8", // jwt.io, P-256
+  "iTqXXI0zbAnJCKDaobfhkM1f-6rMSpTfyZMRp_2tKI8", // jwt.io, P-384
+  "xZDfZpry4P9vZPZyG2fNBRj-7Lz5omVdm7tHoCgSNfY", // jwt.io, P-521
   "IsUn6_e04MaShXFIISMp4kG62LWzMIPy_MvSA5pJgX8", // RFC 7515 appendix A.2, RSA
   "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U", // RFC 7515 appendix A.3, P-256
+  "u5YUSjQ2-2chBi51NSk3t3g7IM4o2KYcnPqPtCNGd3U", // RFC 7515 appendix A.4, P-521
   "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s", // RFC 7517 appendix A.2, P-256
+  "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", // RFC 7517 appendix A.2, RSA
+  "D8R4-FeTJfzuDUy8bZ0c4hcwpul-Q11gCPs3mw6-R9Q", // RFC 7517 appendix C.1, RSA
+  "dHri3SADZkrush5HU_50AoRhcKFryN-PI6jPBtPL55M", // RFC 7520 §3.2, P-521
+  "9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI", // RFC 7520 §3.4, RSA
   "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", // RFC 8037 appendix A.1, Ed25519
 ]);

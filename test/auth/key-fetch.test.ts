@@ -1,88 +1,110 @@
 import { generateKeyPairSync } from "node:crypto";
-import type { AddressInfo } from "node:net";
-import { createServer, type Server, type Socket } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
-import { IssuerKeys } from "../../src/auth/issuer-keys.js";
-import { discoverJwksUri, type FetchedKeys, fetchKeys } from "../../src/auth/key-fetch.js";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { discoverJwksUri, fetchKeys } from "../../src/auth/key-fetch.js";
 import type { PublicKey } from "../../src/auth/public-key.js";
-import { publish } from "../fixtures/issuer.js";
+import { publish, TestIssuer } from "../fixtures/issuer.js";
 
-const JWK = publish(generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey);
+const newKey = (kid: string) =>
+  publish(generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey, { kid, alg: "ES256" });
 const soon = () => AbortSignal.timeout(3000);
-const answer = (body: string) => `HTTP/1.1 200 OK\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 
-let server: Server | undefined;
-afterEach(() => {
-  server?.close();
+let issuer: TestIssuer;
+beforeEach(async () => {
+  issuer = await TestIssuer.start();
 });
-
-/** Answers each connection with the text that this makes of the server's host and port, whatever is asked; resolves to them. */
-async function serve(text: (host: string) => string): Promise<string> {
-  const own = createServer((socket: Socket) => {
-    socket.on("error", () => socket.destroy());
-    socket.once("data", () => socket.write(text(host())));
-  });
-  const host = () => `127.0.0.1:${(own.address() as AddressInfo).port}`;
-  server = own;
-  await new Promise<void>((resolve) => own.listen(0, "127.0.0.1", resolve));
-  return host();
-}
+afterEach(async () => {
+  await issuer.close();
+});
+const address = () => `${issuer.url}/jwks`;
+const fetched = async (known: readonly PublicKey[] = []) => await fetchKeys(address(), known, soon());
 
 describe("the keys of an issuer", () => {
-  it("are fetched by TLS from an address that says so, and by nothing less", async () => {
-    const address = await serve(() => answer(JSON.stringify({ keys: [JWK] })));
-    await expect(fetchKeys(`http://${address}`, [], soon())).resolves.toMatchObject({ unusable: [] });
-    await expect(fetchKeys(`https://${address}`, [], soon())).rejects.toThrow();
+  it("are all that can be used; of the others it is told why they cannot", async () => {
+    issuer.keys = [newKey("a"), {}, newKey("b"), { ...newKey("c"), use: "enc" }];
+    const { usable, unusable } = await fetched();
+    expect(usable.map(({ kid }) => kid)).toEqual(["a", "b"]);
+    expect(unusable).toEqual(["a member of the wrong type", "not for signatures"]);
+  });
+
+  it("that are known are the same objects", async () => {
+    const { usable } = await fetched();
+    issuer.keys.push(newKey("new"));
+    const again = await fetched(usable);
+    expect(again.usable).toHaveLength(2);
+    expect(again.usable[0]).toBe(usable[0]);
+  });
+
+  it.each([
+    ["{", "is not JSON"],
+    ['{"keys":[],"keys":[]}', "is not JSON"],
+    ["null", "is no JSON object"],
+    ["1", "is no JSON object"],
+    ["[]", "is no JSON Web Key Set"],
+    ["{}", "is no JSON Web Key Set"],
+    ['{"keys":{}}', "is no JSON Web Key Set"],
+    ['{"keys":[]}', "has no key that can be used (empty)"],
+    ['{"keys":[1,{}]}', "has no key that can be used (no JSON object, a member of the wrong type)"],
+  ])("are not there in %s", async (body, why) => {
+    issuer.keyOutage = { body };
+    await expect(fetched()).rejects.toThrow(`${address()} ${why}`);
+  });
+
+  it("that are not JSON leave the cause to the log", async () => {
+    issuer.keyOutage = { body: "{" };
+    await expect(fetched()).rejects.toMatchObject({ cause: { message: "not JSON" } });
+  });
+
+  it("are 100 at most", async () => {
+    issuer.keys.push(...Array.from({ length: 99 }, () => ({})));
+    expect((await fetched()).usable).toHaveLength(1);
+    issuer.keys.push({});
+    await expect(fetched()).rejects.toThrow(`${address()} has more than 100 keys`);
   });
 
   it("are not there when something but a key fails", async () => {
-    const address = await serve(() => answer(JSON.stringify({ keys: [JWK] })));
     const broken = {
       get thumbprint(): string {
         throw new RangeError("broken");
       },
     } as PublicKey;
-    await expect(fetchKeys(`http://${address}`, [broken], soon())).rejects.toThrow(RangeError);
+    await expect(fetched([broken])).rejects.toThrow(RangeError);
+  });
+});
+
+describe("the address of an issuer's keys", () => {
+  const metadata = () => `${issuer.url}/.well-known/openid-configuration`;
+  const discovered = async (name = issuer.url) => await discoverJwksUri(name, soon());
+
+  it("is what the issuer's metadata says", async () => {
+    expect(await discovered()).toBe(address());
+    issuer.outage = { body: JSON.stringify({ issuer: issuer.url, jwks_uri: "https://KEYS.example.com/a" }) };
+    expect(await discovered()).toBe("https://keys.example.com/a");
   });
 
-  it("are nowhere when the metadata does not say so", async () => {
-    for (const metadata of [{}, { jwks_uri: 1 }, { jwks_uri: "keys" }, { jwks_uri: "http://a.example.com/" }]) {
-      server?.close();
-      // Whatever the issuer is called, it names itself.
-      const issuer = `http://${await serve((host) => answer(JSON.stringify({ ...metadata, issuer: `http://${host}` })))}`;
-      await expect(discoverJwksUri(issuer, soon())).rejects.toThrow(/has no usable jwks_uri$/);
+  it("is found where an issuer that ends with a slash has it", async () => {
+    issuer.keyPath = "/.well-known/openid-configuration";
+    const name = `${issuer.url}/`;
+    issuer.outage = { body: JSON.stringify({ issuer: name, jwks_uri: address() }) };
+    expect(await discovered(name)).toBe(address());
+    expect(issuer.keyFetches).toBe(1);
+  });
+
+  it.each([undefined, 1, ["https://a.example.com/"], "keys", "http://a.example.com/", "ftp://a.example.com/"])(
+    "is not %j",
+    async (jwks_uri) => {
+      issuer.outage = { body: JSON.stringify({ issuer: issuer.url, jwks_uri }) };
+      await expect(discovered()).rejects.toThrow(`${metadata()} has no usable jwks_uri`);
+    },
+  );
+
+  it("is not what the metadata of another issuer says, or no metadata", async () => {
+    for (const name of [undefined, "https://other.example.com", `${issuer.url}/`]) {
+      issuer.outage = { body: JSON.stringify({ issuer: name, jwks_uri: address() }) };
+      await expect(discovered()).rejects.toThrow(`${metadata()} names another issuer`);
     }
-  });
-
-  it("are where the configuration says, without a look at the issuer's metadata", async () => {
-    const address = await serve(() => answer(JSON.stringify({ keys: [JWK, {}] })));
-    const config = {
-      issuer: "http://127.0.0.1:1",
-      jwksUri: `http://${address}`,
-      keyMaxAgeSeconds: 300,
-      keyStaleSeconds: 3600,
-    };
-    const seen: [string, FetchedKeys | Error][] = [];
-    const keys = new IssuerKeys(
-      config,
-      () => 0,
-      (...told) => seen.push(told),
-    );
-    expect(await keys.find("ES256", "test")).toMatchObject({ kid: "test", alg: "ES256" });
-    expect(seen).toMatchObject([
-      ["http://127.0.0.1:1", { usable: [{ kid: "test" }], unusable: ["a member of the wrong type"] }],
-    ]);
-  });
-
-  it("serve on when whoever is told of them fails, and that is told as an error", async () => {
-    const address = await serve(() => answer(JSON.stringify({ keys: [JWK] })));
-    const config = { issuer: "i", jwksUri: `http://${address}`, keyMaxAgeSeconds: 300, keyStaleSeconds: 3600 };
-    const told: (FetchedKeys | Error)[] = [];
-    const observe = (_: string, outcome: FetchedKeys | Error): void => {
-      told.push(outcome);
-      if (told.length === 1) throw "not an error";
-    };
-    expect(await new IssuerKeys(config, () => 0, observe).find("ES256", "test")).toMatchObject({ kid: "test" });
-    expect(told).toMatchObject([{ unusable: [] }, { message: "the fetch failed" }]);
+    issuer.outage = { status: 404 };
+    await expect(discovered()).rejects.toThrow(`${metadata()} answered 404`);
+    issuer.outage = { body: "null" };
+    await expect(discovered()).rejects.toThrow(`${metadata()} is no JSON object`);
   });
 });

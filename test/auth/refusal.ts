@@ -1,12 +1,23 @@
 import { AuthenticationFailure } from "../../src/auth/failure.js";
 
+type Refusal = readonly [reason: string, detail: string] | undefined;
+
 /** Reason and detail of the failure that this throws; undefined when it throws none. */
-export function refusalOf(work: () => unknown): readonly [reason: string, detail: string] | undefined {
+export function refusalOf(work: () => unknown): Refusal {
   try {
     work();
     return undefined;
   } catch (error) {
-    if (error instanceof AuthenticationFailure) return [error.reason, error.detail];
-    throw error;
+    return read(error);
   }
+}
+
+/** The same for what throws later. */
+export async function rejectionOf(work: Promise<unknown>): Promise<Refusal> {
+  return await work.then(() => undefined, read);
+}
+
+function read(error: unknown): Refusal {
+  if (error instanceof AuthenticationFailure) return [error.reason, error.detail];
+  throw error;
 }

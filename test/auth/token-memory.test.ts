@@ -26,6 +26,13 @@ describe("the memory of verified tokens", () => {
     expect(memory.find("c")?.subject).toBe("c");
   });
 
+  it("takes a token that it is given again for one, in place of the other", () => {
+    const memory = new TokenMemory(2);
+    memory.keep("short", verified("short"));
+    for (const subject of ["a", "b", "c"]) memory.keep("long".repeat(500), verified(subject));
+    expect([memory.find("short")?.subject, memory.find("long".repeat(500))?.subject]).toEqual(["short", "c"]);
+  });
+
   it("keeps nothing when it may keep none, and nothing that it was told to forget", () => {
     const none = new TokenMemory(0);
     none.keep("a", verified("alice"));

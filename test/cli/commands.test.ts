@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CommunicationIdentityClient } from "@azure/communication-identity";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { Cli } from "../fixtures/cli.js";
+import { Cli, CONNECTION_STRING_LINE } from "../fixtures/cli.js";
 import { AUDIENCE, TestIssuer } from "../fixtures/issuer.js";
 
 const SHARED_KEY = Buffer.alloc(32, 7).toString("base64");
@@ -40,6 +40,12 @@ afterAll(async () => {
 
 function start(args: readonly string[], changes: Record<string, string> = {}): Cli {
   const cli = Cli.start(args, { cwd: folder, env: { ...env, ...changes } });
+  running.push(cli);
+  return cli;
+}
+
+function startEmulator(): Cli {
+  const cli = Cli.start(["emulator", "--port", "0"], { cwd: folder, shows: [CONNECTION_STRING_LINE] });
   running.push(cli);
   return cli;
 }
@@ -92,8 +98,8 @@ describe("serve", () => {
   });
 
   it("on SIGTERM says that it is draining, takes nothing new, answers what is under way and ends", async () => {
-    const emulator = start(["emulator", "--port", "0"]);
-    const [, connectionString] = await emulator.printed(/^ACS_CONNECTION_STRING="(.+)"$/m);
+    const emulator = startEmulator();
+    const [, connectionString] = await emulator.printed(CONNECTION_STRING_LINE);
     const [, control] = await emulator.printed(/controls at (\S+)/);
     const gateway = start(["serve"], { ACS_CONNECTION_STRING: connectionString ?? "" });
     const [, url] = await gateway.printed(/"url":"([^"]+)"/);
@@ -150,8 +156,8 @@ describe("serve", () => {
   });
 
   it("ends at once on a second signal", async () => {
-    const emulator = start(["emulator", "--port", "0"]);
-    const [, connectionString] = await emulator.printed(/^ACS_CONNECTION_STRING="(.+)"$/m);
+    const emulator = startEmulator();
+    const [, connectionString] = await emulator.printed(CONNECTION_STRING_LINE);
     const [, control] = await emulator.printed(/controls at (\S+)/);
     const gateway = start(["serve"], { ACS_CONNECTION_STRING: connectionString ?? "" });
     const [, url] = await gateway.printed(/"url":"([^"]+)"/);
@@ -258,8 +264,8 @@ describe("config check", () => {
 
 describe("emulator", () => {
   it("prints a connection string that Microsoft's client works with", async () => {
-    const cli = start(["emulator", "--port", "0"]);
-    const [, connectionString] = await cli.printed(/^ACS_CONNECTION_STRING="(.+)"$/m);
+    const cli = startEmulator();
+    const [, connectionString] = await cli.printed(CONNECTION_STRING_LINE);
     const client = new CommunicationIdentityClient(connectionString ?? "", { allowInsecureConnection: true });
     const { user, token } = await client.createUserAndToken(["chat"]);
     expect(user.communicationUserId).toMatch(/^8:acs:/);

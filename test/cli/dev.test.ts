@@ -23,7 +23,11 @@ let folder: string;
 let dev: Cli;
 
 async function startDev(): Promise<Cli> {
-  const started = Cli.start(["dev"], { cwd: folder, env: { PORT: "0", ADMIN_PORT: "0" } });
+  const started = Cli.start(["dev"], {
+    cwd: folder,
+    env: { PORT: "0", ADMIN_PORT: "0" },
+    shows: [/^eyJ\S+$/, /^curl -s \S+ .*'authorization: Bearer eyJ[^']+' -d '.*'$/],
+  });
   await started.printed(/^curl .*$/m);
   return started;
 }

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Cli } from "../fixtures/cli.js";
+import { Cli, CONNECTION_STRING_LINE } from "../fixtures/cli.js";
 import { AUDIENCE, TestIssuer } from "../fixtures/issuer.js";
 
 /** Requests whose lines are more than a pipe, its reader and the gateway hold. */
@@ -24,8 +24,8 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "gateway-output-"));
   issuer = await TestIssuer.start();
   authorization = `Bearer ${await issuer.sign("alice")}`;
-  emulator = Cli.start(["emulator", "--port", "0"], { cwd: folder });
-  const [, connectionString = ""] = await emulator.printed(/^ACS_CONNECTION_STRING="(.+)"$/m);
+  emulator = Cli.start(["emulator", "--port", "0"], { cwd: folder, shows: [CONNECTION_STRING_LINE] });
+  const [, connectionString = ""] = await emulator.printed(CONNECTION_STRING_LINE);
   writeFileSync(
     join(folder, "gateway.yaml"),
     [

@@ -1,10 +1,8 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
+import { Cli, CONNECTION_STRING_LINE } from "../fixtures/cli.js";
 import { accessKeyOf, clientOf, control, introspect, rejection, start } from "./harness.js";
 
 function temporaryFile(): string {
@@ -38,16 +36,18 @@ test("a restart on the same file keeps the resource, its keys, its identities an
 
 test("a kill right after an answer loses nothing", async () => {
   const file = temporaryFile();
-  const script = fileURLToPath(new URL("emulator-process.ts", import.meta.url));
-  const child = spawn(process.execPath, ["--import", "tsx", script, file], { stdio: ["ignore", "pipe", "inherit"] });
-  onTestFinished(() => void child.kill("SIGKILL"));
-  const [line] = (await once(child.stdout, "data")) as [Buffer];
-  const client = clientOf(line.toString().trim());
+  const emulator = Cli.start(["emulator", "--port", "0", "--file", file], {
+    cwd: tmpdir(),
+    shows: [CONNECTION_STRING_LINE],
+  });
+  onTestFinished(() => emulator.kill("SIGKILL"));
+  const [, connectionString = ""] = await emulator.printed(CONNECTION_STRING_LINE);
+  const client = clientOf(connectionString);
   const users = await Promise.all(Array.from({ length: 20 }, () => client.createUserAndToken(["chat"])));
   const revoked = users[0];
   await client.revokeTokens(revoked?.user ?? { communicationUserId: "" });
-  child.kill("SIGKILL");
-  await once(child, "exit");
+  emulator.kill("SIGKILL");
+  await emulator.ended();
 
   const after = await start({ file });
   expect((await control(after, "GET", "/identities")).total).toBe(20);
