@@ -1,7 +1,7 @@
 import type { Writable } from "node:stream";
 
 /** What waits for a reader of the log, in bytes. */
-const MOST_WAITING = 1 << 20;
+const MOST_WAITING = 1 << 18;
 
 /**
  * Where log lines go that share a stream with others, each in one piece. A reader that stalls holds up nobody: lines beyond a
