@@ -62,7 +62,7 @@ export async function openAudit(base: AuditBase, options: AuditOptions, closers:
 
 /** Signed at intervals, and once more when the trail has written its last record, so this is opened before it. */
 function openCheckpoints(
-  { config, now, events, keys }: AuditBase,
+  { config, events, keys }: AuditBase,
   standardOutput: NodeJS.WritableStream | undefined,
   closers: Closers,
 ): Checkpoints | undefined {
@@ -70,7 +70,7 @@ function openCheckpoints(
   if (place === null) return undefined;
   const sink = openCheckpointSink(place, standardOutput);
   const observe = (error: unknown) => events.checkpointWritten(error);
-  const checkpoints = new Checkpoints({ key: keys.checkpointKey, sink, now, observe });
+  const checkpoints = new Checkpoints({ key: keys.checkpointKey, sink, observe });
   const interval = setInterval(() => void checkpoints.flush(), checkpointSeconds * 1000);
   closers.push(async () => {
     clearInterval(interval);

@@ -103,7 +103,7 @@ export class Writers<Database> {
       const writer = writerOf(number, below(WRITERS, random));
       const end = this.#ends.get(writer) ?? (await this.#begin(database, writer));
       const record = chain(end, event, Math.floor(timeOf(number)), someBytes);
-      this.#ends.set(writer, { writer, sequence: record.sequence, hash: record.hash });
+      this.#ends.set(writer, { writer, sequence: record.sequence, hash: record.hash, at: record.at });
       records.push(record);
     }
     return records;
@@ -112,7 +112,7 @@ export class Writers<Database> {
   async #begin(database: Database, writer: string): Promise<ChainEnd> {
     // Those of the period before write no more.
     if (this.#ends.size >= 2 * WRITERS) this.#ends.clear();
-    return (await this.endOf(database, writer)) ?? { writer, sequence: 0, hash: GENESIS };
+    return (await this.endOf(database, writer)) ?? { writer, sequence: 0, hash: GENESIS, at: 0 };
   }
 }
 

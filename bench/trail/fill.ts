@@ -93,7 +93,7 @@ async function addRecords(database: Kysely<Tables>, total: number, say: Say): Pr
 async function endOf(database: Kysely<Tables>, writer: string) {
   return await database
     .selectFrom("audit_events")
-    .select(["writer", "sequence", "hash"])
+    .select(["writer", "sequence", "hash", "at"])
     .where("id", ">", `aud_${writer}_`)
     .where("id", "<", `aud_${writer}_a`)
     .orderBy("id", "desc")

@@ -13,6 +13,8 @@ export interface ChainEnd {
   readonly sequence: number;
   /** `GENESIS` before the first record. */
   readonly hash: string;
+  /** Of the record, ms since 1970; 0 before the first one. */
+  readonly at: number;
 }
 
 /** The next record of the chain. `randomBytes` makes the salts. */

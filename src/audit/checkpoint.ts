@@ -13,7 +13,6 @@ export type CheckpointSink = (line: string) => Promise<void>;
 interface CheckpointsParts {
   readonly key: KeyObject;
   readonly sink: CheckpointSink;
-  readonly now: () => number;
   /** Undefined when it was written. */
   readonly observe: (error: unknown) => void;
 }
@@ -38,7 +37,8 @@ export class Checkpoints {
     await this.#writing;
     const ends = [...this.#reached.values()];
     this.#reached.clear();
-    await Promise.all(ends.map((end) => this.checkpoint(end)));
+    for (const end of ends) void this.checkpoint(end);
+    await this.#writing;
   }
 
   /** Signs this end, and resolves once it is written or has failed, which is observed; one after the other. Never rejects. */
@@ -48,9 +48,9 @@ export class Checkpoints {
   }
 
   async #write(end: ChainEnd): Promise<void> {
-    const { key, sink, now, observe } = this.#parts;
+    const { key, sink, observe } = this.#parts;
     try {
-      await sink(signEnd("checkpoint", { ...end, at: now() }, key));
+      await sink(signEnd("checkpoint", end, key));
       observe(undefined);
     } catch (error) {
       // The next one stands for everything before it, too; a newer end must not give way to this one.

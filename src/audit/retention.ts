@@ -8,9 +8,9 @@ import { setImmediate } from "node:timers/promises";
 import { runLoop } from "../loop.js";
 import type { AuditReader } from "../store/audit-reader.js";
 import type { AuditStore } from "../store/audit-store.js";
-import type { WalkedBatch, WalkedRecord } from "./query.js";
-import { idAfter, placeIn } from "./record.js";
-import { signEnd } from "./signed-end.js";
+import type { Dropped, WalkedBatch, WalkedRecord } from "./query.js";
+import { idAfter, placeIn, recordId } from "./record.js";
+import { readClaim, signEnd } from "./signed-end.js";
 import { type Fault, Verifier } from "./verifier.js";
 
 /** How often it looks for what is old enough. */
@@ -73,27 +73,29 @@ export class Retention {
       if (first === undefined) return;
       const writer = writerOf(first);
       const isAged = first.record === undefined || first.record.at < before;
-      const isDropped = isAged && (await this.#dropSegment(position, before));
-      if (!isDropped) position = writer === undefined ? first.id : idAfter(writer);
+      const dropped = isAged ? await this.#dropSegment(position, before) : undefined;
+      position = dropped ?? (writer === undefined ? first.id : idAfter(writer));
       await setImmediate();
     }
   }
 
-  /** The next one after this position. False when nothing of it can be dropped. */
-  async #dropSegment(position: string | undefined, before: number): Promise<boolean> {
-    const { reader, store, key, now, observe } = this.#parts;
+  /** The next one after this position; answers its last id. Undefined when nothing of it can be dropped. */
+  async #dropSegment(position: string | undefined, before: number): Promise<string | undefined> {
+    const { reader, store, key, observe } = this.#parts;
     const aged = agedIn(await reader.batch(position, SEGMENT), before);
     const verifier = new Verifier({ keys: () => this.#keys });
     for (const fault of verifier.addBatch(aged)) {
       if (fault === undefined) continue;
       observe.kept(fault);
-      return false;
+      return undefined;
     }
-    const end = aged.records.at(-1)?.record;
-    if (end === undefined) return false;
-    const isDropped = await store.drop(end, signEnd("dropped", { ...end, at: now() }, key), aged.dropped[0]?.line);
-    if (isDropped) observe.dropped(verifier.records);
-    return isDropped;
+    const [first, last] = [aged.records[0]?.record, aged.records.at(-1)?.record];
+    if (first === undefined || last === undefined) return undefined;
+    const [said] = aged.dropped;
+    const line = signEnd("dropped", { ...last, at: Math.max(before, atOf(said)) }, key);
+    if (!(await store.drop({ first, last, line, said: said?.line }))) return undefined;
+    observe.dropped(verifier.records);
+    return recordId(last);
   }
 }
 
@@ -107,6 +109,11 @@ function agedIn({ dropped, records }: WalkedBatch, before: number): WalkedBatch 
     dropped: dropped.filter((each) => each.writer === writer),
     records: end < 0 ? records : records.slice(0, end),
   };
+}
+
+function atOf(said: Dropped | undefined): number {
+  const end = said && readClaim(said.line);
+  return typeof end === "object" ? end.at : 0;
 }
 
 /** Undefined for what is not ours. */

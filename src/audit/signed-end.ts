@@ -3,15 +3,13 @@ import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { describePublicKey } from "../config/signing-keys.js";
 import type { ChainEnd } from "./chain.js";
 
-/** `checkpoint`: the chain had come so far. `dropped`: its records up to there were dropped for their age. */
+/**
+ * `checkpoint`: the chain had come so far. `dropped`: its records up to there were dropped for their age, and `at` is what all
+ * of them were older than.
+ */
 export type Statement = "checkpoint" | "dropped";
 
-export interface SignedEnd extends ChainEnd {
-  /** When it was signed, ms since 1970. */
-  readonly at: number;
-}
-
-export function signEnd(statement: Statement, { writer, sequence, hash, at }: SignedEnd, key: KeyObject): string {
+export function signEnd(statement: Statement, { writer, sequence, hash, at }: ChainEnd, key: KeyObject): string {
   const end = { writer, sequence, hash, at };
   const signature = sign(null, signedBytes(statement, end), key).toString("base64url");
   return JSON.stringify({ statement, ...end, ...describePublicKey(createPublicKey(key)), signature });
@@ -21,7 +19,7 @@ export function signEnd(statement: Statement, { writer, sequence, hash, at }: Si
 export const TORN = "is broken off";
 
 /** The end of a line that one of these keys has signed, or what is wrong with it. */
-export function readEnd(statement: Statement, line: string, keys: readonly KeyObject[]): SignedEnd | string {
+export function readEnd(statement: Statement, line: string, keys: readonly KeyObject[]): ChainEnd | string {
   const value = parse(line);
   if (value === undefined) return TORN;
   const end = endIn(value);
@@ -39,12 +37,12 @@ export function claims(statement: Statement, line: string): boolean {
 }
 
 /** What the line says, whoever has written it, or what is wrong with it. */
-export function readClaim(line: string): SignedEnd | string {
+export function readClaim(line: string): ChainEnd | string {
   const value = parse(line);
   return value === undefined ? TORN : (endIn(value) ?? "is none that the gateway signs");
 }
 
-function endIn({ writer, sequence, hash, at }: Record<string, unknown>): SignedEnd | undefined {
+function endIn({ writer, sequence, hash, at }: Record<string, unknown>): ChainEnd | undefined {
   if (typeof writer !== "string" || typeof hash !== "string") return undefined;
   if (typeof sequence !== "number" || typeof at !== "number") return undefined;
   return { writer, sequence, hash, at };
@@ -61,6 +59,6 @@ function parse(line: string): Record<string, unknown> | undefined {
 }
 
 /** Fields in a fixed order, as a JSON list: one spelling, and none of one statement is one of the other. */
-function signedBytes(statement: Statement, { writer, sequence, hash, at }: SignedEnd): Buffer {
+function signedBytes(statement: Statement, { writer, sequence, hash, at }: ChainEnd): Buffer {
   return Buffer.from(JSON.stringify([`acs-token-gateway/audit-${statement}/1`, writer, sequence, hash, at]));
 }

@@ -63,7 +63,9 @@ export class FileOutput implements SinkOutput {
     const end = await readEnd(this.file, handle, this.#begun.length || 1).catch(() => undefined);
     if (end === undefined || (this.#begun.length > 0 && end.equals(this.#begun))) return;
     const isTorn = end.length > 0 && end.at(-1) !== LINE_END;
-    this.#first = Buffer.concat([isTorn ? Buffer.from("\n") : NOTHING, this.#begun, this.#first]);
+    // What an earlier end asked for, no line begins with.
+    const rest = this.#first[0] === LINE_END ? this.#first.subarray(1) : this.#first;
+    this.#first = Buffer.concat([isTorn ? Buffer.from("\n") : NOTHING, this.#begun, rest]);
     this.#begun = NOTHING;
   }
 
@@ -85,10 +87,18 @@ export class FileOutput implements SinkOutput {
       this.#note(bytes.subarray(0, bytesWritten));
       return bytesWritten;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "EAGAIN") return 0;
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "EAGAIN") return 0;
+      if (code === "EPIPE") this.#beginAnew();
       this.#drop();
       throw error;
     }
+  }
+
+  /** For a pipe's next reader. */
+  #beginAnew(): void {
+    this.#first = Buffer.concat([this.#begun, this.#first]);
+    this.#begun = NOTHING;
   }
 
   #note(written: Buffer): void {

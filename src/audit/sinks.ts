@@ -57,7 +57,7 @@ export class Sink {
       this.#down(error);
       observe.lost(lines.length);
       // Nothing else would ask whether it is back.
-      this.#writing ??= this.#writeAll();
+      if (this.#queue.length > 0) this.#writing ??= this.#writeAll();
       return Promise.reject(error);
     }
     const taken = Promise.withResolvers<void>();

@@ -129,7 +129,7 @@ export class Trail {
     let end = this.#end;
     const records = batch.map(({ event, at }) => {
       const record = chain(end, event, at, this.#parts.randomBytes);
-      end = { writer: record.writer, sequence: record.sequence, hash: record.hash };
+      end = { writer: record.writer, sequence: record.sequence, hash: record.hash, at };
       return record;
     });
     return { records, end };
@@ -137,7 +137,7 @@ export class Trail {
 
   #newChain(): ChainEnd {
     const writer = this.#parts.randomBytes(WRITER_BYTES).toString("base64url");
-    return { writer, sequence: 0, hash: GENESIS };
+    return { writer, sequence: 0, hash: GENESIS, at: 0 };
   }
 
   #refuse(batch: readonly Waiting[], error: unknown): void {

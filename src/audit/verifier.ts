@@ -19,7 +19,7 @@ export interface Fault {
 
 /** What the trail is held to, by those who keep it elsewhere. */
 export interface Trust {
-  /** For each writer that has any, the last place in its chain that a checkpoint stands for. */
+  /** For each writer that has any, its last checkpoint. */
   readonly vouched?: ReadonlyMap<string, ChainEnd> | undefined;
   /**
    * Those with which what is said to be dropped has to be signed; asked for when something is. Without it such lines are
@@ -88,15 +88,16 @@ export class Verifier {
   addDropped(line: string, place: string): Fault | undefined {
     const end = this.#keys ? readEnd("dropped", line, this.#keys()) : readClaim(line);
     if (typeof end === "string") return faultAt(place, `it ${end}`);
-    const { writer, sequence, hash } = end;
+    const { writer, sequence } = end;
     const known = this.#ends.get(writer);
     if (this.#keys) this.#aged.add(writer);
     else if (!known) this.#parts += 1;
     // Otherwise they were still there when they were looked at.
     if (known && known.sequence >= sequence) return undefined;
-    const reason = this.#faultByCheckpoint(end);
+    if (known && !this.#keys) return faultAt(place, "nobody has signed what it says of records that are missing");
+    const reason = this.#faultByCheckpoint(end) ?? this.#tooYoung(end);
     if (reason !== undefined) return faultAt(recordId(end), reason);
-    this.#ends.set(writer, { writer, sequence, hash });
+    this.#ends.set(writer, end);
     return undefined;
   }
 
@@ -116,7 +117,7 @@ export class Verifier {
     if (previousHash !== undefined && previousHash !== end.hash)
       return faultAt(record.id, "the hash that it gives of the record before it is not that record's");
     if (!known && end.sequence > 0) this.#parts += 1;
-    this.#ends.set(writer, { writer, sequence, hash });
+    this.#ends.set(writer, { writer, sequence, hash, at: record.at });
     this.#records += 1;
     if (sequence > (this.#vouched.get(writer)?.sequence ?? 0)) {
       this.#unvouched += 1;
@@ -131,8 +132,10 @@ export class Verifier {
     for (const { writer, sequence } of this.#vouched.values()) {
       const end = this.#ends.get(writer);
       if (end === undefined) {
-        const beginning = { writer, sequence: 0, hash: GENESIS };
-        return missing(beginning, `the whole writer is missing: a checkpoint stands for ${sequence} of its records`);
+        return missing(
+          { writer, sequence: 0 },
+          `the whole writer is missing: a checkpoint stands for ${sequence} of its records`,
+        );
       }
       if (end.sequence < sequence)
         return missing(end, `the end is cut off: a checkpoint stands for ${sequence} records`);
@@ -156,6 +159,13 @@ export class Verifier {
     );
   }
 
+  /** A chain that was made anew with older records, so that those would be dropped. */
+  #tooYoung({ writer, sequence, at }: ChainEnd): string | undefined {
+    const vouched = this.#vouched.get(writer);
+    const isYounger = vouched !== undefined && vouched.sequence <= sequence && vouched.at >= at;
+    return isYounger ? "what was dropped is not what a checkpoint stands for, which was younger" : undefined;
+  }
+
   #faultByCheckpoint({ writer, sequence, hash }: ChainEnd): string | undefined {
     const vouched = this.#vouched.get(writer);
     const isOther = vouched?.sequence === sequence && vouched.hash !== hash;
@@ -164,10 +174,10 @@ export class Verifier {
 }
 
 function beginning({ writer, sequence }: StoredRecord, previousHash: string): ChainEnd {
-  return { writer, sequence: previousHash === GENESIS ? 0 : sequence - 1, hash: previousHash };
+  return { writer, sequence: previousHash === GENESIS ? 0 : sequence - 1, hash: previousHash, at: 0 };
 }
 
-function missing({ writer, sequence }: ChainEnd, reason: string): Fault {
+function missing({ writer, sequence }: Pick<ChainEnd, "writer" | "sequence">, reason: string): Fault {
   return faultAt(recordId({ writer, sequence: sequence + 1 }), reason);
 }
 

@@ -20,8 +20,8 @@ interface ExportOptions {
 }
 
 /**
- * Prints each record as a line of JSON, and before those of a writer, the beginning of whose chain was dropped, the line that
- * says so. False when something cannot be told.
+ * Prints each record as a line of JSON, and where the beginning of a chain was dropped, the line that says so: before the first
+ * record that is left, or by itself in an export of everything. False when something cannot be told.
  */
 export async function exportTrail(
   config: StoreConfig,
@@ -30,29 +30,32 @@ export async function exportTrail(
 ): Promise<boolean> {
   const archive = await openAuditArchive(config);
   const progress = new Progress(output);
+  const isWhole = since === Number.NEGATIVE_INFINITY && until === Number.POSITIVE_INFINITY;
   let count = 0;
   try {
     let previous: ChainEnd | undefined = await lastExported(archive.reader, after);
     for await (const { dropped, records } of archive.reader.walk(after)) {
-      const begins = new Map<string, ChainEnd>();
+      const begins = new Map<string, ChainEnd & Dropped>();
       for (const each of dropped) {
         const end = endOf(each);
         if (end === undefined) return refuse(`of what was dropped of writer ${each.writer}`, output);
         // Said already, or still there when it was exported.
         if (previous?.writer === end.writer && previous.sequence >= end.sequence) continue;
-        begins.set(end.writer, end);
-        await output.print(each.line);
+        begins.set(end.writer, { ...end, line: each.line });
       }
       for (const { id, record } of records) {
         if (!record) return refuse(id, output);
-        const begin = begins.get(record.writer) ?? previous;
+        const begin = begins.get(record.writer);
         begins.delete(record.writer);
-        const previousHash = begin?.writer === record.writer ? begin.hash : GENESIS;
+        const before = begin ?? previous;
         previous = record;
         if (record.at < since || record.at >= until) continue;
+        if (begin) await output.print(begin.line);
+        const previousHash = before?.writer === record.writer ? before.hash : GENESIS;
         await output.print(writeLine({ ...record, previousHash }));
         progress.at(++count);
       }
+      if (isWhole) for (const { line } of begins.values()) await output.print(line);
     }
   } finally {
     await archive.close();

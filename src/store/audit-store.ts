@@ -1,5 +1,4 @@
 import { type Kysely, type RawBuilder, sql } from "kysely";
-import type { ChainEnd } from "../audit/chain.js";
 import { type AuditRecord, recordId } from "../audit/record.js";
 import type { TokenScope } from "../config/config.js";
 import type { ApplicationUser } from "../identities/identity.js";
@@ -16,6 +15,18 @@ export interface TrailPosition {
   readonly at: number;
   readonly id: string;
 }
+
+/** Records of one chain, one after the other. */
+interface DroppedSegment {
+  readonly first: Place;
+  readonly last: Place;
+  /** What stays in their place. */
+  readonly line: string;
+  /** What stayed before, if records of the writer were dropped. */
+  readonly said: string | undefined;
+}
+
+type Place = Pick<AuditRecord, "writer" | "sequence">;
 
 interface IdentityRange {
   readonly identityId: string;
@@ -91,12 +102,9 @@ export class AuditStore {
     return last;
   }
 
-  /**
-   * Drops the writer's records up to this end, and keeps in their place the line that says so, in that of the line before, if
-   * there was one. False when somebody else has dropped records of the writer since that was read.
-   */
-  async drop(end: ChainEnd, line: string, before: string | undefined): Promise<boolean> {
-    const { writer } = end;
+  /** Drops a segment. False when somebody else has dropped records of the writer since it was read. */
+  async drop({ first, last, line, said }: DroppedSegment): Promise<boolean> {
+    const { writer } = last;
     return await inTransaction(this.database, async (transaction) => {
       const { numInsertedOrUpdatedRows } = await transaction
         .insertInto("audit_dropped")
@@ -105,14 +113,14 @@ export class AuditStore {
           conflict
             .column("writer")
             .doUpdateSet({ line })
-            .where("audit_dropped.line", "=", before ?? ""),
+            .where("audit_dropped.line", "=", said ?? ""),
         )
         .executeTakeFirstOrThrow();
       if (numInsertedOrUpdatedRows !== 1n) return false;
       await transaction
         .deleteFrom("audit_events")
-        .where("id", ">=", recordId({ writer, sequence: 0 }))
-        .where("id", "<=", recordId(end))
+        .where("id", ">=", recordId(first))
+        .where("id", "<=", recordId(last))
         .execute();
       return true;
     });

@@ -11,6 +11,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
 };
 
 const AUDIT_TABLE = "audit_events";
+const DROPPED_TABLE = "audit_dropped";
 
 /** Brings the database to the current schema. Safe to call at every start; takes the dialect's migration lock. */
 export async function migrate<Tables>(database: Kysely<Tables>): Promise<void> {
@@ -22,7 +23,9 @@ export async function migrate<Tables>(database: Kysely<Tables>): Promise<void> {
 /** What keeps the database from being read as it is, which changes nothing in it; undefined when nothing does. */
 export async function faultOfSchema<Tables>(database: Kysely<Tables>): Promise<string | undefined> {
   const tables = await database.introspection.getTables({ withInternalKyselyTables: true });
-  const missing = [DEFAULT_MIGRATION_TABLE, AUDIT_TABLE].find((table) => !tables.some(({ name }) => name === table));
+  const missing = [DEFAULT_MIGRATION_TABLE, AUDIT_TABLE, DROPPED_TABLE].find(
+    (table) => !tables.some(({ name }) => name === table),
+  );
   if (missing !== undefined) return `there is no table ${missing}`;
   const { rows } = await sql<{ name: string }>`select name from ${sql.table(DEFAULT_MIGRATION_TABLE)}`.execute(
     database,
@@ -173,7 +176,7 @@ async function createAuditErasures(database: Kysely<unknown>): Promise<void> {
 
 async function createAuditDropped(database: Kysely<unknown>): Promise<void> {
   await database.schema
-    .createTable("audit_dropped")
+    .createTable(DROPPED_TABLE)
     .addColumn("writer", text(database), (column) => column.primaryKey())
     .addColumn("line", text(database), (column) => column.notNull())
     .execute();

@@ -28,7 +28,7 @@ const records = (minLength: number) =>
   fc.array(fc.tuple(event, time), { minLength, maxLength: 8 }).map((events) => chained(events));
 
 function chained(events: readonly (readonly [AuditEvent, number])[], writer = "w"): AuditRecord[] {
-  let end: ChainEnd = { writer, sequence: 0, hash: GENESIS };
+  let end: ChainEnd = { writer, sequence: 0, hash: GENESIS, at: 0 };
   return events.map(([what, at]) => {
     const record = chain(end, what, at, randomBytes);
     end = record;

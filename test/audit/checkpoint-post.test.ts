@@ -8,7 +8,7 @@ import { addressSink } from "../../src/audit/checkpoint-sinks.js";
 import { readEnd } from "../../src/audit/signed-end.js";
 
 const { privateKey: key, publicKey } = generateKeyPairSync("ed25519");
-const end = (sequence: number, writer = "one") => ({ writer, sequence, hash: `hash-${sequence}` });
+const end = (sequence: number, writer = "one") => ({ writer, sequence, hash: `hash-${sequence}`, at: 5 });
 const answers =
   (status: number, headers = {}): RequestListener =>
   (_, response) =>
@@ -48,7 +48,7 @@ describe("an address for checkpoints", () => {
   let observed: unknown[];
   const start = (timeoutMs = 10_000) => {
     const observe = (error: unknown) => observed.push(error);
-    return new Checkpoints({ key, sink: addressSink(collector.url, timeoutMs), now: () => 5, observe });
+    return new Checkpoints({ key, sink: addressSink(collector.url, timeoutMs), observe });
   };
   beforeEach(async () => {
     observed = [];
@@ -60,7 +60,7 @@ describe("an address for checkpoints", () => {
   it("is sent each one by POST, as JSON, in their order", async () => {
     const checkpoints = start();
     await Promise.all([1, 2, 3].map((sequence) => checkpoints.checkpoint(end(sequence))));
-    expect(collector.checkpoints).toEqual([1, 2, 3].map((sequence) => ({ ...end(sequence), at: 5 })));
+    expect(collector.checkpoints).toEqual([1, 2, 3].map((sequence) => end(sequence)));
     for (const { method, headers } of collector.received) {
       expect(method).toBe("POST");
       expect(headers["content-type"]).toBe("application/json");

@@ -14,7 +14,7 @@ const { privateKey: key, publicKey } = generateKeyPairSync("ed25519");
 const folder = mkdtempSync(join(tmpdir(), "gateway-checkpoints-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const end = (sequence: number, writer = "one") => ({ writer, sequence, hash: `hash-${sequence}` });
+const end = (sequence: number, writer = "one") => ({ writer, sequence, hash: `hash-${sequence}`, at: 5 });
 const read = (lines: string) =>
   lines
     .trimEnd()
@@ -22,10 +22,10 @@ const read = (lines: string) =>
     .map((line) => readEnd("checkpoint", line, [publicKey]));
 
 describe("a checkpoint", () => {
-  const line = signEnd("checkpoint", { ...end(7), at: 1000 }, key);
+  const line = signEnd("checkpoint", end(7), key);
 
   it("says where the chain stood, when, and with which key that was signed", () => {
-    expect(readEnd("checkpoint", line, [publicKey])).toEqual({ ...end(7), at: 1000 });
+    expect(readEnd("checkpoint", line, [publicKey])).toEqual(end(7));
     const { publicKey: said } = JSON.parse(line) as { publicKey: string };
     const spki = createPublicKey({ key: Buffer.from(said, "base64"), format: "der", type: "spki" });
     expect(spki.equals(publicKey)).toBe(true);
@@ -33,7 +33,7 @@ describe("a checkpoint", () => {
 
   it("is taken from no other key, whatever key it says it was signed with", () => {
     const other = generateKeyPairSync("ed25519");
-    const forged = signEnd("checkpoint", { ...end(7), at: 1000 }, other.privateKey);
+    const forged = signEnd("checkpoint", end(7), other.privateKey);
     expect(readEnd("checkpoint", forged, [publicKey])).toBe("is signed with another key");
     const { keyId } = JSON.parse(line) as { keyId: string };
     const lying = JSON.stringify({ ...JSON.parse(forged), keyId });
@@ -44,7 +44,7 @@ describe("a checkpoint", () => {
     fc.assert(
       fc.property(fc.nat(line.length - 1), fc.string({ maxLength: 2 }), (at, put) => {
         const found = readEnd("checkpoint", line.slice(0, at) + put + line.slice(at + 1), [publicKey]);
-        if (typeof found !== "string") expect(found).toEqual({ ...end(7), at: 1000 });
+        if (typeof found !== "string") expect(found).toEqual(end(7));
       }),
       { numRuns: 2000 },
     );
@@ -56,25 +56,25 @@ describe("checkpoints", () => {
     const file = join(folder, "checkpoints.jsonl");
     const failures: unknown[] = [];
     const observe = (error: unknown) => failures.push(error);
-    const checkpoints = new Checkpoints({ key, sink: fileSink(file), now: () => 5, observe });
+    const checkpoints = new Checkpoints({ key, sink: fileSink(file), observe });
     await Promise.all([1, 2, 3].map((sequence) => checkpoints.checkpoint(end(sequence))));
-    expect(read(readFileSync(file, "utf8"))).toEqual([1, 2, 3].map((sequence) => ({ ...end(sequence), at: 5 })));
+    expect(read(readFileSync(file, "utf8"))).toEqual([1, 2, 3].map((sequence) => end(sequence)));
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(failures).toEqual([undefined, undefined, undefined]);
   });
 
   it("are not spoilt by the half of a line that a crash left in the file", async () => {
     const file = join(folder, "torn.jsonl");
-    const whole = signEnd("checkpoint", { ...end(1), at: 5 }, key);
+    const whole = signEnd("checkpoint", end(1), key);
     writeFileSync(file, `${whole}\n${whole.slice(0, 40)}`);
     const sink = fileSink(file);
-    for (const sequence of [2, 3]) await sink(signEnd("checkpoint", { ...end(sequence), at: 5 }, key));
+    for (const sequence of [2, 3]) await sink(signEnd("checkpoint", end(sequence), key));
     expect(read(readFileSync(file, "utf8"))).toMatchObject([end(1), TORN, end(2), end(3)]);
   });
 
   it("sign the last end that each writer reached, and nothing when none did", async () => {
     const stream = new PassThrough();
-    const checkpoints = new Checkpoints({ key, sink: streamSink(stream), now: () => 5, observe: () => {} });
+    const checkpoints = new Checkpoints({ key, sink: streamSink(stream), observe: () => {} });
     for (const reached of [end(1), end(2), end(1, "two")]) checkpoints.reached(reached);
     await checkpoints.flush();
     await checkpoints.flush();
@@ -89,7 +89,7 @@ describe("checkpoints", () => {
       lines.push(line);
       if (lines.length === 1) await answer;
     };
-    const checkpoints = new Checkpoints({ key, sink, now: () => 5, observe: () => {} });
+    const checkpoints = new Checkpoints({ key, sink, observe: () => {} });
     checkpoints.reached(end(4));
     const first = checkpoints.flush();
     await expect.poll(() => lines.length).toBe(1);
@@ -99,11 +99,30 @@ describe("checkpoints", () => {
     expect(read(lines.join("\n"))).toMatchObject([end(4), end(4)]);
   });
 
+  it("are waited for by whoever flushes last, though an earlier flush has taken them", async () => {
+    const { promise: slow, resolve } = Promise.withResolvers<void>();
+    const written: string[] = [];
+    const sink = async (line: string) => {
+      await slow;
+      written.push(line);
+    };
+    const checkpoints = new Checkpoints({ key, sink, observe: () => {} });
+    checkpoints.reached(end(1));
+    const flushes = [checkpoints.flush()];
+    await Promise.resolve();
+    checkpoints.reached(end(2));
+    flushes.push(checkpoints.flush());
+    const last = checkpoints.flush().then(() => written.length);
+    resolve();
+    expect(await last).toBe(2);
+    await Promise.all(flushes);
+  });
+
   it("are not written to a stream that is closed on the other side, which ends nothing", async () => {
     const observed: unknown[] = [];
     const closed = new Writable({ write: (_, __, done) => done(new Error("EPIPE")) });
     const observe = (error: unknown) => observed.push(error);
-    const checkpoints = new Checkpoints({ key, sink: streamSink(closed), now: () => 5, observe });
+    const checkpoints = new Checkpoints({ key, sink: streamSink(closed), observe });
     await checkpoints.checkpoint(end(1));
     await checkpoints.checkpoint(end(2));
     expect(observed).toEqual([new Error("EPIPE"), expect.any(Error)]);
@@ -117,7 +136,7 @@ describe("checkpoints", () => {
       if (isDown) throw new Error("disk full");
       lines.push(line);
     };
-    const checkpoints = new Checkpoints({ key, sink, now: () => 5, observe: (error) => observed.push(error) });
+    const checkpoints = new Checkpoints({ key, sink, observe: (error) => observed.push(error) });
     checkpoints.reached(end(4));
     await checkpoints.flush();
     isDown = false;

@@ -197,6 +197,16 @@ describe("a sink", () => {
   });
 });
 
+it("a sink whose file ended within a line has no line of nothing in the next one", async () => {
+  writeFileSync(file, '{"half');
+  const output = new FileOutput(file);
+  await output.open();
+  renameSync(file, `${file}.1`);
+  start(output, true);
+  await record("r0");
+  expect(inFile()).toEqual(["r0"]);
+});
+
 describe.skipIf(!HAS_FULL_DEVICE)("a sink on a full disk", () => {
   const fill = () => symlinkSync("/dev/full", file);
   const clear = () => rmSync(file);
@@ -333,6 +343,28 @@ describe("a sink that is a named pipe", () => {
       .toBe(MANY);
     expect(await told).toBe(0);
     expect(requestsIn(lines)).toEqual(names(MANY));
+  });
+
+  it("begins the line anew for the next reader that one had got half of", async () => {
+    start(new FileOutput(file), true, { writeTimeoutMs: 200 });
+    expect(refusedIn(await recordAll(names(MANY)))).toBeGreaterThan(0);
+    stopListening();
+    await expect(record("gone")).rejects.toMatchObject(unavailable);
+    listen();
+    let lines = "";
+    await recordAll(["last"]);
+    await expect
+      .poll(() => {
+        lines += read();
+        return lines.includes('"requestId":"last"') && lines.endsWith("\n");
+      }, PATIENTLY)
+      .toBe(true);
+    expect(
+      lines
+        .slice(0, -1)
+        .split("\n")
+        .filter((line) => readLine(line) === undefined),
+    ).toEqual([]);
   });
 
   it("goes on with the next reader when one has gone", async () => {

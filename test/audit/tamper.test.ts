@@ -40,8 +40,10 @@ beforeAll(async () => {
     }
     await writer.appendTo(store.audit);
   }
-  const aged = writers[2]?.records[DROPPED - 1] ?? expect.fail("none");
-  await store.audit.drop(aged, signEnd("dropped", aged, privateKey), undefined);
+  const aged = writers[2] ?? expect.fail("none");
+  const [first, last] = [aged.records[0] ?? expect.fail("none"), aged.endAt(DROPPED)];
+  const line = signEnd("dropped", { ...last, at: last.at + 1 }, privateKey);
+  await store.audit.drop({ first, last, line, said: undefined });
   ids = writers.flatMap((writer) => writer.records.map(recordId)).filter((id) => !isDropped(id));
   database = new DatabaseSync(file);
   // Thousands of changes, none of which has to last.
@@ -229,13 +231,9 @@ describe("a trail in a database", () => {
   });
 
   it("names the record after one that was edited and given a fitting hash", async () => {
-    const second = writers[0]?.records[1] ?? expect.fail("none");
-    const forged = chain(
-      { writer: "one", sequence: 2, hash: second.hash },
-      { ...second, requestId: "forged" },
-      1002,
-      randomBytes,
-    );
+    const [one = expect.fail("none")] = writers;
+    const second = one.records[1] ?? expect.fail("none");
+    const forged = chain(one.endAt(2), { ...second, requestId: "forged" }, 1002, randomBytes);
     const edit = () => {
       run("delete from audit_events where id = ?", recordId(forged));
       const row: Readonly<Record<string, SQLInputValue>> = { ...toRow(forged) };

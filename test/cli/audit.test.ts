@@ -131,6 +131,7 @@ describe("audit verify", () => {
 
   it.each([
     ["without the table", "drop table audit_events", "there is no table audit_events"],
+    ["without what was dropped", "drop table audit_dropped", "there is no table audit_dropped"],
     ["without any", "drop table audit_events; drop table kysely_migration", "there is no table kysely_migration"],
     [
       "of an older version",
@@ -294,13 +295,15 @@ describe("audit verify with checkpoints", () => {
   const { privateKey, publicKey } = generateKeyPairSync("ed25519");
   const signingKey = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
   const write = (name: string, lines: readonly string[]) => writeFileSync(path(name), `${lines.join("\n")}\n`);
-  const signed = (end: ChainEnd) => signEnd("checkpoint", { ...end, at: START }, privateKey);
+  const signed = (end: ChainEnd) => signEnd("checkpoint", end, privateKey);
   const verify = (database = file) =>
     run(["verify", "--checkpoints", "checkpoints.jsonl"], database, { AUDIT_SIGNING_KEY: signingKey });
 
   beforeAll(() => {
-    const earlier = writers.map(({ writer, records }) => ({ writer, sequence: 10, hash: records[9]?.hash ?? "" }));
-    write("checkpoints.jsonl", [...earlier, ...writers.map(({ end }) => end)].map(signed));
+    write(
+      "checkpoints.jsonl",
+      [...writers.map((writer) => writer.endAt(10)), ...writers.map(({ end }) => end)].map(signed),
+    );
     writeFileSync(path("public.pem"), publicKey.export({ format: "pem", type: "spki" }));
   });
 
@@ -397,7 +400,9 @@ describe("audit verify with checkpoints", () => {
   });
 
   it("takes no checkpoint that was changed or signed with another key, and no file that is not there", async () => {
-    write("checkpoints-changed.jsonl", [signed({ writer: "one", sequence: 3, hash: "x" }).replace(":3,", ":4,")]);
+    write("checkpoints-changed.jsonl", [
+      signed({ writer: "one", sequence: 3, hash: "x", at: START }).replace(":3,", ":4,"),
+    ]);
     expect(
       await run(["verify", "--checkpoints", "checkpoints-changed.jsonl", "--public-key", "public.pem"]),
     ).toMatchObject({
@@ -455,9 +460,9 @@ describe("the audit trail of which records were dropped for their age", () => {
     copyFileSync(file, aged);
     await drop(aged, LEFT);
     writeFileSync(path("aged.pem"), publicKey.export({ format: "pem", type: "spki" }));
-    const earlier = { writer: "one", sequence: 7, hash: writers[0]?.records[6]?.hash ?? "" };
+    const earlier = writers[0]?.endAt(7) ?? expect.fail("none");
     const ends = [earlier, ...writers.map(({ end }) => end)];
-    const lines = ends.map((end) => signEnd("checkpoint", { ...end, at: START }, privateKey));
+    const lines = ends.map((end) => signEnd("checkpoint", end, privateKey));
     writeFileSync(path("aged-checkpoints.jsonl"), `${lines.join("\n")}\n`);
   });
 
@@ -517,6 +522,28 @@ describe("the audit trail of which records were dropped for their age", () => {
       writeFileSync(path("aged.jsonl"), lines.join("\n"));
       expect(await offline(...args)).toMatchObject({ code: 1, stdout: expect.stringContaining(fault) });
     }
+  });
+
+  it("may not be said to be by anybody in the middle of an export", async () => {
+    const lines = linesIn((await run(["export"])).stdout);
+    const end = writers[0]?.endAt(10) ?? expect.fail("none");
+    const claim = JSON.stringify({ statement: "dropped", ...end });
+    writeFileSync(path("claimed.jsonl"), [...lines.slice(0, 4), claim, ...lines.slice(10)].join("\n"));
+    expect(await offline("--export", "claimed.jsonl")).toMatchObject({
+      code: 1,
+      stdout: "not whole: record in line 5: nobody has signed what it says of records that are missing\n",
+    });
+  });
+
+  it("is exported in a part, which verifies", async () => {
+    const since = new Date(START + (COUNT - 50) * 1000).toISOString();
+    const { stdout } = await run(["export", "--since", since], aged);
+    writeFileSync(path("aged-part.jsonl"), stdout);
+    expect(linesIn(stdout)).toHaveLength(2 * 50);
+    expect(await offline("--export", "aged-part.jsonl")).toMatchObject({
+      code: 0,
+      stdout: "100 records of 2 writers, 2 of them without their beginning, whole\n",
+    });
   });
 
   it("is exported on from a record that was dropped since", async () => {

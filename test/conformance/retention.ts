@@ -152,8 +152,10 @@ export function retentionConformance(name: string, open: () => Promise<OpenedTra
 
     it("drops nothing by what it read before somebody else dropped more", async () => {
       await append(one, [OLD, OLD, OLD]);
-      const drop = (sequence: number, before?: string) =>
-        opened.store.audit.drop({ writer: "one", sequence, hash: "h" }, `line ${sequence}`, before);
+      const drop = (sequence: number, said?: string) => {
+        const [first, last] = [one.endAt(1), one.endAt(sequence)];
+        return opened.store.audit.drop({ first, last, line: `line ${sequence}`, said });
+      };
       expect(await drop(1)).toBe(true);
       expect(await drop(2)).toBe(false);
       expect(await drop(2, "line 1")).toBe(true);
@@ -177,14 +179,37 @@ export function retentionConformance(name: string, open: () => Promise<OpenedTra
       expect(await verify()).toBeUndefined();
     });
 
+    it("has a chain that was made anew, of records that are old enough, not look as if it had been dropped", async () => {
+      await append(one, times(4, NOW));
+      await opened.ask("delete from audit_events");
+      const forged = new TestWriter("one");
+      // One more, so that none stands where the checkpoint does.
+      await append(forged, times(5, OLD));
+      await retention().dropAged();
+      expect(dropped).toBe(5);
+      expect(await verify([one.end])).toMatchObject({ writer: "one", reason: expect.stringContaining("was younger") });
+    });
+
+    it("goes on behind what it has dropped, and does not begin anew for each segment", async () => {
+      await append(one, times(MANY, OLD));
+      const asked: (string | undefined)[] = [];
+      const batch = opened.store.auditReader.batch.bind(opened.store.auditReader);
+      opened.store.auditReader.batch = async (after, limit) => {
+        asked.push(after);
+        return await batch(after, limit);
+      };
+      await retention().dropAged();
+      expect(asked.filter((after) => after === undefined)).toHaveLength(2);
+      expect(await left()).toEqual([]);
+    });
+
     describe("is told by verification from", () => {
       beforeEach(async () => {
         await append(one, [OLD, OLD, NOW, NOW, NOW]);
         await retention().dropAged();
       });
       const sign = (statement: "checkpoint" | "dropped", sequence: number, signer = key) => {
-        const hash = one.records[sequence - 1]?.hash ?? expect.fail("no such record");
-        const line = signEnd(statement, { writer: "one", sequence, hash, at: NOW }, signer);
+        const line = signEnd(statement, { ...one.endAt(sequence), at: NOW }, signer);
         return opened.ask(`update audit_dropped set line = '${line}'`);
       };
       const restore = (sequence: number) =>
