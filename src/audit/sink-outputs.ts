@@ -47,14 +47,14 @@ export class FileOutput implements SinkOutput {
 
   close(): void {
     this.#isClosed = true;
-    this.#drop();
+    void this.#drop();
   }
 
   /** To the file that has the name now: whoever rotates logs moves the old one away. */
   async #follow(): Promise<void> {
     const opened = await this.#handle?.stat();
     const named = await stat(this.file).catch(() => undefined);
-    if (opened?.ino !== named?.ino || opened?.dev !== named?.dev) this.#drop();
+    if (opened?.ino !== named?.ino || opened?.dev !== named?.dev) await this.#drop();
   }
 
   /** Begins the line anew unless the file ends with what was begun of it; behind the half of another's on a line of its own. */
@@ -75,7 +75,7 @@ export class FileOutput implements SinkOutput {
       if (written > 0) return written;
       await setTimeout(FULL_MS, undefined, { ref: false });
     }
-    this.#drop();
+    await this.#drop();
     throw new Error("it was closed");
   }
 
@@ -90,7 +90,8 @@ export class FileOutput implements SinkOutput {
       const { code } = error as NodeJS.ErrnoException;
       if (code === "EAGAIN") return 0;
       if (code === "EPIPE") this.#beginAnew();
-      this.#drop();
+      // Before the next reader comes, or it gets what the pipe still held.
+      await this.#drop();
       throw error;
     }
   }
@@ -106,9 +107,10 @@ export class FileOutput implements SinkOutput {
     this.#begun = end < 0 ? Buffer.concat([this.#begun, written]) : Buffer.from(written.subarray(end + 1));
   }
 
-  #drop(): void {
-    this.#handle?.close().catch(() => {});
+  async #drop(): Promise<void> {
+    const handle = this.#handle;
     this.#handle = undefined;
+    await handle?.close().catch(() => {});
   }
 }
 

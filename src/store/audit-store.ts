@@ -45,11 +45,14 @@ export class AuditStore {
     private readonly database: Kysely<Tables>,
     /** Where records are added. */
     private readonly trail = database,
+    /** Has them on disk, where a commit does not. */
+    private readonly sync = async () => {},
   ) {}
 
   /** All or none, in one statement, durable once it resolves. Rejects when one of them is there already. */
   async append(records: readonly AuditRecord[]): Promise<void> {
     await this.trail.insertInto("audit_events").values(records.map(toRow)).execute();
+    await this.sync();
   }
 
   /**

@@ -19,10 +19,12 @@ const BUSY_PAUSE_MS = 10;
 
 const MAX_PREPARED_STATEMENTS = 200;
 
-type Purpose = "writing" | "reading";
+/** `trail`: commits are not on disk before somebody syncs the log. */
+type Purpose = "writing" | "trail" | "reading";
 
 const PRAGMAS: Readonly<Record<Purpose, string>> = {
   writing: "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
+  trail: "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
   reading: "PRAGMA query_only = ON;",
 };
 

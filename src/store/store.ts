@@ -16,6 +16,7 @@ import { migrate } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
 import { reasonOf } from "./reason.js";
 import type { Tables } from "./tables.js";
+import { openWalSync, type WalSync } from "./wal-sync.js";
 import { WorkStore } from "./work-store.js";
 
 export interface Store {
@@ -36,8 +37,18 @@ export interface Store {
  */
 export async function openStore(config: StoreConfig): Promise<Store> {
   return config.kind === "sqlite"
-    ? await openStoreOn(openSqlite(config.file), config.file)
+    ? await openSqliteStore(config.file)
     : await openPostgresStore(config.url.reveal(), config.maxConnections);
+}
+
+async function openSqliteStore(file: string): Promise<Store> {
+  const database = new Kysely<Tables>({ dialect: openSqlite(file) });
+  return await orDestroy(database, async () => {
+    await bringUpToDate(database, file);
+    const wal = await openWalSync(file);
+    // Its own, whose syncs do not hold up the process.
+    return storeOf(database, wal && { database: new Kysely<Tables>({ dialect: openSqlite(file, "trail") }), wal });
+  });
 }
 
 /** The store on any dialect; `name` is what messages call the database. */
@@ -59,7 +70,7 @@ async function openPostgresStore(url: string, maxConnections: number): Promise<S
     const patient = open("migration", 1);
     await bringUpToDate(patient, name).finally(() => patient.destroy());
     // Its own, so that no reads, however many and long, keep a record from being written.
-    return storeOf(database, open("trail", 1));
+    return storeOf(database, { database: open("trail", 1) });
   });
 }
 
@@ -83,13 +94,18 @@ async function bringUpToDate(database: Kysely<Tables>, name: string): Promise<vo
   }
 }
 
-function storeOf(database: Kysely<Tables>, trail = database): Store {
-  const all = [...new Set([database, trail])];
+interface TrailDatabase {
+  readonly database: Kysely<Tables>;
+  readonly wal?: WalSync;
+}
+
+function storeOf(database: Kysely<Tables>, trail: TrailDatabase = { database }): Store {
+  const all = [...new Set([database, trail.database])];
   return {
     identities: new IdentityStore(database),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
-    audit: new AuditStore(database, trail),
+    audit: new AuditStore(database, trail.database, trail.wal?.sync),
     auditReader: new AuditReader(database),
     erasures: new ErasureStore(database),
     check: async () => {
@@ -97,6 +113,7 @@ function storeOf(database: Kysely<Tables>, trail = database): Store {
     },
     close: async () => {
       await Promise.all(all.map((each) => each.destroy()));
+      await trail.wal?.close();
     },
   };
 }

@@ -249,14 +249,18 @@ describe.skipIf(!HAS_FULL_DEVICE)("a sink on a full disk", () => {
       await recordAll(names(2));
       await expect.poll(() => seen.changes).toEqual(["down"]);
       await recordAll(["lost"]);
+      expect(seen.lost).toBe(1);
       clear();
-      // The first one that comes finds no room yet, and has it looked for.
-      await recordAll(["lost, too"]);
-      await expect.poll(() => seen.changes).toEqual(["down", "back"]);
-      await record("r2");
-      await expect.poll(() => readFileSync(file, "utf8")).toContain('"requestId":"r2"');
+      // Of those that come now, each has it looked for room, until there is.
+      await expect
+        .poll(async () => {
+          await recordAll(["next"]);
+          return seen.changes;
+        })
+        .toEqual(["down", "back"]);
+      await record("last");
+      await expect.poll(() => readFileSync(file, "utf8")).toContain('"requestId":"last"');
       expect(readFileSync(file, "utf8")).not.toContain("lost");
-      expect(seen.lost).toBe(2);
     },
   );
 
@@ -349,7 +353,7 @@ describe("a sink that is a named pipe", () => {
     start(new FileOutput(file), true, { writeTimeoutMs: 200 });
     expect(refusedIn(await recordAll(names(MANY)))).toBeGreaterThan(0);
     stopListening();
-    await expect(record("gone")).rejects.toMatchObject(unavailable);
+    await expect.poll(() => seen.changes, PATIENTLY).toEqual(["down"]);
     listen();
     let lines = "";
     await recordAll(["last"]);
