@@ -10,9 +10,9 @@ const PUBLIC_URL = "https://tokens.example.com";
 const URI = `${PUBLIC_URL}/graphql`;
 const SHARED_KEY = new Secret(Buffer.alloc(32, 7).toString("base64"));
 
-async function startRig(changes: Partial<Config>): Promise<Rig> {
+async function startRig(changes: (config: Config) => Partial<Config>): Promise<Rig> {
   const rig = await Rig.start({
-    configure: (config) => ({ ...config, server: { ...config.server, publicUrl: PUBLIC_URL }, ...changes }),
+    configure: (config) => ({ ...config, server: { ...config.server, publicUrl: PUBLIC_URL }, ...changes(config) }),
   });
   onTestFinished(() => rig.close());
   return rig;
@@ -20,7 +20,7 @@ async function startRig(changes: Partial<Config>): Promise<Rig> {
 
 describe("a replay store that is full", () => {
   it("is 503, not a pass", async () => {
-    const rig = await startRig({ auth: { rememberedTokens: 10, rememberedProofs: 2 } });
+    const rig = await startRig(() => ({ auth: { rememberedTokens: 10, rememberedProofs: 2 } }));
     const client = new DpopClient();
     const token = await rig.issuer.sign("alice", { claims: await client.confirmation() });
     const send = () => attack(rig, `DPoP ${token}`, { dpop: client.proof(token, URI) });
@@ -33,20 +33,11 @@ describe("a replay store that is full", () => {
 
 describe.skipIf(!TEST_REDIS_URL)(`a replay store in Redis${WHY_SKIPPED}`, () => {
   it("lets a proof in once, whichever instance it comes to", async () => {
-    const rig = await startRig({
+    const rig = await startRig(({ tokens, audit }) => ({
       redis: { url: new Secret(redisUrl()) },
-      tokens: { cacheKeys: [SHARED_KEY], cacheSize: 10 },
-      audit: {
-        key: SHARED_KEY,
-        queueSize: 10_000,
-        signingKey: null,
-        earlierKeys: [],
-        checkpoints: null,
-        checkpointSeconds: 60,
-        retentionDays: null,
-        sinks: [],
-      },
-    });
+      tokens: { ...tokens, cacheKeys: [SHARED_KEY] },
+      audit: { ...audit, key: SHARED_KEY },
+    }));
     const other = await rig.startAnother();
     const client = new DpopClient();
     const token = await rig.issuer.sign("alice", { claims: await client.confirmation() });
@@ -65,7 +56,7 @@ describe.skipIf(!TEST_REDIS_URL)(`a replay store in Redis${WHY_SKIPPED}`, () => 
   it("that is down or silent is 503, not a pass, and works again when it is back; bearer tokens go on", async () => {
     const line = await FaultyLine.open();
     onTestFinished(() => line.close());
-    const rig = await startRig({ redis: { url: new Secret(redisUrl(line.port)) } });
+    const rig = await startRig(() => ({ redis: { url: new Secret(redisUrl(line.port)) } }));
     const client = new DpopClient();
     const token = await rig.issuer.sign("alice", { claims: await client.confirmation() });
     const bearer = await rig.issuer.sign("alice");
