@@ -11,9 +11,10 @@ import { findPostgres, versionOf } from "./postgres.js";
 import { mergeSections, renderSection } from "./results.js";
 import type { BenchOptions, Suite } from "./suite.js";
 import { audit } from "./suites/audit.js";
+import { peers } from "./suites/peers.js";
 import { trail } from "./suites/trail.js";
 
-const SUITES: Readonly<Record<string, Suite>> = { audit, trail };
+const SUITES: Readonly<Record<string, Suite>> = { peers, audit, trail };
 const RESULTS = fileURLToPath(new URL("RESULTS.md", import.meta.url));
 
 const { values, positionals } = parseArgs({

@@ -2,7 +2,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parseAnswer } from "../../bench/connection.js";
 import { median, spread } from "../../bench/figures.js";
+import { verdict } from "../../bench/goals.js";
 import { mergeSections, renderSection } from "../../bench/results.js";
 import type { BenchOptions, Measured, Suite } from "../../bench/suite.js";
 import { audit } from "../../bench/suites/audit.js";
@@ -58,6 +60,22 @@ describe("the benchmark", () => {
     expect(first.indexOf("## a")).toBeLessThan(first.indexOf("## b"));
     expect(second).toBe(first.replace("| x | 2 |", "| x | 3 |"));
     expect(second).toContain("## b\n\nWhat.\n\n**T**\n\n| a | b |\n| --- | ---: |\n| x | 1 |\n\n- A note.\n\nThen.");
+  });
+
+  it("says whether a goal is met by the median", () => {
+    expect(verdict({ is: "at least", value: 2 }, [1, 2, 3])).toBe("met");
+    expect(verdict({ is: "at most", value: 1.9 }, [1, 2, 3])).toBe("not met");
+    expect(verdict({ is: "at most", value: 1 }, [Number.NaN])).toBe("not met");
+  });
+
+  it("finds the end of an answer, whatever its pieces", () => {
+    const head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n";
+    expect(parseAnswer("HTTP/1.1 200 OK\r\nContent-Le")).toBeUndefined();
+    expect(parseAnswer(`${head}Content-Length: 4\r\n\r\nabc`)).toBeUndefined();
+    expect(parseAnswer(`${head}Content-Length: 4\r\n\r\nabcd`)).toEqual({ status: 200, body: "abcd" });
+    expect(parseAnswer(`${head}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n`)).toBeUndefined();
+    expect(parseAnswer(`${head}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n`)?.body).toBe("abcd");
+    expect(() => parseAnswer(`${head}\r\nabc`)).toThrow("without a length");
   });
 
   it("takes the median, the least and the most of all rounds", () => {
