@@ -14,6 +14,8 @@ interface LoadOptions {
   readonly url: string;
   readonly connections: number;
   readonly seconds: number;
+  /** Ends the load before its time. */
+  readonly mostAnswers?: number;
   /** Sent in turn. */
   readonly requests: readonly LoadRequest[];
   /** What is wrong with an answer; undefined when nothing is. */
@@ -29,7 +31,7 @@ export interface Load {
   readonly busy: number;
 }
 
-export async function load({ check, ...options }: LoadOptions): Promise<Load> {
+export async function load({ check, mostAnswers = Number.POSITIVE_INFINITY, ...options }: LoadOptions): Promise<Load> {
   const url = new URL(options.url);
   const requests = options.requests.map(({ headers, body }) => requestBytes(url, headers, body));
   const latencies: number[] = [];
@@ -48,7 +50,7 @@ export async function load({ check, ...options }: LoadOptions): Promise<Load> {
           latencies.push(now - start);
           const fault = check(answer);
           if (fault !== undefined) return reject(new Error(`${fault}: ${answer.status} ${answer.body}`));
-          if (now >= end) return resolve();
+          if (now >= end || sent >= mostAnswers) return resolve();
           next();
         },
         onEnd: reject,

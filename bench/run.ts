@@ -11,10 +11,12 @@ import { findPostgres, versionOf } from "./postgres.js";
 import { mergeSections, renderSection } from "./results.js";
 import type { BenchOptions, Suite } from "./suite.js";
 import { audit } from "./suites/audit.js";
+import { memory } from "./suites/memory.js";
 import { peers } from "./suites/peers.js";
+import { start } from "./suites/start.js";
 import { trail } from "./suites/trail.js";
 
-const SUITES: Readonly<Record<string, Suite>> = { peers, audit, trail };
+const SUITES: Readonly<Record<string, Suite>> = { peers, start, memory, audit, trail };
 const RESULTS = fileURLToPath(new URL("RESULTS.md", import.meta.url));
 
 const { values, positionals } = parseArgs({
@@ -24,6 +26,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: "string", default: "5" },
     records: { type: "string", default: "10000000" },
     queries: { type: "string", default: "60" },
+    answers: { type: "string", default: "1000000" },
     fresh: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
   },
@@ -39,6 +42,7 @@ const options: BenchOptions = {
   seconds: positive("seconds"),
   records: positive("records"),
   queries: positive("queries"),
+  answers: positive("answers"),
   fresh: values.fresh,
   keep: values.keep,
   postgres,
@@ -62,7 +66,7 @@ for (const name of names) {
   process.stdout.write(`${section}\n\n`);
 }
 
-function positive(name: "rounds" | "seconds" | "records" | "queries"): number {
+function positive(name: "rounds" | "seconds" | "records" | "queries" | "answers"): number {
   const value = Number(values[name]);
   if (!(value > 0)) throw new Error(`--${name} is a number above 0`);
   return value;

@@ -17,6 +17,8 @@ export interface BenchOptions {
   readonly records: number;
   /** Of each kind, in a turn of asking a trail. */
   readonly queries: number;
+  /** Of each server whose memory is watched. */
+  readonly answers: number;
   /** Databases that are there from a run before are made anew. */
   readonly fresh: boolean;
   /** Databases stay for the next run. */

@@ -23,6 +23,7 @@ const options = (): BenchOptions => ({
   seconds: 0.1,
   records: 2000,
   queries: 1,
+  answers: 100,
   fresh: false,
   keep: false,
   postgres: undefined,
