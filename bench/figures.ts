@@ -18,6 +18,11 @@ export function figure(value: number): string {
   return Math.abs(rounded) >= 1000 ? rounded.toLocaleString("en") : String(rounded);
 }
 
+/** Of 1, as a percentage. */
+export function share(value: number): string {
+  return `${figure(value * 100)}%`;
+}
+
 /** `0.83 (0.8–0.9)`: the median, the least and the most. */
 export function spread(values: readonly number[]): string {
   return `${figure(median(values))} (${figure(Math.min(...values))}–${figure(Math.max(...values))})`;

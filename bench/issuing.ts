@@ -24,7 +24,7 @@ export function checkIssued(): (answer: Answer) => string | undefined {
   return (answer) => (answers++ % READ_EVERY === 0 ? whyNotWhole(answer) : whyNotIssued(answer));
 }
 
-function whyNotIssued({ status, body }: Answer): string | undefined {
+export function whyNotIssued({ status, body }: Answer): string | undefined {
   if (status !== 200) return "not answered";
   return body.includes('"token":"ey') ? undefined : "no token";
 }

@@ -3,6 +3,7 @@
  * sending of a request to the end of its answer. Every answer is looked at, and one that is not as expected ends the run.
  */
 import { type Answer, Connection, requestBytes } from "./connection.js";
+import { watchProcessor } from "./machine.js";
 
 export interface LoadRequest {
   readonly headers: Readonly<Record<string, string>>;
@@ -27,7 +28,7 @@ export interface Load {
   readonly seconds: number;
   /** ms */
   readonly latencies: readonly number[];
-  /** Share of a core, of this process: near 1 it is the generator that is measured. */
+  /** Share of a core that this process took: near 1 it is the generator that is measured. */
   readonly busy: number;
 }
 
@@ -35,7 +36,7 @@ export async function load({ check, mostAnswers = Number.POSITIVE_INFINITY, ...o
   const url = new URL(options.url);
   const requests = options.requests.map(({ headers, body }) => requestBytes(url, headers, body));
   const latencies: number[] = [];
-  const cpu = process.cpuUsage();
+  const busy = watchProcessor();
   const begin = performance.now();
   const end = begin + options.seconds * 1000;
   let sent = 0;
@@ -69,7 +70,5 @@ export async function load({ check, mostAnswers = Number.POSITIVE_INFINITY, ...o
   } finally {
     for (const connection of connections) connection.close();
   }
-  const elapsed = performance.now() - begin;
-  const { user, system } = process.cpuUsage(cpu);
-  return { requests: latencies.length, seconds: elapsed / 1000, latencies, busy: (user + system) / 1000 / elapsed };
+  return { requests: latencies.length, seconds: (performance.now() - begin) / 1000, latencies, busy: busy() };
 }

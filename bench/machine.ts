@@ -37,6 +37,16 @@ export function onGatewayCore(args: readonly string[]): [command: string, args: 
     : [process.execPath, [...args]];
 }
 
+/** Tells, when it is called, which share of a core this process has taken since. */
+export function watchProcessor(): () => number {
+  const before = process.cpuUsage();
+  const begin = performance.now();
+  return () => {
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1000 / (performance.now() - begin);
+  };
+}
+
 /** The built program, as what is measured is what is shipped. */
 export function builtFile(name: string): string {
   const file = new URL(`../dist/${name}`, import.meta.url);

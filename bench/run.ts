@@ -11,12 +11,14 @@ import { findPostgres, versionOf } from "./postgres.js";
 import { mergeSections, renderSection } from "./results.js";
 import type { BenchOptions, Suite } from "./suite.js";
 import { audit } from "./suites/audit.js";
+import { cold } from "./suites/cold.js";
 import { memory } from "./suites/memory.js";
+import { overload } from "./suites/overload.js";
 import { peers } from "./suites/peers.js";
 import { start } from "./suites/start.js";
 import { trail } from "./suites/trail.js";
 
-const SUITES: Readonly<Record<string, Suite>> = { peers, start, memory, audit, trail };
+const SUITES: Readonly<Record<string, Suite>> = { peers, cold, overload, start, memory, audit, trail };
 const RESULTS = fileURLToPath(new URL("RESULTS.md", import.meta.url));
 
 const { values, positionals } = parseArgs({
@@ -27,6 +29,7 @@ const { values, positionals } = parseArgs({
     records: { type: "string", default: "10000000" },
     queries: { type: "string", default: "60" },
     answers: { type: "string", default: "1000000" },
+    arrivals: { type: "string", default: "20" },
     fresh: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
   },
@@ -43,6 +46,7 @@ const options: BenchOptions = {
   records: positive("records"),
   queries: positive("queries"),
   answers: positive("answers"),
+  arrivals: positive("arrivals"),
   fresh: values.fresh,
   keep: values.keep,
   postgres,
@@ -66,7 +70,7 @@ for (const name of names) {
   process.stdout.write(`${section}\n\n`);
 }
 
-function positive(name: "rounds" | "seconds" | "records" | "queries" | "answers"): number {
+function positive(name: "rounds" | "seconds" | "records" | "queries" | "answers" | "arrivals"): number {
   const value = Number(values[name]);
   if (!(value > 0)) throw new Error(`--${name} is a number above 0`);
   return value;

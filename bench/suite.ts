@@ -19,6 +19,8 @@ export interface BenchOptions {
   readonly queries: number;
   /** Of each server whose memory is watched. */
   readonly answers: number;
+  /** Requests a second, where each mints at the service. */
+  readonly arrivals: number;
   /** Databases that are there from a run before are made anew. */
   readonly fresh: boolean;
   /** Databases stay for the next run. */

@@ -1,4 +1,4 @@
-import { alternate, figure, median, ratios, spread } from "../figures.js";
+import { alternate, figure, median, ratios, share, spread } from "../figures.js";
 import { describeGoal, type Goal, verdict } from "../goals.js";
 import { issueRequest } from "../issuing.js";
 import { USERS } from "../outside.js";
@@ -56,7 +56,7 @@ JWT (\`bench/peers\`; no limits, policy, trail, database or log). Each of them e
 most do, or remembers the token that it has verified. All take the same request, and what they answer is looked at. The
 servers are processes of their own with \`NODE_ENV=production\`, one after the other on the one core, and idle otherwise; load
 generator, emulator and issuer have the other core; Postgres has whatever is left of both. *Load busy* is the share of a core
-that the load generator took: from ${SATURATED * 100}% on, the server would have done more. A ratio is of requests/s in one round.`,
+that the load generator took: from ${share(SATURATED)} on, the server would have done more. A ratio is of requests/s in one round.`,
 
   async measure(options: BenchOptions): Promise<Measured> {
     return await Stage.play("peers", options, async (stage) => {
@@ -121,7 +121,7 @@ function tableOf(turns: Turns): Table {
     spread(of.map(({ cpuMicroseconds }) => cpuMicroseconds)),
     spread(of.map(({ middle }) => middle)),
     spread(of.map(({ slow }) => slow)),
-    `${figure(median(of.map(({ busy }) => busy * 100)))}%`,
+    share(median(of.map(({ busy }) => busy))),
   ]);
   const columns = ["", "requests/s", "processor µs/request", "p50, ms", "p99, ms", "load busy"];
   return { title: "Servers", columns, rows };

@@ -24,6 +24,7 @@ const options = (): BenchOptions => ({
   records: 2000,
   queries: 1,
   answers: 100,
+  arrivals: 20,
   fresh: false,
   keep: false,
   postgres: undefined,
