@@ -11,16 +11,19 @@ const KEY = Buffer.alloc(32, 7).toString("base64");
 const MOST = "1000000000";
 
 export interface OutsideOptions {
-  /** For the issuer's key. */
+  /** For the issuer's key and port. */
   readonly folder: string;
   readonly users?: readonly string[];
   readonly latency?: "none" | "realistic";
 }
 
 export interface Outside {
+  readonly issuer: string;
+  /** Of the service. */
+  readonly connectionString: string;
   /** One for each user. */
   readonly tokens: readonly string[];
-  /** What a gateway, or a peer, has to know of it; the limits are counted, but so high that nothing is refused. */
+  /** What a gateway, or a peer, has to know of it; limits and pace are kept, but so high that nothing is refused or waits. */
   readonly env: Readonly<Record<string, string>>;
   close(): Promise<void>;
 }
@@ -32,10 +35,13 @@ export async function startOutside({ folder, users = USER_NAMES, latency = "none
   const { startIssuer } = (await import(builtFile("dev/issuer.js"))) as { startIssuer: typeof StartIssuer };
   const emulator = await startEmulator({ host: "127.0.0.1", port: 0, latency, rateLimits: false });
   const issuer = await startIssuer({ file: join(folder, "issuer.json"), preferredPort: 0, audience: AUDIENCE });
+  const { connectionString } = emulator;
   return {
+    issuer: issuer.issuer,
+    connectionString,
     tokens: await Promise.all(users.map((subject) => issuer.token({ subject }))),
     env: {
-      ACS_CONNECTION_STRING: emulator.connectionString,
+      ACS_CONNECTION_STRING: connectionString,
       OIDC_ISSUER: issuer.issuer,
       OIDC_AUDIENCE: AUDIENCE,
       TOKEN_CACHE_KEY: KEY,
@@ -43,6 +49,7 @@ export async function startOutside({ folder, users = USER_NAMES, latency = "none
       LIMIT_MINTS_PER_SUBJECT: MOST,
       LIMIT_MINTS_PER_ISSUER: MOST,
       LIMIT_REQUESTS_PER_SUBJECT: MOST,
+      ACS_PACE_PERCENT: "1000000",
     },
     close: async () => {
       await issuer.close();

@@ -1,7 +1,9 @@
 /**
  * `npm run bench -- [suite …] [options]`: runs the suites, all of them if none is named, and writes what they measured to
- * RESULTS.md. `--rounds N` and `--seconds N` are for turns under load; `--records N`, `--queries N`,
- * `--fresh` and `--keep` for the long trail.
+ * RESULTS.md. `--rounds N` and `--seconds N` are for turns under load, `--arrivals N` for cold, `--connections N` for overload,
+ * `--identities N` for identities, `--answers N` for memory, `--records N` and `--queries N` for the long trail; `--keep` leaves
+ * the databases of the last and of identities for the next run, and `--fresh` makes them anew. Each suite's `about` says how
+ * long it takes; all of them together about an hour and a half.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -12,13 +14,14 @@ import { mergeSections, renderSection } from "./results.js";
 import type { BenchOptions, Suite } from "./suite.js";
 import { audit } from "./suites/audit.js";
 import { cold } from "./suites/cold.js";
+import { identities } from "./suites/identities.js";
 import { memory } from "./suites/memory.js";
 import { overload } from "./suites/overload.js";
 import { peers } from "./suites/peers.js";
 import { start } from "./suites/start.js";
 import { trail } from "./suites/trail.js";
 
-const SUITES: Readonly<Record<string, Suite>> = { peers, cold, overload, start, memory, audit, trail };
+const SUITES: Readonly<Record<string, Suite>> = { peers, cold, overload, identities, start, memory, audit, trail };
 const RESULTS = fileURLToPath(new URL("RESULTS.md", import.meta.url));
 
 const { values, positionals } = parseArgs({
@@ -30,6 +33,8 @@ const { values, positionals } = parseArgs({
     queries: { type: "string", default: "60" },
     answers: { type: "string", default: "1000000" },
     arrivals: { type: "string", default: "20" },
+    identities: { type: "string", default: "1000000" },
+    connections: { type: "string", default: "1000" },
     fresh: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
   },
@@ -47,6 +52,8 @@ const options: BenchOptions = {
   queries: positive("queries"),
   answers: positive("answers"),
   arrivals: positive("arrivals"),
+  identities: positive("identities"),
+  connections: positive("connections"),
   fresh: values.fresh,
   keep: values.keep,
   postgres,
@@ -70,7 +77,7 @@ for (const name of names) {
   process.stdout.write(`${section}\n\n`);
 }
 
-function positive(name: "rounds" | "seconds" | "records" | "queries" | "answers" | "arrivals"): number {
+function positive(name: Exclude<keyof typeof values, "fresh" | "keep">): number {
   const value = Number(values[name]);
   if (!(value > 0)) throw new Error(`--${name} is a number above 0`);
   return value;

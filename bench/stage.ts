@@ -26,7 +26,8 @@ interface GatewayKind {
 }
 
 export class Stage {
-  readonly #closers: (() => Promise<void>)[] = [];
+  readonly #servers: ServerProcess[] = [];
+  readonly #databases: (() => Promise<void>)[] = [];
 
   private constructor(
     private readonly suite: string,
@@ -37,7 +38,7 @@ export class Stage {
 
   static async play<Result>(
     suite: string,
-    options: BenchOptions & Omit<OutsideOptions, "folder">,
+    options: BenchOptions & Omit<OutsideOptions, "folder"> & { readonly issuerFolder?: string },
     work: (stage: Stage) => Promise<Result>,
   ): Promise<Result> {
     pinLoad();
@@ -45,12 +46,13 @@ export class Stage {
     mkdirSync(options.folder, { recursive: true });
     const folder = mkdtempSync(join(options.folder, `${suite}-`));
     try {
-      const outside = await startOutside({ ...options, folder });
+      const outside = await startOutside({ ...options, folder: options.issuerFolder ?? folder });
       const stage = new Stage(suite, options, folder, outside);
       try {
         return await work(stage);
       } finally {
-        for (const close of stage.#closers.splice(0).reverse()) await close();
+        await stage.closeServers();
+        for (const drop of stage.#databases) await drop();
         await outside.close();
       }
     } finally {
@@ -74,8 +76,13 @@ export class Stage {
     return this.#keep(await ServerProcess.start({ name, args, env, folder: this.folder }));
   }
 
+  /** Those that are done with, before the end. */
+  async closeServers(): Promise<void> {
+    for (const server of this.#servers.splice(0)) await server.close();
+  }
+
   #keep(server: ServerProcess): ServerProcess {
-    this.#closers.push(() => server.close());
+    this.#servers.push(server);
     return server;
   }
 
@@ -84,7 +91,7 @@ export class Stage {
     if (store === "SQLite" || postgres === undefined) return `sqlite:${join(this.folder, `${name}.db`)}`;
     const database = `gateway_bench_${this.suite}_${name}`;
     await dropDatabase(postgres, database);
-    this.#closers.push(() => dropDatabase(postgres, database));
+    this.#databases.push(() => dropDatabase(postgres, database));
     return await haveDatabase(postgres, database);
   }
 }

@@ -19,8 +19,12 @@ export interface BenchOptions {
   readonly queries: number;
   /** Of each server whose memory is watched. */
   readonly answers: number;
+  /** In the large store. */
+  readonly identities: number;
   /** Requests a second, where each mints at the service. */
   readonly arrivals: number;
+  /** Of those who ask for too much. */
+  readonly connections: number;
   /** Databases that are there from a run before are made anew. */
   readonly fresh: boolean;
   /** Databases stay for the next run. */

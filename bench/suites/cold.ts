@@ -10,6 +10,7 @@ const USERS = Array.from({ length: 20 }, (_, index) => `user-${index}`);
 /** A 99th percentile needs many answers, and they come slowly here. */
 const LONGER = 4;
 const MOST_CONNECTIONS = 256;
+const SHIPPED_PACE = { ACS_PACE_PERCENT: "100" };
 const GOAL: Goal = { is: "at most", value: 5, unit: "ms" };
 
 /** What the gateway adds to the service's own time. */
@@ -26,7 +27,7 @@ is a difference of two figures of the same round.`,
     return await Stage.play("cold", { ...options, users: USERS, latency: "realistic" }, async (stage) => {
       const tables: Table[] = [];
       for (const store of options.postgres ? (["SQLite", "Postgres"] as const) : (["SQLite"] as const)) {
-        const gateway = await stage.gateway({ name: store.toLowerCase(), store, as: "shipped" });
+        const gateway = await stage.gateway({ name: store.toLowerCase(), store, as: "shipped", env: SHIPPED_PACE });
         const peer = await stage.peer("node-http", "each");
         const say = (line: string) => options.say(`${store}: ${line}`);
         tables.push(tableOf(store, await takeTurns({ gateway, peer }, stage.outside.tokens, { ...options, say })));

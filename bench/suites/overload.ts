@@ -9,7 +9,6 @@ import type { BenchOptions, Measured, Suite, Table } from "../suite.js";
 import { turn } from "../turn.js";
 
 const CONNECTIONS = 32;
-const MANY_CONNECTIONS = 1000;
 const TIMES_CAPACITY = 2;
 const WARM_UP_SECONDS = 5;
 const GOAL: Goal = { is: "at least", value: 0.8 };
@@ -18,8 +17,8 @@ const GOAL: Goal = { is: "at least", value: 0.8 };
 export const overload: Suite = {
   about: `
 \`issueAccessToken\` from the warm cache. The *peak* is what ${CONNECTIONS} connections get out of a server in a closed loop; then
-${TIMES_CAPACITY} times as much is offered by the clock on up to ${MANY_CONNECTIONS} connections, whether or not it is answered; then
-${MANY_CONNECTIONS} connections ask in a closed loop. Counted are answers with a token; what is refused for the time being (503, 429); what
+${TIMES_CAPACITY} times as much is offered by the clock on many connections (\`--connections\`, 1,000 unless it says otherwise), whether or not
+it is answered; then as many connections ask in a closed loop. Counted are answers with a token; what is refused for the time being (503, 429); what
 fails; and what could not be sent, as every connection was waiting. A latency is from when the request was due. The gateway as
 shipped, on SQLite with its trail, beside Apollo on Express with jose on each request. A ratio is of answers with a token by
 the peak of the same round. Takes some half a minute a round.`,
@@ -41,7 +40,7 @@ the peak of the same round. Takes some half a minute a round.`,
         "this gateway": take("this gateway"),
         "Apollo on Express": take("Apollo on Express"),
       });
-      return { tables: [tableOf(turns)], notes: whatIsLeftOut(options) };
+      return { tables: [tableOf(turns, options)], notes: whatIsLeftOut(options) };
     });
   },
 };
@@ -55,10 +54,10 @@ interface Overloaded {
 async function overloadOnce(
   server: ServerProcess,
   requests: readonly LoadRequest[],
-  { seconds, say }: BenchOptions,
+  { seconds, connections, say }: BenchOptions,
 ): Promise<Overloaded> {
   const { perSecond: peak } = await turn(server, requests, { connections: CONNECTIONS, seconds });
-  const common = { url: server.url, seconds, mostConnections: MANY_CONNECTIONS, requests };
+  const common = { url: server.url, seconds, mostConnections: connections, requests };
   const open = await offer({ ...common, perSecond: TIMES_CAPACITY * peak });
   const closed = await offer({ ...common, perSecond: Number.POSITIVE_INFINITY });
   say(
@@ -73,13 +72,13 @@ function perSecond(offered: Offered, count: Count): number {
   return offered[count] / offered.seconds;
 }
 
-function tableOf(turns: Readonly<Record<string, readonly Overloaded[]>>): Table {
+function tableOf(turns: Readonly<Record<string, readonly Overloaded[]>>, { connections }: BenchOptions): Table {
   const rows = Object.entries(turns).flatMap(([name, of]) => {
     const peaks = of.map(({ peak }) => peak);
     const goal = name === "this gateway" ? GOAL : undefined;
     return [
       rowOf(`${name}, offered ${TIMES_CAPACITY} × the peak`, { of: of.map(({ open }) => open), peaks, goal }),
-      rowOf(`${name}, ${MANY_CONNECTIONS} connections`, { of: of.map(({ closed }) => closed), peaks, goal }),
+      rowOf(`${name}, ${connections} connections`, { of: of.map(({ closed }) => closed), peaks, goal }),
     ];
   });
   const columns = [

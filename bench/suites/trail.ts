@@ -1,11 +1,10 @@
-import { mkdirSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { StoreConfig } from "../../src/config/config.js";
-import { Secret } from "../../src/config/secret.js";
 import { GatewayError } from "../../src/errors.js";
 import { openStore } from "../../src/store/store.js";
 import { alternate, figure, median, quantile, ratios, spread } from "../figures.js";
-import { ask, dropDatabase, haveDatabase } from "../postgres.js";
+import { type Place, placesOf } from "../places.js";
 import type { BenchOptions, Measured, Suite, Table } from "../suite.js";
 import { runCommand, type Sample } from "../trail/command.js";
 import { seeded } from "../trail/events.js";
@@ -31,57 +30,23 @@ A count ends at 100,000, which the short trail does not have, so there the ratio
 
   async measure(options: BenchOptions): Promise<Measured> {
     mkdirSync(options.folder, { recursive: true });
-    const places: Place[] = [sqlite(options.folder)];
-    if (options.postgres) places.push(postgres(options.postgres));
+    const places = placesOf(options.folder, options.postgres);
     const tables: Table[] = [];
     const notes = options.postgres ? [] : ["Postgres is left out, as none answered."];
     for (const place of places) {
-      const say = (line: string) => options.say(`${place.name}: ${line}`);
+      const say = (line: string) => options.say(`${place.kind}: ${line}`);
       tables.push(...(await measureIn(place, { ...options, say })));
-      notes.push(`${place.name}: the long trail takes ${figure((await place.bytes(options.records)) / MB / 1000)} GB.`);
-      if (!options.keep) for (const records of lengths(options)) await place.drop(records);
+      notes.push(
+        `${place.kind}: the long trail takes ${figure((await place.bytes(nameOf(options.records))) / MB / 1000)} GB.`,
+      );
+      if (!options.keep) for (const records of lengths(options)) await place.drop(nameOf(records));
     }
     return { tables, notes };
   },
 };
 
-/** Where trails can be, each in a database of its own. */
-interface Place {
-  readonly name: string;
-  open(records: number): Promise<{ config: StoreConfig; url: string }>;
-  bytes(records: number): Promise<number>;
-  drop(records: number): Promise<void>;
-}
-
-function sqlite(folder: string): Place {
-  const fileOf = (records: number) => join(folder, `trail-${records}.db`);
-  return {
-    name: "SQLite",
-    open: async (records) => {
-      const file = fileOf(records);
-      return { config: { kind: "sqlite", file }, url: `sqlite:${file}` };
-    },
-    bytes: async (records) => statSync(fileOf(records)).size,
-    drop: async (records) => {
-      for (const suffix of ["", "-wal", "-shm"]) rmSync(`${fileOf(records)}${suffix}`, { force: true });
-    },
-  };
-}
-
-function postgres(server: string): Place {
-  const nameOf = (records: number) => `gateway_bench_trail_${records}`;
-  return {
-    name: "Postgres",
-    open: async (records) => {
-      const url = await haveDatabase(server, nameOf(records));
-      return { config: { kind: "postgres", url: new Secret(url), maxConnections: 2 }, url };
-    },
-    bytes: async (records) => {
-      const [row] = await ask<{ size: string }>(server, `select pg_database_size('${nameOf(records)}') as size`);
-      return Number(row?.size);
-    },
-    drop: (records) => dropDatabase(server, nameOf(records)),
-  };
+function nameOf(records: number): string {
+  return `trail-${records}`;
 }
 
 function lengths({ records }: BenchOptions): [short: number, long: number] {
@@ -91,7 +56,7 @@ function lengths({ records }: BenchOptions): [short: number, long: number] {
 async function measureIn(place: Place, options: BenchOptions): Promise<Table[]> {
   const [short, long] = lengths(options);
   const trails = { short: await prepare(place, short, options), long: await prepare(place, long, options) };
-  return [await measureCommands(place.name, trails, options), await measureQueries(place.name, trails, options)];
+  return [await measureCommands(place.kind, trails, options), await measureQueries(place.kind, trails, options)];
 }
 
 interface LongTrail {
@@ -103,8 +68,8 @@ interface LongTrail {
 type Trails = Readonly<Record<"short" | "long", LongTrail>>;
 
 async function prepare(place: Place, records: number, options: BenchOptions): Promise<LongTrail> {
-  if (options.fresh) await place.drop(records);
-  const { config, url } = await place.open(records);
+  if (options.fresh) await place.drop(nameOf(records));
+  const { config, url } = await place.open(nameOf(records));
   await fillTrail(config, records, options.say);
   return { records, config, url };
 }

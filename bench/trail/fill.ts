@@ -11,13 +11,12 @@ import { openPostgres } from "../../src/store/dialect-postgres.js";
 import { openSqlite } from "../../src/store/dialect-sqlite.js";
 import { migrate } from "../../src/store/migrations.js";
 import type { Tables } from "../../src/store/tables.js";
-import { figure } from "../figures.js";
+import { Progress } from "../progress.js";
 import { Writers } from "./events.js";
 
 /** SQLite takes 32,766 parameters in a statement, of which a record has 21. */
 const BATCH = 1500;
 const BATCHES = 20;
-const PROGRESS_MS = 5000;
 
 type Say = (line: string) => void;
 
@@ -72,7 +71,7 @@ async function addRecords(database: Kysely<Tables>, total: number, say: Say): Pr
   for (const { name } of await pendingIndexes(database))
     await sql.raw(`drop index if exists ${name}`).execute(database);
   const writers = new Writers(total, endOf);
-  const progress = new Progress(done, total, say);
+  const progress = new Progress({ what: "records", total, say }, done);
   let next = await writers.next(database, done, Math.min(BATCH, total - done));
   while (done < total) {
     await database.transaction().execute(async (transaction) => {
@@ -115,23 +114,4 @@ async function makeIndexes(database: Kysely<Tables>, say: Say): Promise<void> {
 async function pendingIndexes(database: Kysely<Tables>): Promise<{ name: string; ddl: string }[]> {
   return (await sql<{ name: string; ddl: string }>`select name, ddl from bench_indexes order by name`.execute(database))
     .rows;
-}
-
-class Progress {
-  #said = performance.now();
-
-  constructor(
-    private last: number,
-    private readonly total: number,
-    private readonly say: Say,
-  ) {}
-
-  at(done: number): void {
-    const elapsed = performance.now() - this.#said;
-    if (elapsed < PROGRESS_MS) return;
-    const pace = ((done - this.last) / elapsed) * 1000;
-    this.#said += elapsed;
-    this.last = done;
-    this.say(`filled in ${figure(done / 1e6)} of ${figure(this.total / 1e6)} million, ${figure(pace)} records/s`);
-  }
 }

@@ -8,6 +8,10 @@ import { verdict } from "../../bench/goals.js";
 import { mergeSections, renderSection } from "../../bench/results.js";
 import type { BenchOptions, Measured, Suite } from "../../bench/suite.js";
 import { audit } from "../../bench/suites/audit.js";
+import { cold } from "../../bench/suites/cold.js";
+import { identities } from "../../bench/suites/identities.js";
+import { memory } from "../../bench/suites/memory.js";
+import { overload } from "../../bench/suites/overload.js";
 import { trail } from "../../bench/suites/trail.js";
 
 let folder: string;
@@ -24,7 +28,9 @@ const options = (): BenchOptions => ({
   records: 2000,
   queries: 1,
   answers: 100,
-  arrivals: 20,
+  arrivals: 60,
+  connections: 20,
+  identities: 3000,
   fresh: false,
   keep: false,
   postgres: undefined,
@@ -49,6 +55,22 @@ describe("the benchmark", () => {
 
   it("fills a trail that verifies, and asks it everything", async () => {
     expectTables(await trail.measure(options()), ["SQLite, commands", "SQLite, queries"]);
+  }, 60_000);
+
+  it("fills stores with few and many identities, whose users come", async () => {
+    expectTables(await identities.measure(options()), ["SQLite"]);
+  }, 60_000);
+
+  it("measures what the gateway adds to the service's own time", async () => {
+    expectTables(await cold.measure(options()), ["SQLite, 24 tokens in each turn"]);
+  }, 60_000);
+
+  it("offers servers more than they can do", async () => {
+    expectTables(await overload.measure(options()), ["Too much"]);
+  }, 60_000);
+
+  it("watches the memory of servers", async () => {
+    expectTables(await memory.measure(options()), ["Along the way", "In the end"]);
   }, 60_000);
 
   it("keeps the section of a suite that was not run", () => {
