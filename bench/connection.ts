@@ -29,17 +29,24 @@ export class Connection {
       buffer,
       callback: (count: number) => {
         this.#received += buffer.toString("latin1", 0, count);
-        const answer = parseAnswer(this.#received);
-        if (answer !== undefined) {
-          this.#received = "";
-          listener.onAnswer(answer);
-        }
+        this.#read(listener);
         return true;
       },
     };
     this.#socket = connect({ host: url.hostname, port: Number(url.port), noDelay: true, onread });
     this.#socket.on("error", (error) => listener.onEnd(error));
     this.#socket.on("end", () => listener.onEnd(new Error("the server ended the connection")));
+  }
+
+  #read(listener: Listener): void {
+    try {
+      const answer = parseAnswer(this.#received);
+      if (answer === undefined) return;
+      this.#received = "";
+      listener.onAnswer(answer);
+    } catch (error) {
+      listener.onEnd(error as Error);
+    }
   }
 
   send(request: Buffer): void {
@@ -52,7 +59,7 @@ export class Connection {
   }
 }
 
-/** RFC 9112 §6.3, as far as servers make use of it here; undefined until the answer is whole. */
+/** RFC 9112 §6.3, as far as servers make use of it here; undefined until the answer is whole. Throws when its end cannot be told. */
 export function parseAnswer(received: string): Answer | undefined {
   const end = received.indexOf("\r\n\r\n");
   if (end < 0) return undefined;

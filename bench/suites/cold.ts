@@ -21,7 +21,7 @@ for a token). Requests come by the clock, so many a second (\`--arrivals\`, 20 u
 service allows a resource), of ${USERS.length} users in turn, each of whom has an identity; a latency is from when the request was due. The
 gateway as shipped, which writes two records to the trail, beside a bare \`node:http\` program that verifies with jose and calls
 the service through the same client: that is the service's own time. A turn is ${LONGER} times as long as the command says. What is added
-is a difference of two figures of the same round.`,
+is a difference of two figures of the same round. Takes about a minute and a half a round, half of it without Postgres.`,
 
   async measure(options: BenchOptions): Promise<Measured> {
     return await Stage.play("cold", { ...options, users: USERS, latency: "realistic" }, async (stage) => {

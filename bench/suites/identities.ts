@@ -22,8 +22,8 @@ export const identities: Suite = {
   about: `
 \`issueAccessToken\` from the warm cache of a gateway, as shipped, that has many identities in its store (\`--identities\`, a million
 unless it says otherwise), beside one that has a thousandth of them. At both as many users come, in turn: all of the few, and
-of the many those who are spread evenly over them. Each answer reads the user's row twice and writes a record to the trail.
-Filling a million takes about a minute; \`--keep\` keeps it for the next run.`,
+of the many those who are spread evenly over them. Each answer reads the user's row and writes a record to the trail.
+Takes about six minutes, of which filling in a million takes one in each database; \`--keep\` keeps them for the next run.`,
 
   async measure(options: BenchOptions): Promise<Measured> {
     const folder = join(options.folder, "identities");

@@ -52,11 +52,13 @@ export const peers: Suite = {
   about: `
 \`issueAccessToken\` from the warm cache, over HTTP with a verified ES256 JWT, ${USERS} users in turn, ${CONNECTIONS} connections with keep-alive
 in a closed loop: the gateway as shipped, with all its guards, beside small programs that do the same work with none but the
-JWT (\`bench/peers\`; no limits, policy, trail, database or log). Each of them either verifies with jose on each request, as
-most do, or remembers the token that it has verified. All take the same request, and what they answer is looked at. The
-servers are processes of their own with \`NODE_ENV=production\`, one after the other on the one core, and idle otherwise; load
-generator, emulator and issuer have the other core; Postgres has whatever is left of both. *Load busy* is the share of a core
-that the load generator took: from ${share(SATURATED)} on, the server would have done more. A ratio is of requests/s in one round.`,
+JWT (\`bench/peers\`; no limits, policy, trail, database or log; what the gateway logs is thrown away). Each of them either
+verifies with jose on each request, as most do, or remembers the token that it has verified. All take the same request, and what
+they answer is looked at. The servers are processes of their own with \`NODE_ENV=production\`, one after the other on the one
+core, and idle otherwise; load generator, emulator and issuer have the other core; Postgres has whatever is left of both. *Load
+busy* is the share of a core that the load generator took: from ${share(SATURATED)} on, the server would have done more. A ratio is of two
+figures of one round; that by processor time tells more where others use the machine, too. Takes about a minute and a half, and
+as much again a round.`,
 
   async measure(options: BenchOptions): Promise<Measured> {
     return await Stage.play("peers", options, async (stage) => {
@@ -134,14 +136,20 @@ function compare(turns: Turns): Table {
     return COMPARISONS.map((comparison) => {
       const peer = turns.get(peerName(comparison)) ?? [];
       const values = ratios(own.map(perSecond), peer.map(perSecond));
+      const byProcessor = ratios(own.map(perProcessorSecond), peer.map(perProcessorSecond));
       const goal = as === "shipped" ? comparison.goal : undefined;
       const row = `${name} ÷ ${peerName(comparison)}`;
-      return [row, spread(values), describeGoal(goal), verdict(goal, values)];
+      return [row, spread(values), describeGoal(goal), verdict(goal, values), spread(byProcessor)];
     });
   });
-  return { title: "This gateway ÷ its peers, requests/s", columns: ["", "ratio", "goal", ""], rows };
+  const columns = ["", "requests/s", "goal", "", "requests by processor time"];
+  return { title: "This gateway ÷ its peers", columns, rows };
 }
 
 function perSecond({ perSecond }: Turn): number {
   return perSecond;
+}
+
+function perProcessorSecond({ cpuMicroseconds }: Turn): number {
+  return 1_000_000 / cpuMicroseconds;
 }
