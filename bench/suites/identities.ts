@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { alternate, figure, ratios, spread } from "../figures.js";
 import { describeGoal, type Goal, verdict } from "../goals.js";
@@ -28,22 +28,18 @@ Takes about six minutes, of which filling in a million takes one in each databas
   async measure(options: BenchOptions): Promise<Measured> {
     const folder = join(options.folder, "identities");
     mkdirSync(folder, { recursive: true });
-    // The rows name the issuer, and so its port, which is kept in its file.
+    // Rows name the issuer, and so its port, which is kept in its file: without that, those of a run before are of no use.
     const fresh = options.fresh || !existsSync(join(folder, "issuer.json"));
     const sizes = sizesOf(options.identities);
     const users = [...callersOf(sizes.few, sizes), ...callersOf(sizes.many, sizes)].map(subjectOf);
-    try {
-      return await Stage.play("identities", { ...options, users, issuerFolder: folder }, async (stage) => {
-        const tables: Table[] = [];
-        for (const place of placesOf(folder, options.postgres)) {
-          const say = (line: string) => options.say(`${place.kind}: ${line}`);
-          tables.push(await measureIn({ place, stage, sizes }, { ...options, fresh, say }));
-        }
-        return { tables, notes: whatIsLeftOut(options) };
-      });
-    } finally {
-      if (!options.keep) rmSync(folder, { recursive: true });
-    }
+    return await Stage.play("identities", { ...options, users, issuerFolder: folder }, async (stage) => {
+      const tables: Table[] = [];
+      for (const place of placesOf(folder, options.postgres)) {
+        const say = (line: string) => options.say(`${place.kind}: ${line}`);
+        tables.push(await measureIn({ place, stage, sizes }, { ...options, fresh, say }));
+      }
+      return { tables, notes: whatIsLeftOut(options) };
+    });
   },
 };
 
