@@ -35,6 +35,7 @@ import { Limits } from "./limits/limits.js";
 import { Events } from "./observe/events.js";
 import type { Logger } from "./observe/logger.js";
 import { Metrics } from "./observe/metrics.js";
+import { rememberingEntitlements } from "./policy/policy.js";
 import { memoryByteCache } from "./shared/byte-cache-memory.js";
 import { redisByteCache } from "./shared/byte-cache-redis.js";
 import type { RedisConnection } from "./shared/redis.js";
@@ -166,7 +167,7 @@ async function createEndpoint(base: Base, authenticator: Authenticator, closers:
   return new GraphqlEndpoint({
     server,
     callerCheck: new CallerCheck({ authenticator, limits, proxies, events, publicUrl }),
-    rules: config.policy.rules,
+    entitlementsOf: rememberingEntitlements(config.policy.rules),
     limits,
     identities: store.identities,
     events,

@@ -1,4 +1,4 @@
-import { createHmac } from "node:crypto";
+import { createHmac, createSecretKey } from "node:crypto";
 import type { Secret } from "../config/secret.js";
 
 /** Sets these hashes apart from whatever else is made with the same key. */
@@ -12,6 +12,8 @@ export type Fingerprint = (token: string) => string;
  * finds its records, and a list of fingerprints says nothing about any token.
  */
 export function createFingerprint(auditKey: Secret): Fingerprint {
-  const key = createHmac("sha256", Buffer.from(auditKey.reveal(), "base64")).update(PURPOSE).digest();
+  const derived = createHmac("sha256", Buffer.from(auditKey.reveal(), "base64")).update(PURPOSE).digest();
+  // Node takes a buffer apart anew at each use.
+  const key = createSecretKey(derived);
   return (token) => createHmac("sha256", key).update(token).digest("base64url");
 }

@@ -38,16 +38,26 @@ interface AuditLogParts {
   readonly timeoutMs: number;
 }
 
+/** A token that is kept is one object, and its fingerprint is made once. */
+type CallAuditParts = AuditLogParts & { readonly fingerprintOf: (token: TokenLike) => string };
+
 export class AuditLog {
-  readonly #parts: AuditLogParts;
+  readonly #parts: CallAuditParts;
 
   constructor(parts: AuditLogParts) {
-    this.#parts = parts;
+    const { fingerprint } = parts;
+    const known = new WeakMap<TokenLike, string>();
+    const fingerprintOf = (token: TokenLike) => {
+      const made = known.get(token) ?? fingerprint(token.token);
+      known.set(token, made);
+      return made;
+    };
+    this.#parts = { ...parts, fingerprintOf };
   }
 
   /** For what is done in the call's own time. */
   of(call: Call): CallAudit {
-    return new CallAudit(this.#parts, call, () => call.deadline);
+    return new CallAudit(this.#parts, call, () => call.deadline.signal);
   }
 
   /** For what the call began and others may wait for, too: its deadline does not end it. */
@@ -59,7 +69,7 @@ export class AuditLog {
 /** Each method resolves once the record is durable, and throws AUDIT_UNAVAILABLE when it is not. */
 export class CallAudit {
   constructor(
-    private readonly parts: AuditLogParts,
+    private readonly parts: CallAuditParts,
     private readonly call: Call,
     private readonly deadline: () => AbortSignal,
   ) {}
@@ -121,7 +131,7 @@ export class CallAudit {
       identityId,
       actor: { issuer: caller.issuer, subject: caller.subject },
       scopes,
-      tokenFingerprint: token === undefined ? null : this.parts.fingerprint(token.token),
+      tokenFingerprint: token === undefined ? null : this.parts.fingerprintOf(token),
       tokenExpiresOn: token?.expiresOn ?? null,
       reason: redacted(reason),
       requestId: redact(requestId),

@@ -41,9 +41,7 @@ export class Authenticator {
 
   async authenticate(credentials: Credentials): Promise<Caller> {
     const token = await this.#verify(credentials.token);
-    const { issuer, claims, subject } = token;
-    const senderConstraint = await checkSender(credentials, token, this.#parts.dpop);
-    return { issuer: issuer.config.issuer, subject, claims, senderConstraint };
+    return callerOf(token, await checkSender(credentials, token, this.#parts.dpop));
   }
 
   /** What the answer has to bring in `DPoP-Nonce` (RFC 9449 §8.1, §8.2); undefined for callers who need none. */
@@ -98,6 +96,15 @@ export class Authenticator {
     await verifySignature(token, key, "bad_signature");
     checkRequiredClaims(config.profile, payload);
     const { subject } = checkClaims(payload, config, this.#parts.now());
-    return { issuer, key, claims: payload, subject };
+    return { issuer, key, claims: payload, subject, callers: new Map() };
   }
+}
+
+function callerOf(token: VerifiedToken, senderConstraint: Caller["senderConstraint"]): Caller {
+  const known = token.callers.get(senderConstraint);
+  if (known !== undefined) return known;
+  const { issuer, subject, claims } = token;
+  const caller = { issuer: issuer.config.issuer, subject, claims, senderConstraint };
+  token.callers.set(senderConstraint, caller);
+  return caller;
 }

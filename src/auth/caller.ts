@@ -7,6 +7,8 @@
  * `AuthenticationFailure` when the caller is at fault, KEYS_UNAVAILABLE or STORE_UNAVAILABLE when what has to be asked
  * cannot be. Only this folder uses jose on what callers send.
  */
+
+/** The same object for each request with a token that is remembered, so that what follows from it can be remembered with it. */
 export interface Caller {
   /** The token's `iss`, exactly as configured. */
   readonly issuer: string;

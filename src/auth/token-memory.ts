@@ -1,5 +1,6 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { IssuerConfig } from "../config/config.js";
+import type { Caller } from "./caller.js";
 import type { IssuerKeys } from "./issuer-keys.js";
 import type { PublicKey } from "./public-key.js";
 
@@ -14,6 +15,8 @@ export interface VerifiedToken {
   readonly key: PublicKey;
   readonly claims: Readonly<Record<string, unknown>>;
   readonly subject: string;
+  /** Who may send it, by how they have proven to be who it was issued to: the same object each time. */
+  readonly callers: Map<Caller["senderConstraint"], Caller>;
 }
 
 /**
@@ -65,5 +68,5 @@ export class TokenMemory {
 const USUAL_LENGTH = 2048;
 
 function keyOf(token: string): string {
-  return createHash("sha256").update(token).digest("base64url");
+  return hash("sha256", token, "base64url");
 }

@@ -8,7 +8,7 @@
  * - a size that is left out, or that no resolver takes, counts as the largest page;
  * - a list that cannot be asked for at a size, such as `userErrors`, counts once.
  */
-import type { ApolloServerPlugin } from "@apollo/server";
+import type { ApolloServerPlugin, GraphQLRequestListener } from "@apollo/server";
 import {
   type DocumentNode,
   type FieldNode,
@@ -45,16 +45,20 @@ const FREE: Cost = { once: 0, perItem: 0 };
 
 /** Refuses an operation over the limit with GRAPHQL_VALIDATION_FAILED. */
 export function costLimit(maxCost: number): ApolloServerPlugin<RequestContext> {
-  return {
-    requestDidStart: async () => ({
-      didResolveOperation: async ({ schema, document, operation, request }) => {
-        if (!operation) return;
-        const cost = costOf({ schema, document, operation, variables: request.variables ?? {} });
-        if (cost <= maxCost) return;
-        throw new GraphQLError(tooCostly(cost, maxCost), { extensions: { code: "GRAPHQL_VALIDATION_FAILED" } });
-      },
-    }),
+  /** Of those for which no variable is a size. */
+  const known = new WeakMap<OperationDefinitionNode, number>();
+  const listener: GraphQLRequestListener<RequestContext> = {
+    didResolveOperation: async ({ schema, document, operation, request }) => {
+      if (!operation) return;
+      const { cost, isConstant } = known.has(operation)
+        ? { cost: known.get(operation) ?? 0, isConstant: true }
+        : costOf({ schema, document, operation, variables: request.variables ?? {} });
+      if (isConstant) known.set(operation, cost);
+      if (cost <= maxCost) return;
+      throw new GraphQLError(tooCostly(cost, maxCost), { extensions: { code: "GRAPHQL_VALIDATION_FAILED" } });
+    },
   };
+  return { requestDidStart: async () => listener };
 }
 
 export function tooCostly(cost: number, maxCost: number): string {
@@ -71,20 +75,18 @@ interface Operation {
 }
 
 /** For a document that passed validation: no fragment spreads itself. */
-function costOf({ schema, document, operation, variables }: Operation): number {
+function costOf({ schema, document, operation, variables }: Operation): { cost: number; isConstant: boolean } {
   const root = schema.getRootType(operation.operation);
-  if (!root) return 0;
+  if (!root) return { cost: 0, isConstant: true };
   const costs = new Costs(schema, document, withDefaults(operation, variables));
-  return onPage(1, costs.of(root, operation.selectionSet));
+  return { cost: onPage(1, costs.of(root, operation.selectionSet)), isConstant: costs.isConstant };
 }
 
 /** What every call of an operation can bring up, whatever its variables say. */
 export function leastCostOf(about: Omit<Operation, "variables">): number {
   const { variableDefinitions = [] } = about.operation;
-  return costOf({
-    ...about,
-    variables: Object.fromEntries(variableDefinitions.map((node) => [node.variable.name.value, 1])),
-  });
+  const variables = Object.fromEntries(variableDefinitions.map((node) => [node.variable.name.value, 1]));
+  return costOf({ ...about, variables }).cost;
 }
 
 function onPage(size: number, { once, perItem }: Cost): number {
@@ -100,6 +102,8 @@ function withDefaults({ variableDefinitions = [] }: OperationDefinitionNode, var
 }
 
 class Costs {
+  /** Whether no variable has been asked for a size. */
+  isConstant = true;
   readonly #fragments = new Map<string, FragmentDefinitionNode>();
   /** By fragment, each looked at once. */
   readonly #known = new Map<FragmentDefinitionNode, Cost>();
@@ -144,10 +148,19 @@ class Costs {
     const field = this.#definition(parent, node.name.value);
     if (!field || !node.selectionSet) return FREE;
     const within = this.of(getNamedType(field.type), node.selectionSet);
-    const size = sizeAskedFor(field, node, this.variables);
+    const size = sizeAskedFor(field, (name) => this.#given(node, name));
     if (!isListType(getNullableType(field.type))) return { once: 1 + onPage(size ?? 1, within), perItem: 0 };
     const each = 1 + onPage(1, within);
     return size === undefined ? { once: 0, perItem: each } : { once: size * each, perItem: 0 };
+  }
+
+  /** What an argument says, if it is there. */
+  #given(node: FieldNode, name: string): unknown {
+    const given = node.arguments?.find((argument) => argument.name.value === name)?.value;
+    if (given === undefined) return undefined;
+    // A variable can be the whole, or an item of a list.
+    if (given.kind === Kind.VARIABLE || given.kind === Kind.LIST) this.isConstant = false;
+    return valueFromASTUntyped(given, this.variables);
   }
 
   #definition(parent: GraphQLNamedType, name: string): GraphQLField<unknown, unknown> | undefined {
@@ -160,17 +173,12 @@ class Costs {
 }
 
 /** Undefined for a field that has no argument to say a size with. */
-function sizeAskedFor(
-  field: GraphQLField<unknown, unknown>,
-  node: FieldNode,
-  variables: Variables,
-): number | undefined {
+function sizeAskedFor(field: GraphQLField<unknown, unknown>, given: (argument: string) => unknown): number | undefined {
   const pageSizes = field.args.filter(({ name }) => name === "first" || name === "last");
   const sizing = pageSizes.length > 0 ? pageSizes : field.args.filter(({ type }) => isListType(getNullableType(type)));
   if (sizing.length === 0) return undefined;
   const sizes = sizing.flatMap(({ name, defaultValue }) => {
-    const given = node.arguments?.find((argument) => argument.name.value === name)?.value;
-    const value = given && valueFromASTUntyped(given, variables);
+    const value = given(name);
     return sizeIn(value === undefined ? defaultValue : value) ?? [];
   });
   return sizes.length === 0 ? MAX_PAGE : Math.max(...sizes);

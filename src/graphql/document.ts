@@ -55,6 +55,24 @@ export function whyNotParsed(text: string, { maxTokens }: GraphqlSettings): stri
   return undefined;
 }
 
+/** Texts whose check is remembered, and the length of those: what is longer is rare, and checked each time. */
+const MOST_REMEMBERED = 1000;
+const LONGEST_REMEMBERED = 8192;
+
+/** The same, remembering the texts that are well: clients send the same few again and again. */
+export function rememberingWhyNotParsed(settings: GraphqlSettings): (text: string) => string | undefined {
+  const well = new Set<string>();
+  return (text) => {
+    if (well.has(text)) return undefined;
+    const why = whyNotParsed(text, settings);
+    if (why !== undefined || text.length > LONGEST_REMEMBERED) return why;
+    // A flood of made-up ones costs the others one more check.
+    if (well.size >= MOST_REMEMBERED) well.clear();
+    well.add(text);
+    return undefined;
+  };
+}
+
 function nextToken(lexer: Lexer): Token | undefined {
   try {
     return lexer.advance();

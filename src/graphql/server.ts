@@ -2,7 +2,7 @@
  * GraphQL by Apollo Server, without its web server: `http/` hands over a parsed request and a context, and writes what
  * comes back. One plugin sets the HTTP status and headers from the answer's errors.
  */
-import { ApolloServer, type ApolloServerPlugin, HeaderMap } from "@apollo/server";
+import { ApolloServer, type ApolloServerPlugin, type GraphQLRequestListener } from "@apollo/server";
 import { unwrapResolverError } from "@apollo/server/errors";
 import {
   ApolloServerPluginCacheControlDisabled,
@@ -17,9 +17,11 @@ import { RateLimited } from "../limits/quota.js";
 import type { Events } from "../observe/events.js";
 import type { RequestContext } from "./context.js";
 import { costLimit } from "./cost.js";
-import { documentRules, type GraphqlSettings, parseOptions, whyNotParsed } from "./document.js";
+import { documentRules, type GraphqlSettings, parseOptions, rememberingWhyNotParsed } from "./document.js";
 import { codeOf, MAX_ERRORS, shortData, translateError, withoutSuggestion } from "./errors.js";
-import { isObject, type ManifestFile } from "./manifest.js";
+import { compilingGateway } from "./executor.js";
+import type { ManifestFile } from "./manifest.js";
+import { type GraphqlRequest, readRequest } from "./request.js";
 import { storableVariables } from "./storable-text.js";
 import { TrustedDocuments } from "./trusted-documents.js";
 
@@ -38,8 +40,8 @@ interface GraphqlAnswer {
 }
 
 export interface GraphqlServer {
-  /** Runs the operation in the parsed body of a POST; `accept` is the header that chooses the answer's media type. */
-  execute(body: unknown, accept: string | undefined, context: RequestContext): Promise<GraphqlAnswer>;
+  /** Runs the operation in the parsed body of a POST. */
+  execute(body: unknown, context: RequestContext): Promise<GraphqlAnswer>;
   stop(): Promise<void>;
 }
 
@@ -49,16 +51,14 @@ export async function createGraphqlServer(parts: GraphqlServerParts): Promise<Gr
   const documents = new TrustedDocuments(parts);
   const { introspection } = settings;
   const server = new ApolloServer<RequestContext>({
-    schema,
+    gateway: compilingGateway(schema, MAX_ERRORS),
     introspection,
     parseOptions: parseOptions(settings),
     validationOptions: { maxErrors: MAX_ERRORS, hideSuggestions: !introspection },
     includeStacktraceInErrorResponses: false,
-    allowBatchedHttpRequests: false,
     persistedQueries: false,
     stopOnTerminationSignals: false,
     validationRules: documentRules(settings),
-    executionOptions: { maxCoercionErrors: MAX_ERRORS },
     formatError: (formatted, error) => translateError(introspection ? formatted : withoutSuggestion(formatted), error),
     logger: silent,
     plugins: [
@@ -74,77 +74,67 @@ export async function createGraphqlServer(parts: GraphqlServerParts): Promise<Gr
     ],
   });
   await server.start();
+  const whyNotParsed = rememberingWhyNotParsed(settings);
   return {
-    execute: async (body, accept, context) => {
-      const request = documents.resolve(body, context);
-      refuseUnparsed(request, settings);
-      return await execute(server, request, accept, context);
+    execute: async (body, context) => {
+      const request = readRequest(documents.resolve(body, context));
+      const why = whyNotParsed(request.query);
+      if (why !== undefined) throw new GatewayError("GRAPHQL_PARSE_FAILED", why);
+      return await execute(server, request, context);
     },
     stop: () => server.stop(),
   };
 }
 
-function refuseUnparsed(request: unknown, settings: GraphqlSettings): void {
-  const query = isObject(request) ? request.query : undefined;
-  const why = typeof query === "string" ? whyNotParsed(query, settings) : undefined;
-  if (why !== undefined) throw new GatewayError("GRAPHQL_PARSE_FAILED", why);
-}
-
 async function execute(
   server: ApolloServer<RequestContext>,
-  body: unknown,
-  accept: string | undefined,
+  request: GraphqlRequest,
   context: RequestContext,
 ): Promise<GraphqlAnswer> {
-  // Apollo reads the media types only; nothing else of the request is its business.
-  const headers = new HeaderMap([["content-type", "application/json"]]);
-  if (accept !== undefined) headers.set("accept", accept);
-  const response = await server.executeHTTPGraphQLRequest({
-    httpGraphQLRequest: { method: "POST", headers, search: "", body },
-    context: async () => context,
-  });
-  if (response.body.kind !== "complete") throw new Error("incremental delivery is not part of this schema");
-  const status = response.status ?? 200;
-  // Apollo refuses a request that is not well-formed before the plugin below sees it.
-  if (status >= 400 && context.outcome.code === "OK") context.outcome.code = "BAD_REQUEST";
-  return { status, headers: Object.fromEntries(response.headers), body: response.body.string };
+  const { body, http } = await server.executeOperation(request, { contextValue: context });
+  if (body.kind !== "single") throw new Error("incremental delivery is not part of this schema");
+  const { errors, data } = body.singleResult;
+  return {
+    status: http.status ?? 200,
+    headers: Object.fromEntries(http.headers),
+    body: JSON.stringify({ errors, data }),
+  };
 }
 
 /** What Apollo would log reaches the log by `events`, once. */
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 function answerByErrors(events: Events): ApolloServerPlugin<RequestContext> {
-  return {
-    requestDidStart: async () => ({
-      didEncounterErrors: async ({ errors, contextValue }) => {
-        // Many fields can fail of one cause; it is told once.
-        const told = new Set<string>();
-        for (const error of errors) {
-          const original = unwrapResolverError(error);
-          if (original instanceof RateLimited) contextValue.call.quotas.push(original.quota);
-          if (told.has(String(original)) || !isWorthALine(original)) continue;
-          told.add(String(original));
-          events.requestFailed(contextValue.call.requestId, original);
-        }
-      },
-      willSendResponse: async ({ response, contextValue }) => {
-        if (response.body.kind !== "single") return;
-        const { errors, data } = response.body.singleResult;
-        const [first] = errors ?? [];
-        if (errors === undefined || first === undefined) return;
-        const code = codeOf(first);
-        contextValue.outcome.code = code;
-        const failed = isEmpty(data);
-        // A whole failure is told in few words; of a partial one each error has its place in the data.
-        const told = failed ? errors.slice(0, MAX_ERRORS) : errors;
-        response.body.singleResult.errors = told.map((error) => withRequestId(error, contextValue.call.requestId));
-        if (data && failed) response.body.singleResult.data = shortData(data);
-        const retryAfter = first.extensions?.retryAfterSeconds;
-        if (typeof retryAfter === "number") response.http.headers.set("retry-after", String(retryAfter));
-        response.http.status = failed ? (errorKind(code)?.status ?? 500) : 200;
-      },
-    }),
+  const listener: GraphQLRequestListener<RequestContext> = {
+    didEncounterErrors: async ({ errors, contextValue }) => {
+      // Many fields can fail of one cause; it is told once.
+      const told = new Set<string>();
+      for (const error of errors) {
+        const original = unwrapResolverError(error);
+        if (original instanceof RateLimited) contextValue.call.quotas.push(original.quota);
+        if (told.has(String(original)) || !isWorthALine(original)) continue;
+        told.add(String(original));
+        events.requestFailed(contextValue.call.requestId, original);
+      }
+    },
+    willSendResponse: async ({ response, contextValue }) => {
+      if (response.body.kind !== "single") return;
+      const { errors, data } = response.body.singleResult;
+      const [first] = errors ?? [];
+      if (errors === undefined || first === undefined) return;
+      const code = codeOf(first);
+      contextValue.outcome.code = code;
+      const failed = isEmpty(data);
+      // A whole failure is told in few words; of a partial one each error has its place in the data.
+      const told = failed ? errors.slice(0, MAX_ERRORS) : errors;
+      response.body.singleResult.errors = told.map((error) => withRequestId(error, contextValue.call.requestId));
+      if (data && failed) response.body.singleResult.data = shortData(data);
+      const retryAfter = first.extensions?.retryAfterSeconds;
+      if (typeof retryAfter === "number") response.http.headers.set("retry-after", String(retryAfter));
+      response.http.status = failed ? (errorKind(code)?.status ?? 500) : 200;
+    },
   };
+  return { requestDidStart: async () => listener };
 }
 
 /** A dependency's failure has a cause to log; a refusal by policy or limits is in the request's own line; the rest are bugs. */

@@ -1,5 +1,5 @@
 /** Text that no database could keep is refused at the door, in literals and in variables, so that no store ever meets it. */
-import type { ApolloServerPlugin } from "@apollo/server";
+import type { ApolloServerPlugin, GraphQLRequestListener } from "@apollo/server";
 import { type ASTVisitor, GraphQLError, type ValidationContext } from "graphql";
 import { isStorable } from "../text.js";
 import type { RequestContext } from "./context.js";
@@ -17,14 +17,16 @@ export function storableLiterals(context: ValidationContext): ASTVisitor {
 
 /** The same for variables. Throws BAD_USER_INPUT that names the variable. */
 export const storableVariables: ApolloServerPlugin<RequestContext> = {
-  requestDidStart: async () => ({
-    didResolveOperation: async ({ request }) => {
-      for (const [argument, value] of Object.entries(request.variables ?? {})) {
-        if (isStorableThroughout(value)) continue;
-        throw new GraphQLError(MESSAGE, { extensions: { code: "BAD_USER_INPUT", argument } });
-      }
-    },
-  }),
+  requestDidStart: async () => checkVariables,
+};
+
+const checkVariables: GraphQLRequestListener<RequestContext> = {
+  didResolveOperation: async ({ request }) => {
+    for (const [argument, value] of Object.entries(request.variables ?? {})) {
+      if (isStorableThroughout(value)) continue;
+      throw new GraphQLError(MESSAGE, { extensions: { code: "BAD_USER_INPUT", argument } });
+    }
+  },
 };
 
 /** By a list of what is left to do: a body may nest deeper than calls can. */

@@ -4,7 +4,7 @@
  * text logged or refused. Nothing is ever registered by a request.
  */
 import { createHash } from "node:crypto";
-import type { ApolloServerPlugin } from "@apollo/server";
+import type { ApolloServerPlugin, GraphQLRequestListener } from "@apollo/server";
 import type { GraphQLSchema } from "graphql";
 import { GatewayError, StartError } from "../errors.js";
 import type { Events } from "../observe/events.js";
@@ -60,15 +60,17 @@ export class TrustedDocuments {
   }
 
   /** Notes what is run without being in a manifest, in the mode `log`. */
-  readonly log: ApolloServerPlugin<RequestContext> = {
-    requestDidStart: async () => ({
+  get log(): ApolloServerPlugin<RequestContext> {
+    if (this.#mode !== "log") return {};
+    const listener: GraphQLRequestListener<RequestContext> = {
       didResolveOperation: async ({ source, queryHash, operationName, contextValue }) => {
-        if (this.#mode !== "log" || this.#isTrusted(source)) return;
+        if (this.#isTrusted(source)) return;
         const { requestId, client } = contextValue.call;
         this.#events.untrustedDocument({ requestId, client, operationName, sha256: queryHash, refused: false });
       },
-    }),
-  };
+    };
+    return { requestDidStart: async () => listener };
+  }
 
   #isTrusted(text: unknown): boolean {
     return typeof text === "string" && this.#texts.has(text);

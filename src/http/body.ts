@@ -31,16 +31,24 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
 
 async function readBytes(request: IncomingMessage): Promise<Buffer> {
   if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) throw new BodyTooLarge();
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const chunks: Buffer[] = [];
   let length = 0;
-  try {
-    for await (const chunk of request as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      if (length > MAX_BODY_BYTES) throw new BodyTooLarge();
+  request.on("data", (chunk: Buffer) => {
+    length += chunk.length;
+    if (length <= MAX_BODY_BYTES) {
       chunks.push(chunk);
+      return;
     }
-  } catch (error) {
-    throw error instanceof BodyTooLarge ? error : new BodyCutOff();
-  }
-  return Buffer.concat(chunks, length);
+    // The rest is not read.
+    request.pause();
+    reject(new BodyTooLarge());
+  });
+  request.once("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length)));
+  const cutOff = () => {
+    if (!request.complete) reject(new BodyCutOff());
+  };
+  request.once("error", cutOff);
+  request.once("close", cutOff);
+  return await promise;
 }

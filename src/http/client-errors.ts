@@ -37,11 +37,13 @@ export class ClientErrors {
   begin(request: IncomingMessage, response: ServerResponse): number {
     const unanswered = (this.#connections.get(request.socket)?.unanswered ?? 0) + 1;
     this.#connections.set(request.socket, { unanswered, request, response });
-    response.once("close", () => {
-      const connection = this.#connections.get(request.socket);
-      if (connection) connection.unanswered -= 1;
-    });
     return unanswered;
+  }
+
+  /** The connection has one of its answers, or will never. */
+  end(socket: Duplex): void {
+    const connection = this.#connections.get(socket);
+    if (connection) connection.unanswered -= 1;
   }
 
   /** Answers that are not whole yet. */
@@ -55,11 +57,11 @@ export class ClientErrors {
     // Whoever has said nothing has asked nothing, such as a browser or proxy that connects ahead.
     const isSilent = socket.bytesRead === 0;
     if (isSilent || error.code === "ECONNRESET" || !this.#canAnswer(socket)) socket.destroy();
-    else this.end(socket, status, message);
+    else this.answer(socket, status, message);
   }
 
   /** Writes an answer to the connection and closes it. */
-  end(socket: Duplex, status: number, error: string): void {
+  answer(socket: Duplex, status: number, error: string): void {
     this.#onRefused(status);
     // Node has let go of a socket that it hands over for a CONNECT: nobody else would hear that the other end is gone.
     socket.on("error", () => socket.destroy());

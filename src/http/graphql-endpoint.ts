@@ -5,7 +5,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Caller } from "../auth/caller.js";
 import { AuthenticationFailure } from "../auth/failure.js";
-import type { RuleConfig } from "../config/config.js";
+import { Deadline } from "../deadline.js";
 import { type ErrorCode, errorKind, GatewayError } from "../errors.js";
 import type { RequestContext } from "../graphql/context.js";
 import { errorBody } from "../graphql/errors.js";
@@ -14,7 +14,7 @@ import { IdentityReader } from "../identities/reader.js";
 import type { Limits } from "../limits/limits.js";
 import { type Quota, RateLimited } from "../limits/quota.js";
 import type { Events } from "../observe/events.js";
-import { resolveEntitlements } from "../policy/policy.js";
+import type { Entitlements } from "../policy/policy.js";
 import type { IdentityStore } from "../store/identity-store.js";
 import type { Answer } from "./answer.js";
 import { BodyTooLarge, readJson } from "./body.js";
@@ -26,7 +26,7 @@ import { refuseForm } from "./request-form.js";
 export interface GraphqlEndpointParts {
   readonly server: GraphqlServer;
   readonly callerCheck: CallerCheck;
-  readonly rules: readonly RuleConfig[];
+  readonly entitlementsOf: (caller: Caller) => Entitlements;
   readonly limits: Limits;
   readonly identities: IdentityStore;
   readonly events: Events;
@@ -85,7 +85,7 @@ export class GraphqlEndpoint {
       exchange.caller = caller;
       quotas.push(await limits.takeRequest(caller));
       const context = this.#contextFor(caller, exchange);
-      const answer = await server.execute(await readJson(request), chooseMediaType(request.headers.accept), context);
+      const answer = await server.execute(await readJson(request), context);
       return { ...answer, headers: { ...answer.headers, ...callerCheck.headersFor(caller, request) } };
     } catch (error) {
       return this.#failed(error, exchange);
@@ -93,10 +93,10 @@ export class GraphqlEndpoint {
   }
 
   #contextFor(caller: Caller, { request, requestId, outcome, quotas }: Exchange): RequestContext {
-    const { rules, identities, requestTimeoutMs } = this.#parts;
-    const deadline = AbortSignal.timeout(requestTimeoutMs);
+    const { entitlementsOf, identities, requestTimeoutMs } = this.#parts;
+    const deadline = new Deadline(requestTimeoutMs);
     const client = { name: headerText(request, CLIENT_NAME), version: headerText(request, CLIENT_VERSION) };
-    const entitlements = resolveEntitlements(rules, caller);
+    const entitlements = entitlementsOf(caller);
     const call = { requestId, client, caller, entitlements, deadline, quotas };
     return { call, identities: new IdentityReader(identities, call), outcome };
   }

@@ -10,8 +10,20 @@ interface Range {
   readonly quality: number;
 }
 
+/** What the few texts that clients send have come to. */
+const chosen = new Map<string, MediaType | undefined>();
+const MOST_REMEMBERED = 100;
+const LONGEST_REMEMBERED = 256;
+
 /** Undefined when no answer of ours would be acceptable. */
 export function chooseMediaType(accept = ""): MediaType | undefined {
+  if (chosen.has(accept)) return chosen.get(accept);
+  const type = choose(accept);
+  if (chosen.size < MOST_REMEMBERED && accept.length <= LONGEST_REMEMBERED) chosen.set(accept, type);
+  return type;
+}
+
+function choose(accept: string): MediaType | undefined {
   const ranges = (accept.trim() || "*/*").split(",").map(readRange);
   const candidates = OFFERED.map((type) => {
     const place = mostSpecific(ranges, type);

@@ -50,12 +50,9 @@ const CHECK_EVERY_MS = 500;
 export async function listen(options: ListenOptions): Promise<Listener> {
   let closing = false;
   let underWay = 0;
-  const server = createBoundedServer(options, async (request, response) => {
+  const respond = async (request: IncomingMessage, response: ServerResponse) => {
     const requestId = readRequestId(request);
     underWay += 1;
-    response.once("close", () => {
-      underWay -= 1;
-    });
     try {
       const refused = refuseShape(request);
       if (refused) options.onRefused(refused.status);
@@ -68,6 +65,12 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       send(response, requestId, answer, options.fixedHeaders);
     }
     cutUnlessTaken(response, options.clientTimeoutMs);
+  };
+  const server = createBoundedServer(options, {
+    respond,
+    ended: () => {
+      underWay -= 1;
+    },
   });
   await bind(server, options);
   const address = server.address();
@@ -92,9 +95,13 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   };
 }
 
-type Respond = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+interface Responder {
+  respond(request: IncomingMessage, response: ServerResponse): Promise<void>;
+  /** One that was to be responded to has ended, one way or the other. */
+  ended(): void;
+}
 
-function createBoundedServer(options: ListenOptions, respond: Respond) {
+function createBoundedServer(options: ListenOptions, { respond, ended }: Responder) {
   const { clientTimeoutMs, keepAliveMs, maxConnections, fixedHeaders, onRefused } = options;
   const settings = {
     headersTimeout: clientTimeoutMs,
@@ -112,12 +119,14 @@ function createBoundedServer(options: ListenOptions, respond: Respond) {
     if (request.socket.destroyed) return;
     const { socket } = request;
     idle.begin(socket);
-    const unanswered = clients.begin(request, response);
+    const isResponded = clients.begin(request, response) <= MOST_PIPELINED;
     response.once("close", () => {
+      clients.end(socket);
       if (clients.owedTo(socket) === 0) idle.end(socket);
+      if (isResponded) ended();
     });
-    if (unanswered > MOST_PIPELINED) request.socket.destroy();
-    else void respond(request, response);
+    if (isResponded) void respond(request, response);
+    else socket.destroy();
   });
   server.maxConnections = maxConnections;
   server.on("drop", () => {
@@ -127,7 +136,7 @@ function createBoundedServer(options: ListenOptions, respond: Respond) {
   // Otherwise Node leaves out what comes after a number of headers, without a word.
   server.maxHeadersCount = 0;
   server.on("clientError", (error, socket) => clients.refuse(error, socket));
-  server.on("connect", (_, socket) => clients.end(socket, 405, "This is no proxy."));
+  server.on("connect", (_, socket) => clients.answer(socket, 405, "This is no proxy."));
   server.on("checkExpectation", (request: IncomingMessage, response: ServerResponse) => {
     const answer = json(417, { error: "The only expectation is 100-continue." }, { connection: "close" });
     send(response, readRequestId(request), answer, fixedHeaders);
@@ -135,9 +144,9 @@ function createBoundedServer(options: ListenOptions, respond: Respond) {
   return server;
 }
 
-/** An answer that its client does not take ends with the connection. */
+/** An answer that its client does not take ends with the connection. Most go to the system at once, whole. */
 function cutUnlessTaken(response: ServerResponse, clientTimeoutMs: number): void {
-  if (response.closed) return;
+  if (response.closed || response.socket?.writableLength === 0) return;
   const cut = setTimeout(() => response.destroy(), clientTimeoutMs);
   response.once("close", () => clearTimeout(cut));
 }

@@ -59,7 +59,7 @@ export class IdentityLifecycle {
       .change("IDENTITY_SUSPENDED", about, () => identities.revoke(target.id, SUSPENDABLE, now(), "SUSPENDED"));
     if (suspended === undefined) throw goneRefusal(target);
     events.identitySuspended(suspended, input.reason);
-    await worker.settle(suspended.communicationUserId, call.deadline);
+    await worker.settle(suspended.communicationUserId, call.deadline.signal);
     return (await identities.findByIds([target.id]))[0] ?? suspended;
   }
 
@@ -88,7 +88,7 @@ export class IdentityLifecycle {
     const deleted = await this.#delete(call, target, input.reason);
     if (deleted !== undefined) events.identityDeleted(deleted, input.reason);
     else refuseSuspended((await identities.findByIds([target.id]))[0]);
-    await worker.settle((deleted ?? target).communicationUserId, call.deadline);
+    await worker.settle((deleted ?? target).communicationUserId, call.deadline.signal);
     return target.id;
   }
 

@@ -76,13 +76,13 @@ export class Provisioning {
     const key = JSON.stringify([user.issuer, user.subject]);
     const running = this.#underWay.get(key);
     if (running !== undefined) {
-      const { identity } = await waitFor(running, call.deadline);
+      const { identity } = await waitFor(running, call.deadline.signal);
       return { identity };
     }
     const order = { audit: this.#parts.audit.beyond(call), first };
     const started = this.#provision(user, order).finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, started);
-    return await waitFor(started, call.deadline);
+    return await waitFor(started, call.deadline.signal);
   }
 
   /** Resolves when nothing is under way, whether anybody still waits for it or not. */

@@ -14,26 +14,23 @@ const MAX_BATCH = 100;
 export class IdentityReader {
   readonly #identities: IdentityStore;
   readonly #call: Call;
-  readonly #byId: DataLoader<string, Identity | undefined>;
-  readonly #byUser: DataLoader<ApplicationUser, Identity | undefined, string>;
+  #idLoader: DataLoader<string, Identity | undefined> | undefined;
+  #userLoader: DataLoader<ApplicationUser, Identity | undefined, string> | undefined;
 
   constructor(identities: IdentityStore, call: Call) {
     this.#identities = identities;
     this.#call = call;
-    this.#byId = new DataLoader(
-      async (ids) => {
-        const found = new Map((await identities.findByIds(ids)).map((identity) => [identity.id, identity]));
-        return ids.map((id) => found.get(id));
-      },
-      { maxBatchSize: MAX_BATCH },
-    );
-    this.#byUser = new DataLoader(
-      async (users) => {
-        const found = await identities.findByUsers(users);
-        return users.map((user) => found.find((identity) => sameUser(identity.user, user)));
-      },
-      { maxBatchSize: MAX_BATCH, cacheKeyFn: ({ issuer, subject }) => JSON.stringify([issuer, subject]) },
-    );
+  }
+
+  // Most requests read nothing by them.
+  get #byId() {
+    this.#idLoader ??= loadById(this.#identities);
+    return this.#idLoader;
+  }
+
+  get #byUser() {
+    this.#userLoader ??= loadByUser(this.#identities);
+    return this.#userLoader;
   }
 
   /** Null for one that does not exist and for one that the caller may not see, which are not told apart. */
@@ -79,4 +76,24 @@ export class IdentityReader {
   #requireRead(): void {
     requirePermission(this.#call.entitlements, "IDENTITY_READ");
   }
+}
+
+function loadById(identities: IdentityStore): DataLoader<string, Identity | undefined> {
+  return new DataLoader(
+    async (ids) => {
+      const found = new Map((await identities.findByIds(ids)).map((identity) => [identity.id, identity]));
+      return ids.map((id) => found.get(id));
+    },
+    { maxBatchSize: MAX_BATCH },
+  );
+}
+
+function loadByUser(identities: IdentityStore): DataLoader<ApplicationUser, Identity | undefined, string> {
+  return new DataLoader(
+    async (users) => {
+      const found = await identities.findByUsers(users);
+      return users.map((user) => found.find((identity) => sameUser(identity.user, user)));
+    },
+    { maxBatchSize: MAX_BATCH, cacheKeyFn: ({ issuer, subject }) => JSON.stringify([issuer, subject]) },
+  );
 }

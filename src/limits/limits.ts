@@ -7,7 +7,7 @@
  * Without Redis there is one instance, and it counts for itself. Keys are keyed hashes: they name neither user nor
  * address, and cannot be guessed.
  */
-import { createHmac } from "node:crypto";
+import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
 import type { LimitsConfig } from "../config/config.js";
 import type { Secret } from "../config/secret.js";
 import type { ApplicationUser } from "../identities/identity.js";
@@ -58,7 +58,9 @@ export class Limits {
   readonly #issuerMints: Budget;
   readonly #failedAuth: Budget;
   readonly #windowSeconds: number;
-  readonly #key: Buffer;
+  readonly #key: KeyObject;
+  /** A caller is one object as long as their token is remembered. */
+  readonly #keysOfUsers = new WeakMap<ApplicationUser, string>();
 
   constructor(parts: LimitsParts) {
     const { config, windowSeconds = WINDOW_SECONDS } = parts;
@@ -66,7 +68,7 @@ export class Limits {
       return { name, message, counter: createCounter({ ...parts, windowSeconds }, name, limit) };
     };
     this.#windowSeconds = windowSeconds;
-    this.#key = Buffer.from(parts.key.reveal(), "base64");
+    this.#key = createSecretKey(parts.key.reveal(), "base64");
     this.#requests = budget("requests", config.requestsPerSubject, "Too many requests; wait before sending the next.");
     this.#mints = budget(
       "mints",
@@ -87,7 +89,7 @@ export class Limits {
 
   /** Counts one request. Throws RATE_LIMITED when the subject's budget is spent. */
   async takeRequest(user: ApplicationUser): Promise<Quota> {
-    const take = await this.#requests.counter.take(this.#keyOf(user.issuer, user.subject));
+    const take = await this.#requests.counter.take(this.#keyOfUser(user));
     return this.#granted(this.#requests, take, user);
   }
 
@@ -96,7 +98,7 @@ export class Limits {
    * and then neither has lost anything. The quota is the user's; what no token comes of is to be given back.
    */
   async takeMint(user: ApplicationUser): Promise<Mint> {
-    const own = await this.#mints.counter.take(this.#keyOf(user.issuer, user.subject));
+    const own = await this.#mints.counter.take(this.#keyOfUser(user));
     const quota = this.#granted(this.#mints, own, user);
     const issuers = await this.#issuerMints.counter.take(this.#keyOf(user.issuer));
     if (!issuers.granted) await own.giveBack();
@@ -113,6 +115,12 @@ export class Limits {
    */
   async takeFailedAuth(network: string): Promise<void> {
     this.#granted(this.#failedAuth, await this.#failedAuth.counter.take(this.#keyOf(network)), null);
+  }
+
+  #keyOfUser(user: ApplicationUser): string {
+    const key = this.#keysOfUsers.get(user) ?? this.#keyOf(user.issuer, user.subject);
+    this.#keysOfUsers.set(user, key);
+    return key;
   }
 
   /** As JSON, no part can be taken for another. */

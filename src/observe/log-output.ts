@@ -1,4 +1,5 @@
 import type { Writable } from "node:stream";
+import { setImmediate as nextTurn } from "node:timers/promises";
 
 /** What waits for a reader of the log, in bytes. */
 const MOST_WAITING = 1 << 18;
@@ -9,17 +10,24 @@ const MOST_WAITING = 1 << 18;
  */
 export function logOutput(stream: Writable, now: () => number): { write(line: string): void } {
   let dropped = 0;
+  let lines = "";
+  const flush = () => {
+    stream.write(lines);
+    lines = "";
+  };
   // Whoever read it has gone, which is no reason to end.
   stream.on("error", () => {});
   return {
     write: (line) => {
-      if (stream.writableLength > MOST_WAITING) {
+      if (stream.writableLength + lines.length > MOST_WAITING) {
         dropped += 1;
         return;
       }
-      if (dropped > 0) stream.write(sayDropped(dropped, now()));
+      // All that one turn of the event loop brings is one write.
+      if (lines === "") setImmediate(flush);
+      if (dropped > 0) lines += sayDropped(dropped, now());
       dropped = 0;
-      stream.write(line);
+      lines += line;
     },
   };
 }
@@ -30,6 +38,8 @@ function sayDropped(lines: number, now: number): string {
 
 /** Resolves when the stream has let go of everything, or after so many milliseconds. */
 export async function drained(stream: Writable, milliseconds: number): Promise<void> {
+  // Lines of this turn are written in the next.
+  await nextTurn();
   await new Promise<void>((resolve) => {
     stream.write("", () => resolve());
     setTimeout(resolve, milliseconds).unref();

@@ -1,4 +1,5 @@
 import type { Caller } from "../auth/caller.js";
+import type { Deadline } from "../deadline.js";
 import type { Quota } from "../limits/quota.js";
 import type { Entitlements } from "./policy.js";
 
@@ -14,8 +15,7 @@ export interface Call {
   readonly client: ClientInfo;
   readonly caller: Caller;
   readonly entitlements: Entitlements;
-  /** Aborted when the request's time is up. */
-  readonly deadline: AbortSignal;
+  readonly deadline: Deadline;
   /** What has been taken from budgets on the way; whoever takes adds to it, and the answer's headers tell the caller. */
   readonly quotas: Quota[];
 }

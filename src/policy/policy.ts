@@ -14,6 +14,16 @@ export interface Entitlements {
   readonly maxLifetimeMinutes: number;
 }
 
+/** The same, resolved once for each caller. */
+export function rememberingEntitlements(rules: readonly RuleConfig[]): (caller: Caller) => Entitlements {
+  const known = new WeakMap<Caller, Entitlements>();
+  return (caller) => {
+    const entitlements = known.get(caller) ?? resolveEntitlements(rules, caller);
+    known.set(caller, entitlements);
+    return entitlements;
+  };
+}
+
 export function resolveEntitlements(rules: readonly RuleConfig[], caller: Caller): Entitlements {
   const matching = rules.filter((rule) => matches(rule.when, caller));
   const withScopes = matching.filter((rule) => rule.scopes.length > 0);

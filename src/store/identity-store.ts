@@ -1,4 +1,4 @@
-import { type Kysely, type SelectQueryBuilder, sql } from "kysely";
+import { CompiledQuery, type Kysely, type SelectQueryBuilder, sql } from "kysely";
 import { GatewayError } from "../errors.js";
 import type {
   ApplicationUser,
@@ -51,7 +51,18 @@ const ORDER_COLUMNS = { CREATED_AT: "created_at", LAST_TOKEN_ISSUED_AT: "last_to
  * undefined when the row is no longer in it, so of two that race exactly one wins.
  */
 export class IdentityStore {
-  constructor(private readonly database: Kysely<Tables>) {}
+  /** The two that each token takes, built once. */
+  readonly #byId: string;
+  readonly #byUser: string;
+
+  constructor(private readonly database: Kysely<Tables>) {
+    this.#byId = this.#select().where("id", "=", "").compile().sql;
+    this.#byUser = this.#select().where("issuer", "=", "").where("subject", "=", "").compile().sql;
+  }
+
+  async findById(id: string): Promise<Identity | undefined> {
+    return asIdentity(await this.#first(this.#byId, [id]));
+  }
 
   /** In no particular order; unknown ids are left out. */
   async findByIds(ids: readonly string[]): Promise<Identity[]> {
@@ -72,8 +83,9 @@ export class IdentityStore {
     return rows.map(toIdentity);
   }
 
-  async findByUser(user: ApplicationUser): Promise<Identity | undefined> {
-    return (await this.findByUsers([user]))[0];
+  /** A live row. */
+  async findByUser({ issuer, subject }: ApplicationUser): Promise<Identity | undefined> {
+    return asIdentity(await this.#first(this.#byUser, [issuer, subject]));
   }
 
   async findByCommunicationUserId(communicationUserId: string): Promise<Identity | undefined> {
@@ -306,6 +318,11 @@ export class IdentityStore {
 
   #select() {
     return this.database.selectFrom("identities").selectAll();
+  }
+
+  async #first(statement: string, parameters: readonly string[]): Promise<IdentityRow | undefined> {
+    const { rows } = await this.database.executeQuery<IdentityRow>(CompiledQuery.raw(statement, [...parameters]));
+    return rows[0];
   }
 
   #filtered({

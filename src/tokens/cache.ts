@@ -6,7 +6,7 @@
  * is and is not handed out. Likewise it notes the access key that the token was made with, which must still be the one in
  * use: a key that is made anew at the service takes its tokens with it. Whatever is wrong with the cache is a miss, and costs a call to the service.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { ServiceToken } from "../acs/service.js";
 import type { TokenScope } from "../config/config.js";
 import type { ByteCache } from "../shared/byte-cache.js";
@@ -43,13 +43,15 @@ interface TokenCacheParts {
 }
 
 /** Times are ms since 1970. */
-interface Entry extends ServiceToken {
+interface Entry {
+  readonly token: ServiceToken;
   readonly issuedAt: number;
   readonly revocations: number;
 }
 
 export class TokenCache {
   readonly #parts: TokenCacheParts;
+  readonly #entries = new WeakMap<Buffer, Entry>();
   readonly #mints = new SingleFlight<ServiceToken>(MOST_MINTS_AT_ONCE);
 
   constructor(parts: TokenCacheParts) {
@@ -57,20 +59,24 @@ export class TokenCache {
   }
 
   /**
-   * A token from the cache, or the one that `mint` makes, which concurrent callers share, errors too. `revocations` is the
-   * identity's count, read for this request; `mint` must reject when the row no longer shows it once the token is made.
-   * `mint` is nobody's: see `SingleFlight` for deadlines.
+   * The token that `mint` makes, kept; callers at the same time share it, errors too, but for one who wants their own.
+   * `revocations` is the identity's count, read for this request; `mint` must reject when the row no longer shows it once the
+   * token is made. `mint` is nobody's: see `SingleFlight` for deadlines.
    */
-  async getOrMint(lookup: TokenLookup, revocations: number, mint: () => Promise<ServiceToken>): Promise<ServiceToken> {
-    const cached = await this.get(lookup, revocations);
-    if (cached !== undefined) return cached;
-    const { credentialId } = this.#parts;
-    // A caller who has seen a later revocation must not be given what is made under an earlier count; nor with an older key.
-    return await this.#mints.run(`${credentialId()} ${revocations} ${contextOf(lookup)}`, async () => {
+  async mint(
+    lookup: TokenLookup,
+    revocations: number,
+    mint: () => Promise<ServiceToken>,
+    { alone }: { readonly alone: boolean },
+  ): Promise<ServiceToken> {
+    const mintAndKeep = async () => {
       const minted = await mint();
       await this.put(lookup, revocations, minted);
       return minted;
-    });
+    };
+    if (alone) return await mintAndKeep();
+    // A caller who has seen a later revocation must not be given what is made under an earlier count; nor with an older key.
+    return await this.#mints.run(`${this.#parts.credentialId()} ${revocations} ${contextOf(lookup)}`, mintAndKeep);
   }
 
   /** Never rejects. */
@@ -82,11 +88,10 @@ export class TokenCache {
       const isGood =
         entry !== undefined &&
         entry.revocations === revocations &&
-        entry.credentialId === credentialId() &&
+        entry.token.credentialId === credentialId() &&
         this.#now() < reusableUntil(entry);
       observe(isGood ? "hit" : entry ? "stale" : found ? "unreadable" : "miss");
-      if (!isGood) return undefined;
-      return { token: entry.token, expiresOn: entry.expiresOn, credentialId: entry.credentialId };
+      return isGood ? entry.token : undefined;
     } catch (error) {
       observe("failed", error);
       return undefined;
@@ -96,12 +101,11 @@ export class TokenCache {
   /** Keeps a token issued just now, for as long as it may be handed out again. Never rejects. */
   async put(lookup: TokenLookup, revocations: number, minted: ServiceToken): Promise<void> {
     const { bytes, seal, observe } = this.#parts;
-    const { token, expiresOn, credentialId } = minted;
-    const entry: Entry = { token, expiresOn, credentialId, issuedAt: this.#now(), revocations };
+    const entry: Entry = { token: minted, issuedAt: this.#now(), revocations };
     const ttlMs = reusableUntil(entry) - entry.issuedAt;
     if (!(ttlMs > 0)) return;
     try {
-      const sealed = seal.close(Buffer.from(JSON.stringify(entry)), contextOf(lookup));
+      const sealed = seal.close(Buffer.from(writeEntry(entry)), contextOf(lookup));
       await bytes.set(keyOf(lookup), sealed, ttlMs);
     } catch (error) {
       observe("failed", error);
@@ -112,9 +116,14 @@ export class TokenCache {
     return this.#parts.now();
   }
 
+  /** What is in this process's memory is the same bytes each time, and is read once. */
   #read(sealed: Buffer, lookup: TokenLookup): Entry | undefined {
+    const known = this.#entries.get(sealed);
+    if (known !== undefined) return known;
     const plain = this.#parts.seal.open(sealed, contextOf(lookup));
-    return plain && parseEntry(plain.toString());
+    const entry = plain && parseEntry(plain.toString());
+    if (entry !== undefined) this.#entries.set(sealed, entry);
+    return entry;
   }
 }
 
@@ -122,7 +131,7 @@ export class TokenCache {
  * A client is told to come back no earlier than at `EARLIEST_REFRESH` of what its token has left, which is no earlier than
  * at that share of the token's whole life. From there on nobody is given this token, so who comes back gets a newer one.
  */
-function reusableUntil({ issuedAt, expiresOn }: Entry): number {
+function reusableUntil({ issuedAt, token: { expiresOn } }: Entry): number {
   const refreshes = issuedAt + (expiresOn - issuedAt) * EARLIEST_REFRESH - CLOCK_SLACK_MS;
   return Math.min(refreshes, expiresOn - LEAST_LIFE_MS);
 }
@@ -134,7 +143,11 @@ function contextOf({ identityId, scopes, lifetimeMinutes }: TokenLookup): string
 
 /** Tells whoever sees the cache's keys neither identity nor scopes: identity ids have 128 random bits, so none is guessed. */
 function keyOf(lookup: TokenLookup): string {
-  return createHash("sha256").update(contextOf(lookup)).digest("base64url");
+  return hash("sha256", contextOf(lookup), "base64url");
+}
+
+function writeEntry({ token: { token, expiresOn, credentialId }, issuedAt, revocations }: Entry): string {
+  return JSON.stringify({ token, expiresOn, credentialId, issuedAt, revocations });
 }
 
 /** Undefined for what another version wrote. */
@@ -143,7 +156,8 @@ function parseEntry(text: string): Entry | undefined {
     const { token, expiresOn, credentialId, issuedAt, revocations } = JSON.parse(text) as Record<string, unknown>;
     const areTexts = typeof token === "string" && typeof credentialId === "string";
     const areNumbers = [expiresOn, issuedAt, revocations].every(Number.isFinite);
-    return areTexts && areNumbers ? ({ token, expiresOn, credentialId, issuedAt, revocations } as Entry) : undefined;
+    if (!areTexts || !areNumbers) return undefined;
+    return { token: { token, expiresOn, credentialId }, issuedAt, revocations } as Entry;
   } catch {
     return undefined;
   }

@@ -142,14 +142,11 @@ export class TokenIssuance {
       own.minted = await this.#mint(call, identity, request);
       return own.minted;
     };
-    const mintNew = async () => {
-      const token = await mint();
-      await cache.put(lookup, identity.revocations, token);
-      return token;
-    };
     try {
-      const found = forceNew ? mintNew() : cache.getOrMint(lookup, identity.revocations, mint);
-      const token = await waitFor(found, call.deadline);
+      const cached = forceNew ? undefined : await cache.get(lookup, identity.revocations);
+      const token =
+        cached ??
+        (await waitFor(cache.mint(lookup, identity.revocations, mint, { alone: forceNew }), call.deadline.signal));
       const about = { identityId: identity.id, scopes: request.scopes };
       // What this call has minted has its record; anything else was minted before, or by another call just now.
       const recorded = own.minted ?? (await this.#parts.audit.of(call).token("TOKEN_REUSED", about, token));
@@ -209,7 +206,7 @@ export class TokenIssuance {
    * found for, because tokens were revoked meanwhile, or the identity was suspended, deleted or replaced.
    */
   async #confirmGood(identity: Identity): Promise<Identity> {
-    const current = (await this.#parts.identities.findByIds([identity.id]))[0] ?? identity;
+    const current = (await this.#parts.identities.findById(identity.id)) ?? identity;
     // Deleted just now: nobody asked for an id that is unknown, and the next call makes another.
     if (current.status === "DELETED") throw deletingRefusal();
     refuseUnusable(current);
@@ -238,7 +235,7 @@ export class TokenIssuance {
       throw new Refusal("IDENTITY_NOT_FOUND", message, ["input"]);
     }
     await identities.disown(identity, newAttemptId(), now());
-    return (await identities.findByIds([identity.id]))[0] ?? identity;
+    return (await identities.findById(identity.id)) ?? identity;
   }
 }
 

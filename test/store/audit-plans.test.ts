@@ -5,6 +5,7 @@ import { PGlite } from "@electric-sql/pglite";
 import { CompiledQuery, type Dialect, Kysely, PGliteDialect, sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type AuditFilter, type AuditPageQuery, TOKENS } from "../../src/audit/query.js";
+import { Deadline } from "../../src/deadline.js";
 import { AuditAccess } from "../../src/identities/audit-access.js";
 import type { Call } from "../../src/policy/call.js";
 import { AuditReader } from "../../src/store/audit-reader.js";
@@ -65,7 +66,7 @@ const auditor: Call = {
   client: { name: null, version: null },
   caller: { issuer: actor.issuer, subject: "auditor", claims: {}, senderConstraint: null },
   entitlements: { permissions: new Set(["AUDIT_READ"]), scopes: new Set(), maxLifetimeMinutes: 0 },
-  deadline: new AbortController().signal,
+  deadline: new Deadline(60_000),
   quotas: [],
 };
 

@@ -8,6 +8,7 @@ import { createFingerprint } from "../../src/audit/fingerprint.js";
 import { AuditLog } from "../../src/audit/log.js";
 import { Trail } from "../../src/audit/trail.js";
 import { Secret } from "../../src/config/secret.js";
+import { Deadline } from "../../src/deadline.js";
 import { type Emulator, startEmulator } from "../../src/emulator/emulator.js";
 import { Provisioning } from "../../src/identities/provisioning.js";
 import { Limits } from "../../src/limits/limits.js";
@@ -29,7 +30,7 @@ const call: Call = {
   client: { name: null, version: null },
   caller: { issuer: "https://i.example.com", subject: "alice", claims: {}, senderConstraint: null },
   entitlements: { permissions: new Set(["TOKEN_ISSUE"]), scopes: new Set(["CHAT"]), maxLifetimeMinutes: 1440 },
-  deadline: new AbortController().signal,
+  deadline: new Deadline(60_000),
   quotas: [],
 };
 const input = { scopes: ["CHAT"] as const, lifetimeMinutes: null, identityId: null, forceNew: false };

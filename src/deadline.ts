@@ -1,0 +1,19 @@
+/** When a request's time is up. Most requests end without anybody waiting for that, so the signal is made when it is asked for. */
+export class Deadline {
+  readonly #at: number;
+  #signal: AbortSignal | undefined;
+
+  constructor(milliseconds: number) {
+    this.#at = performance.now() + milliseconds;
+  }
+
+  get aborted(): boolean {
+    return performance.now() >= this.#at;
+  }
+
+  /** Aborted when the time is up. */
+  get signal(): AbortSignal {
+    this.#signal ??= AbortSignal.timeout(Math.max(0, Math.ceil(this.#at - performance.now())));
+    return this.#signal;
+  }
+}

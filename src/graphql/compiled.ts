@@ -1,0 +1,355 @@
+/**
+ * An operation made ready to run many times. What graphql-js looks up for each field of each request (the field itself, its
+ * resolver, what is selected below it, arguments that never change) is looked up once, and what stays are closures. Answers
+ * are those of graphql-js, errors included: test/graphql/compiled.test.ts compares the two. No code is made of what clients write.
+ *
+ * Left to graphql-js: directives, introspection, fields of an interface or union, and several root fields in turn.
+ */
+import {
+  type DocumentNode,
+  defaultFieldResolver,
+  type ExecutionResult,
+  type FieldNode,
+  type FragmentDefinitionNode,
+  GraphQLError,
+  type GraphQLField,
+  type GraphQLLeafType,
+  type GraphQLObjectType,
+  type GraphQLOutputType,
+  type GraphQLResolveInfo,
+  type GraphQLSchema,
+  getArgumentValues,
+  getVariableValues,
+  type InlineFragmentNode,
+  isAbstractType,
+  isLeafType,
+  isListType,
+  isNonNullType,
+  Kind,
+  locatedError,
+  type OperationDefinitionNode,
+  type SelectionSetNode,
+  TypeNameMetaFieldDef,
+  type ValueNode,
+} from "graphql";
+
+type Path = GraphQLResolveInfo["path"];
+type Variables = Readonly<Record<string, unknown>>;
+
+/** One run of an operation. */
+interface Run {
+  readonly context: unknown;
+  readonly variables: Variables;
+  readonly errors: GraphQLError[];
+  /** Where a null stands for an error: what fails below it later is not told. */
+  readonly nulled: Set<Path | undefined>;
+}
+
+/** Where a value belongs. */
+interface Place {
+  readonly run: Run;
+  readonly info: GraphQLResolveInfo;
+  readonly path: Path;
+}
+
+/** The value as it is written, or a promise of it. Throws what makes it null. */
+type Complete = (value: unknown, place: Place) => unknown;
+/** What is selected of an object. */
+type Select = (source: unknown, run: Run, path: Path | undefined) => unknown;
+type Field = (source: unknown, run: Run, path: Path | undefined) => unknown;
+
+export interface CompiledOperation {
+  run(context: unknown, variables: Variables): ExecutionResult | Promise<ExecutionResult>;
+}
+
+interface CompileParts {
+  readonly schema: GraphQLSchema;
+  /** Validated. */
+  readonly document: DocumentNode;
+  readonly operation: OperationDefinitionNode;
+  readonly maxCoercionErrors: number;
+}
+
+/** Undefined for what is left to graphql-js. */
+export function compileOperation(parts: CompileParts): CompiledOperation | undefined {
+  const { schema, operation, maxCoercionErrors } = parts;
+  const root = schema.getRootType(operation.operation);
+  if (!root || operation.operation === "subscription") return undefined;
+  let select: Select;
+  try {
+    const compiler = new Compiler(parts);
+    if (operation.operation === "mutation") compiler.requireOneField(root);
+    select = compiler.select(root, [operation.selectionSet]);
+  } catch (error) {
+    if (error instanceof NotCompiled) return undefined;
+    throw error;
+  }
+  const definitions = operation.variableDefinitions ?? [];
+  return {
+    run: (context, given) => {
+      const { errors, coerced } = getVariableValues(schema, definitions, given, { maxErrors: maxCoercionErrors });
+      if (errors) return { errors };
+      return runToEnd(select, { context, variables: coerced ?? {}, errors: [], nulled: new Set() });
+    },
+  };
+}
+
+function runToEnd(select: Select, run: Run): ExecutionResult | Promise<ExecutionResult> {
+  const succeed = (data: unknown): ExecutionResult => {
+    const result = { data: data as Record<string, unknown> | null };
+    return run.errors.length === 0 ? result : { errors: run.errors, ...result };
+  };
+  const fail = (error: unknown) => {
+    tell(run, error as GraphQLError, undefined);
+    return succeed(null);
+  };
+  try {
+    const data = select(undefined, run, undefined);
+    return isPromise(data) ? data.then(succeed, fail) : succeed(data);
+  } catch (error) {
+    return fail(error);
+  }
+}
+
+class NotCompiled extends Error {}
+
+class Compiler {
+  readonly #parts: CompileParts;
+  readonly #fragments = new Map<string, FragmentDefinitionNode>();
+
+  constructor(parts: CompileParts) {
+    this.#parts = parts;
+    for (const definition of parts.document.definitions) {
+      if (definition.kind === Kind.FRAGMENT_DEFINITION) this.#fragments.set(definition.name.value, definition);
+    }
+  }
+
+  requireOneField(root: GraphQLObjectType): void {
+    if (this.#collect(root, [this.#parts.operation.selectionSet]).size !== 1) throw new NotCompiled();
+  }
+
+  select(type: GraphQLObjectType, sets: readonly SelectionSetNode[]): Select {
+    const fields = [...this.#collect(type, sets)].map(([key, nodes]) => [key, this.#field(type, key, nodes)] as const);
+    return (source, run, path) => {
+      const selected: Record<string, unknown> = Object.create(null);
+      let pending: Promise<unknown>[] | undefined;
+      try {
+        for (const [key, field] of fields) {
+          const value = field(source, run, path);
+          selected[key] = value;
+          if (isPromise(value)) {
+            pending ??= [];
+            pending.push(value.then((value) => (selected[key] = value)));
+          }
+        }
+      } catch (error) {
+        if (pending === undefined) throw error;
+        // Those that are under way may fail, too, and somebody has to hear it.
+        return Promise.all(pending).finally(() => {
+          throw error;
+        });
+      }
+      return pending === undefined ? selected : Promise.all(pending).then(() => selected);
+    };
+  }
+
+  #field(parent: GraphQLObjectType, key: string, nodes: readonly [FieldNode, ...FieldNode[]]): Field {
+    const definition = definitionOf(parent, nodes[0]);
+    const { resolve = defaultFieldResolver, type } = definition;
+    const argumentsFor = argumentsOf(definition, nodes[0]);
+    const complete = this.#complete(type, nodes);
+    const isRequired = isNonNullType(type);
+    const about = this.#about(parent, definition, nodes);
+    return (source, run, prev) => {
+      const path = { prev, key, typename: parent.name };
+      const fail = (error: unknown) => failed(error, { run, path, nodes, isRequired });
+      try {
+        const info = { ...about, path, variableValues: run.variables };
+        const value: unknown = resolve(source, argumentsFor(run.variables), run.context, info);
+        const place = { run, info, path };
+        const completed = isPromise(value) ? value.then((value) => complete(value, place)) : complete(value, place);
+        return isPromise(completed) ? completed.then(undefined, fail) : completed;
+      } catch (error) {
+        return fail(error);
+      }
+    };
+  }
+
+  #about(
+    parentType: GraphQLObjectType,
+    { name: fieldName, type: returnType }: GraphQLField<unknown, unknown>,
+    fieldNodes: readonly FieldNode[],
+  ): Omit<GraphQLResolveInfo, "path" | "variableValues"> {
+    const { schema, operation } = this.#parts;
+    const fragments = Object.fromEntries(this.#fragments);
+    return { fieldName, fieldNodes, returnType, parentType, schema, fragments, rootValue: undefined, operation };
+  }
+
+  #complete(type: GraphQLOutputType, nodes: readonly FieldNode[]): Complete {
+    if (isNonNullType(type)) return requireValue(this.#complete(type.ofType, nodes));
+    return refuseError(this.#completeNullable(type, nodes));
+  }
+
+  #completeNullable(type: GraphQLOutputType, nodes: readonly FieldNode[]): Complete {
+    if (isListType(type)) {
+      return orNull(completeList(this.#complete(type.ofType, nodes), nodes, isNonNullType(type.ofType)));
+    }
+    if (isLeafType(type)) return orNull(completeLeaf(type));
+    if (isAbstractType(type)) throw new NotCompiled();
+    return orNull(this.#completeObject(type as GraphQLObjectType, nodes));
+  }
+
+  #completeObject(type: GraphQLObjectType, nodes: readonly FieldNode[]): Complete {
+    const select = this.select(
+      type,
+      nodes.flatMap(({ selectionSet }) => selectionSet ?? []),
+    );
+    if (type.isTypeOf) throw new NotCompiled();
+    return (value, { run, path }) => select(value, run, path);
+  }
+
+  /** The fields of an object by the names that the answer has for them, in order; equal names are one field. */
+  #collect(type: GraphQLObjectType, sets: readonly SelectionSetNode[]): Map<string, [FieldNode, ...FieldNode[]]> {
+    const { schema } = this.#parts;
+    const fields = new Map<string, [FieldNode, ...FieldNode[]]>();
+    const seen = new Set<FragmentDefinitionNode>();
+    const applies = ({ typeCondition }: FragmentDefinitionNode | InlineFragmentNode) => {
+      const condition = typeCondition && schema.getType(typeCondition.name.value);
+      return !condition || condition === type || (isAbstractType(condition) && schema.isSubType(condition, type));
+    };
+    const add = ({ selections }: SelectionSetNode) => {
+      for (const selection of selections) {
+        if (selection.directives?.length) throw new NotCompiled();
+        if (selection.kind === Kind.FIELD) {
+          const key = (selection.alias ?? selection.name).value;
+          const nodes = fields.get(key);
+          if (nodes) nodes.push(selection);
+          else fields.set(key, [selection]);
+        } else if (selection.kind === Kind.INLINE_FRAGMENT) {
+          if (applies(selection)) add(selection.selectionSet);
+        } else {
+          const fragment = this.#fragments.get(selection.name.value);
+          if (!fragment || seen.has(fragment)) continue;
+          seen.add(fragment);
+          if (applies(fragment)) add(fragment.selectionSet);
+        }
+      }
+    };
+    for (const set of sets) add(set);
+    return fields;
+  }
+}
+
+function definitionOf(parent: GraphQLObjectType, { name: { value: name } }: FieldNode): GraphQLField<unknown, unknown> {
+  const definition = name === TypeNameMetaFieldDef.name ? TypeNameMetaFieldDef : parent.getFields()[name];
+  if (definition === undefined) throw new NotCompiled();
+  return definition;
+}
+
+/** Those that no variable is part of are the same in each run. */
+function argumentsOf(
+  definition: GraphQLField<unknown, unknown>,
+  node: FieldNode,
+): (variables: Variables) => Record<string, unknown> {
+  const read = (variables: Variables) => getArgumentValues(definition, node, variables);
+  if (node.arguments?.some(({ value }) => hasVariable(value))) return read;
+  let always: Record<string, unknown>;
+  try {
+    always = read({});
+  } catch {
+    return read;
+  }
+  return () => ({ ...always });
+}
+
+function hasVariable(value: ValueNode): boolean {
+  if (value.kind === Kind.VARIABLE) return true;
+  if (value.kind === Kind.LIST) return value.values.some(hasVariable);
+  return value.kind === Kind.OBJECT && value.fields.some((field) => hasVariable(field.value));
+}
+
+function refuseError(complete: Complete): Complete {
+  return (value, place) => {
+    if (value instanceof Error) throw value;
+    return complete(value, place);
+  };
+}
+
+function requireValue(complete: Complete): Complete {
+  return (value, place) => {
+    const completed = complete(value, place);
+    if (completed !== null) return completed;
+    const { parentType, fieldName } = place.info;
+    throw new Error(`Cannot return null for non-nullable field ${parentType.name}.${fieldName}.`);
+  };
+}
+
+function orNull(complete: Complete): Complete {
+  return (value, place) => (value === null || value === undefined ? null : complete(value, place));
+}
+
+function completeLeaf(type: GraphQLLeafType): Complete {
+  return (value) => {
+    const written: unknown = type.serialize(value);
+    if (written !== null && written !== undefined) return written;
+    throw new Error(`${type.name} cannot be written: its serialize answered ${written}.`);
+  };
+}
+
+function completeList(complete: Complete, nodes: readonly FieldNode[], isRequired: boolean): Complete {
+  return (value, { run, info, path: prev }) => {
+    if (!isIterable(value)) {
+      const { parentType, fieldName } = info;
+      throw new GraphQLError(`Expected Iterable, but did not find one for field "${parentType.name}.${fieldName}".`);
+    }
+    let isPending = false;
+    const items = Array.from(value, (item, key) => {
+      const path = { prev, key, typename: undefined };
+      const place = { run, info, path };
+      const fail = (error: unknown) => failed(error, { run, path, nodes, isRequired });
+      try {
+        const completed = isPromise(item) ? item.then((item) => complete(item, place)) : complete(item, place);
+        if (!isPromise(completed)) return completed;
+        isPending = true;
+        return completed.then(undefined, fail);
+      } catch (error) {
+        return fail(error);
+      }
+    });
+    return isPending ? Promise.all(items) : items;
+  };
+}
+
+/** The null that stands for an error, or the error, where there can be no null. */
+function failed(
+  cause: unknown,
+  about: { readonly run: Run; readonly path: Path; readonly nodes: readonly FieldNode[]; readonly isRequired: boolean },
+): null {
+  const { run, path, nodes, isRequired } = about;
+  const error = locatedError(cause, nodes, keysOf(path));
+  if (isRequired) throw error;
+  tell(run, error, path);
+  return null;
+}
+
+function tell({ errors, nulled }: Run, error: GraphQLError, path: Path | undefined): void {
+  for (let place = path; place !== undefined; place = place.prev) if (nulled.has(place)) return;
+  if (nulled.has(undefined)) return;
+  nulled.add(path);
+  errors.push(error);
+}
+
+function keysOf(path: Path): (string | number)[] {
+  const keys: (string | number)[] = [];
+  for (let place: Path | undefined = path; place !== undefined; place = place.prev) keys.push(place.key);
+  return keys.reverse();
+}
+
+function isPromise(value: unknown): value is Promise<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+}
+
+/** Texts are no lists. */
+function isIterable(value: unknown): value is Iterable<unknown> {
+  return typeof value === "object" && value !== null && (Array.isArray(value) || Symbol.iterator in value);
+}
