@@ -1,19 +1,18 @@
-# Build: everything, then only what runs.
+# Build: the program, with all that it uses, in a few files.
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json rolldown.config.ts ./
 COPY src ./src
-COPY scripts/sbom.ts ./scripts/
-RUN npx tsc -p tsconfig.build.json && node scripts/sbom.ts && npm ci --ignore-scripts --omit=dev && mkdir data
+COPY scripts ./scripts
+RUN npm run build && npm run sbom && mkdir data
 
 # Run: Node and the program; no shell, no package manager, no root.
 FROM gcr.io/distroless/nodejs24-debian12:nonroot
 WORKDIR /app
 ENV NODE_ENV=production HOST=0.0.0.0
 COPY --from=build /app/package.json ./
-COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY gateway.yaml ./
 # What the image is made of, for whoever scans it.

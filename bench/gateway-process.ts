@@ -1,13 +1,9 @@
 /** The gateway by the benchmark's own hand, configured by the environment alone. With the argument `without-trail` it records nothing. */
-import { builtFile } from "./machine.js";
-
-const load = async <Module>(name: string): Promise<Module> => (await import(builtFile(name))) as Module;
-
-const { startGateway } = await load<typeof import("../src/gateway.js")>("gateway.js");
-const { loadConfig } = await load<typeof import("../src/config/load.js")>("config/load.js");
-const { secretsIn } = await load<typeof import("../src/config/secrets.js")>("config/secrets.js");
-const { logOutput } = await load<typeof import("../src/observe/log-output.js")>("observe/log-output.js");
-const { createLogger } = await load<typeof import("../src/observe/logger.js")>("observe/logger.js");
+import { loadConfig } from "../src/config/load.js";
+import { secretsIn } from "../src/config/secrets.js";
+import { startGateway } from "../src/gateway.js";
+import { logOutput } from "../src/observe/log-output.js";
+import { createLogger } from "../src/observe/logger.js";
 
 const config = loadConfig(undefined, process.env, "production");
 const destination = logOutput(process.stdout, Date.now);

@@ -1,9 +1,6 @@
-import { fileURLToPath } from "node:url";
 import { builtFile } from "./machine.js";
+import { bundledProgram } from "./programs.js";
 import { ServerProcess } from "./server.js";
-
-const CHANGED = fileURLToPath(new URL("gateway-process.ts", import.meta.url));
-const LOADER = import.meta.resolve("tsx");
 
 interface GatewayOptions {
   readonly env: Readonly<Record<string, string>>;
@@ -19,6 +16,6 @@ export async function startGateway(options: GatewayOptions): Promise<ServerProce
 export async function startGatewayBy(
   options: GatewayOptions & { readonly withTrail: boolean },
 ): Promise<ServerProcess> {
-  const args = ["--import", LOADER, CHANGED, ...(options.withTrail ? [] : ["without-trail"])];
+  const args = [await bundledProgram("gateway-process"), ...(options.withTrail ? [] : ["without-trail"])];
   return await ServerProcess.start({ ...options, name: "the gateway", args });
 }

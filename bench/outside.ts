@@ -1,8 +1,7 @@
 /** What is outside of a server that is measured: the service, as emulated, and the issuer of its callers' tokens. */
 import { join } from "node:path";
-import type { startIssuer as StartIssuer } from "../src/dev/issuer.js";
-import type { startEmulator as StartEmulator } from "../src/emulator/emulator.js";
-import { builtFile } from "./machine.js";
+import { startIssuer } from "../src/dev/issuer.js";
+import { startEmulator } from "../src/emulator/emulator.js";
 
 export const USERS = 100;
 
@@ -29,10 +28,6 @@ export interface Outside {
 }
 
 export async function startOutside({ folder, users = USER_NAMES, latency = "none" }: OutsideOptions): Promise<Outside> {
-  const { startEmulator } = (await import(builtFile("emulator/emulator.js"))) as {
-    startEmulator: typeof StartEmulator;
-  };
-  const { startIssuer } = (await import(builtFile("dev/issuer.js"))) as { startIssuer: typeof StartIssuer };
   const emulator = await startEmulator({ host: "127.0.0.1", port: 0, latency, rateLimits: false });
   const issuer = await startIssuer({ file: join(folder, "issuer.json"), preferredPort: 0, audience: AUDIENCE });
   const { connectionString } = emulator;

@@ -3,6 +3,8 @@ import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build as bundle } from "rolldown";
+import gateway from "../rolldown.config.js";
 
 const PROJECT = fileURLToPath(new URL("tsconfig.programs.json", import.meta.url));
 const BUILT = fileURLToPath(new URL("data/programs", import.meta.url));
@@ -14,6 +16,22 @@ export function builtProgram(name: string): string {
   if (!isBuilt) build();
   isBuilt = true;
   return join(BUILT, `${name}.js`);
+}
+
+const bundled = new Map<string, Promise<string>>();
+
+/** The same for a program with the gateway in it, bundled as that is. */
+export async function bundledProgram(name: string): Promise<string> {
+  const made = bundled.get(name) ?? bundleProgram(name);
+  bundled.set(name, made);
+  return await made;
+}
+
+async function bundleProgram(name: string): Promise<string> {
+  const dir = join(BUILT, name);
+  const input = { [name]: fileURLToPath(new URL(`${name}.ts`, import.meta.url)) };
+  await bundle({ ...gateway, input, output: { ...gateway.output, dir } });
+  return join(dir, `${name}.js`);
 }
 
 function build(): void {

@@ -41,7 +41,7 @@ const OPENING: ReadonlySet<string> = new Set([TokenKind.BRACE_L, TokenKind.BRACK
 const CLOSING: ReadonlySet<string> = new Set([TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R]);
 
 /** Why this text is not even parsed: it could cost more than its tokens say. What is no GraphQL is the parser's to tell. */
-export function whyNotParsed(text: string, { maxTokens }: GraphqlSettings): string | undefined {
+function whyNotParsed(text: string, { maxTokens }: GraphqlSettings): string | undefined {
   const lexer = new Lexer(new Source(text));
   let open = 0;
   for (let count = 0; count <= maxTokens; count++) {
