@@ -1,14 +1,19 @@
-import { type Kysely, type RawBuilder, sql } from "kysely";
+import { CompiledQuery, InsertQueryNode, type Kysely, type RawBuilder, sql, TableNode } from "kysely";
 import { type AuditRecord, recordId } from "../audit/record.js";
 import type { TokenScope } from "../config/config.js";
 import type { ApplicationUser } from "../identities/identity.js";
-import type { AuditRow, Tables } from "./tables.js";
+import { AuditListing } from "./audit-listing.js";
+import type { RecordRow, Tables } from "./tables.js";
 import { inTransaction } from "./transaction.js";
 
 /** Records that one erasing statement changes: a few ms, in which a process on SQLite does nothing else. */
 const BATCH = 1000;
 
 const NO_ACTOR = { actor_issuer: null, actor_subject: null, actor_salt: null } as const;
+
+/** What a statement of ours is to a dialect. */
+const INSERT = InsertQueryNode.create(TableNode.create("audit_events"));
+const MOST_TEXTS = 250;
 
 /** A place in the records about an identity. */
 export interface TrailPosition {
@@ -41,8 +46,12 @@ interface IdentityRange {
  * until it is dropped for its age.
  */
 export class AuditStore {
+  /** Of the statement that adds records, by their number: to make it costs more than to run it. */
+  readonly #texts = new Map<number, string>();
+
   constructor(
     private readonly database: Kysely<Tables>,
+    private readonly listing = new AuditListing(database, false),
     /** Where records are added. */
     private readonly trail = database,
     /** Has them on disk, where a commit does not. */
@@ -51,8 +60,21 @@ export class AuditStore {
 
   /** All or none, in one statement, durable once it resolves. Rejects when one of them is there already. */
   async append(records: readonly AuditRecord[]): Promise<void> {
-    await this.trail.insertInto("audit_events").values(records.map(toRow)).execute();
+    const rows = records.map(toRow);
+    const text = this.#texts.get(rows.length) ?? this.#makeText(rows);
+    // Each row has its values in the order in which the text has the columns.
+    const query = CompiledQuery.raw(text, rows.flatMap(Object.values));
+    await this.trail.executeQuery({ ...query, query: INSERT });
     await this.sync();
+  }
+
+  #makeText(rows: readonly RecordRow[]): string {
+    const listed = sql.lit<0 | 1>(this.listing.isLater ? 0 : 1);
+    const values = rows.map((row) => ({ ...row, listed }));
+    const { sql: text } = this.trail.insertInto("audit_events").values(values).compile();
+    if (this.#texts.size >= MOST_TEXTS) this.#texts.clear();
+    this.#texts.set(rows.length, text);
+    return text;
   }
 
   /**
@@ -61,9 +83,11 @@ export class AuditStore {
    * such record is left.
    */
   async eraseActor(user: ApplicationUser, identityId: string): Promise<boolean> {
+    await this.listing.catchUp();
     const some = this.database
       .selectFrom("audit_events")
       .select("id")
+      .where(IS_LISTED)
       .where("actor_issuer", "=", user.issuer)
       .where("actor_subject", "=", user.subject)
       .where(({ or, eb }) => or([eb("identity_id", "is", null), eb("identity_id", "=", identityId)]))
@@ -81,6 +105,7 @@ export class AuditStore {
     isUser: (actor: ApplicationUser) => boolean,
     after?: TrailPosition,
   ): Promise<TrailPosition | undefined> {
+    await this.listing.catchUp();
     const range = { identityId, after };
     const last = await this.database
       .selectFrom("audit_events")
@@ -142,9 +167,13 @@ export class AuditStore {
   }
 }
 
+/** As the indexes say it that have only such records. */
+export const IS_LISTED = sql<boolean>`listed = 1`;
+
 /** Along the index of an identity's records; with bounds that are there, whatever comes between. */
 function isWithin({ identityId, after, last }: IdentityRange): RawBuilder<boolean> {
   const bounds = [
+    IS_LISTED,
     sql`identity_id = ${identityId}`,
     ...(after ? [sql`(at, id) > (${after.at}, ${after.id})`] : []),
     ...(last ? [sql`(at, id) <= (${last.at}, ${last.id})`] : []),
@@ -152,7 +181,7 @@ function isWithin({ identityId, after, last }: IdentityRange): RawBuilder<boolea
   return sql<boolean>`${sql.join(bounds, sql` and `)}`;
 }
 
-export function toRow(record: AuditRecord): AuditRow {
+export function toRow(record: AuditRecord): RecordRow {
   return {
     id: recordId(record),
     writer: record.writer,
@@ -178,7 +207,7 @@ export function toRow(record: AuditRecord): AuditRow {
   };
 }
 
-export function toRecord(row: AuditRow): AuditRecord {
+export function toRecord(row: RecordRow): AuditRecord {
   const { actor_issuer: issuer, actor_subject: subject } = row;
   return {
     writer: row.writer,
