@@ -6,6 +6,7 @@ import { createFingerprint } from "./audit/fingerprint.js";
 import { Lister } from "./audit/lister.js";
 import { AuditLog } from "./audit/log.js";
 import { BUCKET_MS } from "./audit/query.js";
+import { pooled } from "./audit/random-pool.js";
 import { Retention } from "./audit/retention.js";
 import { FileOutput, type SinkOutput, StreamOutput } from "./audit/sink-outputs.js";
 import { Sink, Sinks } from "./audit/sinks.js";
@@ -156,7 +157,7 @@ function openTrail(
     store: store.audit,
     sinks,
     now,
-    randomBytes,
+    randomBytes: pooled(randomBytes),
     queueSize: config.audit.queueSize,
     writeTimeoutMs: writeMs(config),
     observe: {
