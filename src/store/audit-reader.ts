@@ -34,13 +34,13 @@ type Select<Row = object> = SelectQueryBuilder<Tables, "audit_events", Row>;
 export class AuditReader {
   constructor(
     private readonly database: Kysely<Tables>,
-    /** Has every record in the indexes that have only those that are listed. */
-    private readonly catchUp = async () => {},
+    /** Has the records that this is true of in the indexes that have only those that are listed. */
+    private readonly listThose = async (_: Expression<boolean>) => {},
   ) {}
 
   /** Up to `limit` records, newest first. */
   async page(query: AuditPageQuery): Promise<StoredRecord[]> {
-    if (goesByListed(query.filter)) await this.catchUp();
+    await this.#listFor(query.filter);
     const rows = await this.#page(query).execute();
     const records = rows.map(toStored);
     return query.backward ? records.reverse() : records;
@@ -51,7 +51,7 @@ export class AuditReader {
    * pages, as otherwise a planner may hope to come upon enough of them in the table itself.
    */
   async count(filter: AuditFilter, most: number): Promise<number> {
-    if (goesByListed(filter)) await this.catchUp();
+    await this.#listFor(filter);
     const limit = most + 1;
     const [first, ...others] = this.#branches(filter).map((branch) => {
       const walk = this.#walk(branch, { filter, limit, backward: false }).select("id");
@@ -141,6 +141,10 @@ export class AuditReader {
     }
   }
 
+  async #listFor(filter: AuditFilter): Promise<void> {
+    if (goesByListed(filter)) await this.listThose(sql.join(leadingOf(filter).flat().map(isEqual), sql` and `));
+  }
+
   #page(query: AuditPageQuery): Select<AuditRow> | SelectQueryBuilder<Tables & { found: AuditRow }, "found", AuditRow> {
     const { filter, limit, backward } = query;
     const order = backward ? "asc" : "desc";
@@ -187,6 +191,10 @@ export class AuditReader {
 type Column = "token_fingerprint" | "identity_id" | "actor_issuer" | "actor_subject";
 type Equal = readonly (readonly [Column, string])[];
 
+function isEqual([column, value]: Equal[number]) {
+  return sql<boolean>`${sql.ref(column)} = ${value}`;
+}
+
 /** The conditions that an index begins with, best first. */
 function leadingOf({ tokenFingerprint, identityId, actor }: AuditFilter): Equal[] {
   const equals: Equal[] = [];
@@ -217,7 +225,7 @@ function goesByPhase(filter: AuditFilter): boolean {
 
 function conditionsOf(filter: AuditFilter): Expression<boolean>[] {
   const [best = [], ...others] = leadingOf(filter);
-  const conditions = best.map(([column, value]) => sql<boolean>`${sql.ref(column)} = ${value}`);
+  const conditions: Expression<boolean>[] = best.map(isEqual);
   if (goesByListed(filter)) conditions.push(IS_LISTED);
   for (const [column, value] of others.flat()) conditions.push(sql<boolean>`${unindexed(column)} = ${value}`);
   const phase = goesByPhase(filter) ? sql.ref("phase") : UNINDEXED_PHASE;

@@ -83,13 +83,13 @@ export class AuditStore {
    * such record is left.
    */
   async eraseActor(user: ApplicationUser, identityId: string): Promise<boolean> {
-    await this.listing.catchUp();
+    const isUsers = sql<boolean>`actor_issuer = ${user.issuer} and actor_subject = ${user.subject}`;
+    await this.listing.listThose(isUsers);
     const some = this.database
       .selectFrom("audit_events")
       .select("id")
       .where(IS_LISTED)
-      .where("actor_issuer", "=", user.issuer)
-      .where("actor_subject", "=", user.subject)
+      .where(isUsers)
       .where(({ or, eb }) => or([eb("identity_id", "is", null), eb("identity_id", "=", identityId)]))
       .limit(BATCH);
     const update = this.database.updateTable("audit_events").set(NO_ACTOR).where("id", "in", some);
@@ -105,7 +105,7 @@ export class AuditStore {
     isUser: (actor: ApplicationUser) => boolean,
     after?: TrailPosition,
   ): Promise<TrailPosition | undefined> {
-    await this.listing.catchUp();
+    await this.listing.listThose(sql`identity_id = ${identityId}`);
     const range = { identityId, after };
     const last = await this.database
       .selectFrom("audit_events")

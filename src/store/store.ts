@@ -113,7 +113,7 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase): Store {
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
     audit: new AuditStore(database, listing, trail.database, trail.wal?.sync),
-    auditReader: new AuditReader(database, () => listing.catchUp()),
+    auditReader: new AuditReader(database, (condition) => listing.listThose(condition)),
     listing,
     erasures: new ErasureStore(database),
     check: async () => {

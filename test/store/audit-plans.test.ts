@@ -109,6 +109,9 @@ class Spy {
     return [
       () => this.listing.count(),
       () => this.listing.list(5),
+      () => this.listing.listThose(sql`identity_id = ${identityId}`),
+      () => this.listing.listThose(sql`actor_issuer = ${actor.issuer} and actor_subject = ${actor.subject}`),
+      () => this.listing.listThose(sql`token_fingerprint = 'fp_7'`),
       () => this.store.eraseActor(actor, identityId),
       () => this.store.eraseAbout(identityId, () => true),
     ];
