@@ -15,6 +15,13 @@ const NO_ACTOR = { actor_issuer: null, actor_subject: null, actor_salt: null } a
 const INSERT = InsertQueryNode.create(TableNode.create("audit_events"));
 const MOST_TEXTS = 250;
 
+/** Where records are added. */
+interface TrailDatabase {
+  readonly database: Kysely<Tables>;
+  /** Has them on disk, where a commit does not. */
+  readonly sync?: (() => Promise<void>) | undefined;
+}
+
 /** A place in the records about an identity. */
 export interface TrailPosition {
   readonly at: number;
@@ -52,10 +59,7 @@ export class AuditStore {
   constructor(
     private readonly database: Kysely<Tables>,
     private readonly listing = new AuditListing(database, false),
-    /** Where records are added. */
-    private readonly trail = database,
-    /** Has them on disk, where a commit does not. */
-    private readonly sync = async () => {},
+    private readonly trail: TrailDatabase = { database },
   ) {}
 
   /** All or none, in one statement, durable once it resolves. Rejects when one of them is there already. */
@@ -64,14 +68,14 @@ export class AuditStore {
     const text = this.#texts.get(rows.length) ?? this.#makeText(rows);
     // Each row has its values in the order in which the text has the columns.
     const query = CompiledQuery.raw(text, rows.flatMap(Object.values));
-    await this.trail.executeQuery({ ...query, query: INSERT });
-    await this.sync();
+    await this.trail.database.executeQuery({ ...query, query: INSERT });
+    await this.trail.sync?.();
   }
 
   #makeText(rows: readonly RecordRow[]): string {
     const listed = sql.lit<0 | 1>(this.listing.isLater ? 0 : 1);
     const values = rows.map((row) => ({ ...row, listed }));
-    const { sql: text } = this.trail.insertInto("audit_events").values(values).compile();
+    const { sql: text } = this.trail.database.insertInto("audit_events").values(values).compile();
     if (this.#texts.size >= MOST_TEXTS) this.#texts.clear();
     this.#texts.set(rows.length, text);
     return text;

@@ -112,7 +112,7 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase): Store {
     identities: new IdentityStore(database),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
-    audit: new AuditStore(database, listing, trail.database, trail.wal?.sync),
+    audit: new AuditStore(database, listing, { database: trail.database, sync: trail.wal?.sync }),
     auditReader: new AuditReader(database, (condition) => listing.listThose(condition)),
     listing,
     erasures: new ErasureStore(database),
