@@ -3,8 +3,10 @@ import { randomBytes } from "node:crypto";
 import { type CheckpointSink, Checkpoints } from "./audit/checkpoint.js";
 import { addressSink, fileSink, streamSink } from "./audit/checkpoint-sinks.js";
 import { createFingerprint } from "./audit/fingerprint.js";
+import { Lister } from "./audit/lister.js";
 import { AuditLog } from "./audit/log.js";
 import { BUCKET_MS } from "./audit/query.js";
+import { pooled } from "./audit/random-pool.js";
 import { Retention } from "./audit/retention.js";
 import { FileOutput, type SinkOutput, StreamOutput } from "./audit/sink-outputs.js";
 import { Sink, Sinks } from "./audit/sinks.js";
@@ -50,6 +52,7 @@ export async function openAudit(base: AuditBase, options: AuditOptions, closers:
   const { config, keys } = base;
   const checkpoints = openCheckpoints(base, options.standardOutput, closers);
   const sinks = await openSinks(base, options.standardOutput, closers);
+  startLister(base, closers);
   const trail = openTrail(base, { checkpoints, sinks }, closers);
   startRetention(base, closers);
   return new AuditLog({
@@ -127,6 +130,24 @@ async function openOutput(
   return output;
 }
 
+/** Stopped when the trail has written its last record, so it is started before it. */
+function startLister({ events, store }: AuditBase, closers: Closers): void {
+  let last = performance.eventLoopUtilization();
+  const utilization = () => {
+    const now = performance.eventLoopUtilization();
+    const since = performance.eventLoopUtilization(now, last);
+    last = now;
+    return since.utilization;
+  };
+  const lister = new Lister({
+    listing: store.listing,
+    utilization,
+    observe: { failed: (error) => events.auditNotListed(error) },
+  });
+  lister.start();
+  closers.push(() => lister.stop());
+}
+
 function openTrail(
   { config, now, events, store }: AuditBase,
   { checkpoints, sinks }: { checkpoints: Checkpoints | undefined; sinks: Sinks },
@@ -136,7 +157,7 @@ function openTrail(
     store: store.audit,
     sinks,
     now,
-    randomBytes,
+    randomBytes: pooled(randomBytes),
     queueSize: config.audit.queueSize,
     writeTimeoutMs: writeMs(config),
     observe: {

@@ -115,12 +115,15 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   const events = new Events(logger, metrics);
   const store = await openStore(config.store);
   closers.push(() => store.close());
-  const { attempts, work } = store;
+  const { attempts, work, listing } = store;
   metrics.observe("gateway_provisioning_attempts_in_doubt", "Attempts whose outcome nobody knows.", () =>
     attempts.countInDoubt(now()),
   );
   metrics.observe("gateway_service_work_pending", "Revocations and deletions yet to be carried out.", () =>
     work.count(),
+  );
+  metrics.observe("gateway_audit_unlisted", "Audit records yet to be listed by user, identity and token.", () =>
+    listing.count(),
   );
   const keys = openKeys(config);
   const audit = await openAudit({ config, now, events, store, keys }, options, closers);

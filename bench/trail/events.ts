@@ -5,6 +5,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { type ChainEnd, chain, GENESIS } from "../../src/audit/chain.js";
+import { pooled } from "../../src/audit/random-pool.js";
 import type { AuditAction, AuditEvent, AuditPhase, AuditRecord } from "../../src/audit/record.js";
 import type { ApplicationUser } from "../../src/identities/identity.js";
 
@@ -149,16 +150,7 @@ function someHappening(random: Random) {
   return ["TOKEN_REUSED", OUTCOME, false] as const;
 }
 
-const POOL_BYTES = 65_536;
-let pool = Buffer.alloc(0);
-
-/** By the thousand, as asking for a few costs nearly as much. */
-function someBytes(length: number): Buffer {
-  if (pool.length < length) pool = randomBytes(POOL_BYTES);
-  const bytes = pool.subarray(0, length);
-  pool = pool.subarray(length);
-  return bytes;
-}
+const someBytes = pooled(randomBytes);
 
 function digest(text: string): string {
   return createHash("sha256").update(text).digest("base64url");

@@ -1,5 +1,5 @@
 /** The chain: what a record's hash is made of, and whether it is. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { AuditEvent, AuditRecord, PersonalSeal } from "./record.js";
 
 /** What the first record of a writer has before it. */
@@ -85,5 +85,5 @@ function hashOf(previousHash: string, record: Omit<AuditRecord, "hash">): string
 }
 
 function digest(value: readonly unknown[]): string {
-  return createHash("sha256").update(JSON.stringify(value)).digest("base64url");
+  return hash("sha256", JSON.stringify(value), "base64url");
 }

@@ -1,4 +1,3 @@
-import { setTimeout } from "node:timers/promises";
 import { GatewayError } from "../errors.js";
 import { type ChainEnd, chain, GENESIS } from "./chain.js";
 import type { AuditEvent, AuditRecord } from "./record.js";
@@ -7,6 +6,8 @@ import type { AuditEvent, AuditRecord } from "./record.js";
 const MOST_IN_A_WRITE = 250;
 const WRITER_BYTES = 16;
 const CLOCK_STEP_MS = 60_000;
+/** How late a caller may learn that the time is up. */
+const SWEEP_MS = 25;
 
 /** Where records are kept. */
 export interface TrailStore {
@@ -39,11 +40,20 @@ interface TrailParts {
   readonly observe: TrailObserver;
 }
 
+/** When a caller waits no more. As an `AbortSignal` tells it; it is looked at, and not listened to. */
+export interface Deadline {
+  readonly aborted: boolean;
+}
+
 interface Waiting {
   readonly event: AuditEvent;
   /** ms since 1970 */
   readonly at: number;
-  readonly durable: PromiseWithResolvers<void>;
+  readonly deadline: Deadline;
+  readonly resolve: () => void;
+  readonly reject: (error: GatewayError) => void;
+  /** It was refused at its deadline; it is written all the same. */
+  isLetGo: boolean;
 }
 
 /**
@@ -60,6 +70,10 @@ export class Trail {
   /** Of the last event. */
   #at = 0;
   #writing: Promise<void> | undefined;
+  /** In the write under way. */
+  #batch: readonly Waiting[] = [];
+  /** One timer for all that wait: to listen to each one's deadline costs more than the record. */
+  #sweep: NodeJS.Timeout | undefined;
   #isClosed = false;
 
   constructor(parts: TrailParts) {
@@ -68,32 +82,46 @@ export class Trail {
   }
 
   /** Resolves once the event is durable. AUDIT_UNAVAILABLE when it is not by the deadline, or cannot be. */
-  async record(event: AuditEvent, deadline: AbortSignal): Promise<void> {
-    if (this.#isClosed) throw unavailable(new Error("the trail is closed"));
-    if (this.#queue.length >= this.#parts.queueSize) throw unavailable(new Error("too many events wait to be written"));
-    const durable = Promise.withResolvers<void>();
-    this.#at = afterStep(this.#at, this.#parts.now());
-    this.#queue.push({ event, at: this.#at, durable });
-    this.#writing ??= this.#writeAll();
-    await by(deadline, durable.promise);
+  record(event: AuditEvent, deadline: Deadline): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#isClosed) throw unavailable(new Error("the trail is closed"));
+      if (this.#queue.length >= this.#parts.queueSize)
+        throw unavailable(new Error("too many events wait to be written"));
+      this.#at = afterStep(this.#at, this.#parts.now());
+      const waiting = { event, at: this.#at, deadline, resolve, reject, isLetGo: false };
+      this.#queue.push(waiting);
+      this.#writing ??= this.#writeAll();
+      this.#sweep ??= setInterval(() => this.#letGo(), SWEEP_MS).unref();
+      refuseLate(waiting);
+    });
   }
 
   /** Takes no more events, and writes those that it has for as long as given. */
   async close(milliseconds: number): Promise<void> {
     this.#isClosed = true;
-    const enough = new AbortController();
-    const nap = setTimeout(milliseconds, undefined, { signal: enough.signal }).catch(() => {});
-    await Promise.race([this.#writing, nap]);
-    enough.abort();
+    const { promise: enough, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, milliseconds);
+    await Promise.race([this.#writing, enough]);
+    clearTimeout(timer);
     this.#refuse(this.#queue.splice(0), new Error("the gateway was closed"));
+  }
+
+  #letGo(): void {
+    this.#batch.forEach(refuseLate);
+    this.#queue.forEach(refuseLate);
+    if (this.#writing !== undefined) return;
+    clearInterval(this.#sweep);
+    this.#sweep = undefined;
   }
 
   async #writeAll(): Promise<void> {
     while (this.#queue.length > 0) {
       // All that this turn of the event loop brings is taken together: a SQLite write would end before any more came.
       await turn();
-      await this.#write(this.#queue.splice(0, MOST_IN_A_WRITE));
+      this.#batch = this.#queue.splice(0, MOST_IN_A_WRITE);
+      await this.#write(this.#batch);
     }
+    this.#batch = [];
     this.#writing = undefined;
   }
 
@@ -110,7 +138,7 @@ export class Trail {
       this.#refuse(batch, isStored ? new Error("stored, but not taken by a required sink", { cause: error }) : error);
       return;
     }
-    for (const { durable } of batch) durable.resolve();
+    for (const { resolve } of batch) resolve();
   }
 
   async #keep(batch: readonly Waiting[], begin: ChainEnd): Promise<void> {
@@ -143,7 +171,7 @@ export class Trail {
   #refuse(batch: readonly Waiting[], error: unknown): void {
     if (batch.length === 0) return;
     this.#parts.observe.failed(batch.length, error);
-    for (const { durable } of batch) durable.reject(unavailable(error));
+    for (const { reject } of batch) reject(unavailable(error));
   }
 }
 
@@ -156,33 +184,23 @@ function unavailable(cause: unknown): GatewayError {
   return new GatewayError("AUDIT_UNAVAILABLE", "The audit trail cannot be written just now.", { cause });
 }
 
+function refuseLate(waiting: Waiting): void {
+  if (waiting.isLetGo || !waiting.deadline.aborted) return;
+  waiting.isLetGo = true;
+  waiting.reject(unavailable(new Error("not written in the request's time")));
+}
+
 function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** As the write, or an error when it takes too long; a late end of it is of no interest. */
 async function inTime(write: Promise<void>, milliseconds: number): Promise<void> {
-  const ended = new AbortController();
-  const late = setTimeout(milliseconds, undefined, { signal: ended.signal }).then(() => {
-    throw new Error(`the write did not end in ${milliseconds} ms`);
-  });
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`the write did not end in ${milliseconds} ms`)), milliseconds);
   try {
     await Promise.race([write, late]);
   } finally {
-    late.catch(() => {});
-    ended.abort();
-  }
-}
-
-/** As the promise, or AUDIT_UNAVAILABLE at the deadline. */
-async function by(deadline: AbortSignal, durable: Promise<void>): Promise<void> {
-  const { promise: expired, reject } = Promise.withResolvers<never>();
-  const expire = () => reject(unavailable(new Error("not written in the request's time")));
-  if (deadline.aborted) expire();
-  deadline.addEventListener("abort", expire, { once: true });
-  try {
-    await Promise.race([durable, expired]);
-  } finally {
-    deadline.removeEventListener("abort", expire);
+    clearTimeout(timer);
   }
 }

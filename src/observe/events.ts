@@ -189,6 +189,11 @@ export class Events {
     this.log.error(fault, "audit records kept beyond their age");
   }
 
+  /** Records stay out of some of the indexes for now; it is tried again. */
+  auditNotListed(error: unknown): void {
+    this.log.warn({ err: error }, "audit records not listed");
+  }
+
   /** A sink does not take records; told once, until it does. */
   auditSinkDown(to: string, error: unknown): void {
     this.log.error({ to, err: error }, "audit sink down");

@@ -11,7 +11,7 @@ import {
   type WalkedRecord,
 } from "../audit/query.js";
 import type { AuditAction, AuditPhase } from "../audit/record.js";
-import { toRecord, toRow } from "./audit-store.js";
+import { IS_LISTED, toRecord, toRow } from "./audit-store.js";
 import type { AuditRow, Tables } from "./tables.js";
 import { atOneInstant } from "./transaction.js";
 
@@ -32,10 +32,15 @@ type Select<Row = object> = SelectQueryBuilder<Tables, "audit_events", Row>;
 
 /** The audit records, read. Each page is read along one index, however long the trail is and however far into it. */
 export class AuditReader {
-  constructor(private readonly database: Kysely<Tables>) {}
+  constructor(
+    private readonly database: Kysely<Tables>,
+    /** Has the records that this is true of in the indexes that have only those that are listed. */
+    private readonly listThose = async (_: Expression<boolean>) => {},
+  ) {}
 
   /** Up to `limit` records, newest first. */
   async page(query: AuditPageQuery): Promise<StoredRecord[]> {
+    await this.#listFor(query.filter);
     const rows = await this.#page(query).execute();
     const records = rows.map(toStored);
     return query.backward ? records.reverse() : records;
@@ -46,6 +51,7 @@ export class AuditReader {
    * pages, as otherwise a planner may hope to come upon enough of them in the table itself.
    */
   async count(filter: AuditFilter, most: number): Promise<number> {
+    await this.#listFor(filter);
     const limit = most + 1;
     const [first, ...others] = this.#branches(filter).map((branch) => {
       const walk = this.#walk(branch, { filter, limit, backward: false }).select("id");
@@ -135,6 +141,10 @@ export class AuditReader {
     }
   }
 
+  async #listFor(filter: AuditFilter): Promise<void> {
+    if (goesByListed(filter)) await this.listThose(sql.join(leadingOf(filter).flat().map(isEqual), sql` and `));
+  }
+
   #page(query: AuditPageQuery): Select<AuditRow> | SelectQueryBuilder<Tables & { found: AuditRow }, "found", AuditRow> {
     const { filter, limit, backward } = query;
     const order = backward ? "asc" : "desc";
@@ -181,6 +191,10 @@ export class AuditReader {
 type Column = "token_fingerprint" | "identity_id" | "actor_issuer" | "actor_subject";
 type Equal = readonly (readonly [Column, string])[];
 
+function isEqual([column, value]: Equal[number]) {
+  return sql<boolean>`${sql.ref(column)} = ${value}`;
+}
+
 /** The conditions that an index begins with, best first. */
 function leadingOf({ tokenFingerprint, identityId, actor }: AuditFilter): Equal[] {
   const equals: Equal[] = [];
@@ -192,6 +206,11 @@ function leadingOf({ tokenFingerprint, identityId, actor }: AuditFilter): Equal[
       ["actor_subject", actor.subject],
     ]);
   return equals;
+}
+
+/** Where the index has only the records that are listed, and is used only for a query that says so. */
+function goesByListed(filter: AuditFilter): boolean {
+  return leadingOf(filter).length > 0;
 }
 
 /** A token's records are few next to a user's; whatever else comes first has an index that goes on with the action. */
@@ -206,7 +225,8 @@ function goesByPhase(filter: AuditFilter): boolean {
 
 function conditionsOf(filter: AuditFilter): Expression<boolean>[] {
   const [best = [], ...others] = leadingOf(filter);
-  const conditions = best.map(([column, value]) => sql<boolean>`${sql.ref(column)} = ${value}`);
+  const conditions: Expression<boolean>[] = best.map(isEqual);
+  if (goesByListed(filter)) conditions.push(IS_LISTED);
   for (const [column, value] of others.flat()) conditions.push(sql<boolean>`${unindexed(column)} = ${value}`);
   const phase = goesByPhase(filter) ? sql.ref("phase") : UNINDEXED_PHASE;
   if (filter.phase !== undefined) conditions.push(sql<boolean>`${phase} = ${filter.phase}`);
@@ -267,7 +287,9 @@ function toWalked(row: AuditRow): WalkedRecord {
   if (row.scopes !== null && typeof row.scopes !== "string") return { id, record: undefined };
   const record = toStored(row);
   const spelled = Object.entries(toRow(record)) as [keyof AuditRow, unknown][];
-  return { id, record: spelled.every(([column, value]) => row[column] === value) ? record : undefined };
+  // Any other value of it would keep the record from readers.
+  const isWhole = (row.listed === 0 || row.listed === 1) && spelled.every(([column, value]) => row[column] === value);
+  return { id, record: isWhole ? record : undefined };
 }
 
 /** Of the record with this id, or of any other position in their order. */

@@ -1,14 +1,26 @@
-import { type Kysely, type RawBuilder, sql } from "kysely";
+import { CompiledQuery, InsertQueryNode, type Kysely, type RawBuilder, sql, TableNode } from "kysely";
 import { type AuditRecord, recordId } from "../audit/record.js";
 import type { TokenScope } from "../config/config.js";
 import type { ApplicationUser } from "../identities/identity.js";
-import type { AuditRow, Tables } from "./tables.js";
+import { AuditListing } from "./audit-listing.js";
+import type { RecordRow, Tables } from "./tables.js";
 import { inTransaction } from "./transaction.js";
 
 /** Records that one erasing statement changes: a few ms, in which a process on SQLite does nothing else. */
 const BATCH = 1000;
 
 const NO_ACTOR = { actor_issuer: null, actor_subject: null, actor_salt: null } as const;
+
+/** What a statement of ours is to a dialect. */
+const INSERT = InsertQueryNode.create(TableNode.create("audit_events"));
+const MOST_TEXTS = 250;
+
+/** Where records are added. */
+interface TrailDatabase {
+  readonly database: Kysely<Tables>;
+  /** Has them on disk, where a commit does not. */
+  readonly sync?: (() => Promise<void>) | undefined;
+}
 
 /** A place in the records about an identity. */
 export interface TrailPosition {
@@ -41,18 +53,32 @@ interface IdentityRange {
  * until it is dropped for its age.
  */
 export class AuditStore {
+  /** Of the statement that adds records, by their number: to make it costs more than to run it. */
+  readonly #texts = new Map<number, string>();
+
   constructor(
     private readonly database: Kysely<Tables>,
-    /** Where records are added. */
-    private readonly trail = database,
-    /** Has them on disk, where a commit does not. */
-    private readonly sync = async () => {},
+    private readonly listing = new AuditListing(database, false),
+    private readonly trail: TrailDatabase = { database },
   ) {}
 
   /** All or none, in one statement, durable once it resolves. Rejects when one of them is there already. */
   async append(records: readonly AuditRecord[]): Promise<void> {
-    await this.trail.insertInto("audit_events").values(records.map(toRow)).execute();
-    await this.sync();
+    const rows = records.map(toRow);
+    const text = this.#texts.get(rows.length) ?? this.#makeText(rows);
+    // Each row has its values in the order in which the text has the columns.
+    const query = CompiledQuery.raw(text, rows.flatMap(Object.values));
+    await this.trail.database.executeQuery({ ...query, query: INSERT });
+    await this.trail.sync?.();
+  }
+
+  #makeText(rows: readonly RecordRow[]): string {
+    const listed = sql.lit<0 | 1>(this.listing.isLater ? 0 : 1);
+    const values = rows.map((row) => ({ ...row, listed }));
+    const { sql: text } = this.trail.database.insertInto("audit_events").values(values).compile();
+    if (this.#texts.size >= MOST_TEXTS) this.#texts.clear();
+    this.#texts.set(rows.length, text);
+    return text;
   }
 
   /**
@@ -61,11 +87,13 @@ export class AuditStore {
    * such record is left.
    */
   async eraseActor(user: ApplicationUser, identityId: string): Promise<boolean> {
+    const isUsers = sql<boolean>`actor_issuer = ${user.issuer} and actor_subject = ${user.subject}`;
+    await this.listing.listThose(isUsers);
     const some = this.database
       .selectFrom("audit_events")
       .select("id")
-      .where("actor_issuer", "=", user.issuer)
-      .where("actor_subject", "=", user.subject)
+      .where(IS_LISTED)
+      .where(isUsers)
       .where(({ or, eb }) => or([eb("identity_id", "is", null), eb("identity_id", "=", identityId)]))
       .limit(BATCH);
     const update = this.database.updateTable("audit_events").set(NO_ACTOR).where("id", "in", some);
@@ -81,6 +109,7 @@ export class AuditStore {
     isUser: (actor: ApplicationUser) => boolean,
     after?: TrailPosition,
   ): Promise<TrailPosition | undefined> {
+    await this.listing.listThose(sql`identity_id = ${identityId}`);
     const range = { identityId, after };
     const last = await this.database
       .selectFrom("audit_events")
@@ -142,9 +171,13 @@ export class AuditStore {
   }
 }
 
+/** As the indexes say it that have only such records. */
+export const IS_LISTED = sql<boolean>`listed = 1`;
+
 /** Along the index of an identity's records; with bounds that are there, whatever comes between. */
 function isWithin({ identityId, after, last }: IdentityRange): RawBuilder<boolean> {
   const bounds = [
+    IS_LISTED,
     sql`identity_id = ${identityId}`,
     ...(after ? [sql`(at, id) > (${after.at}, ${after.id})`] : []),
     ...(last ? [sql`(at, id) <= (${last.at}, ${last.id})`] : []),
@@ -152,7 +185,7 @@ function isWithin({ identityId, after, last }: IdentityRange): RawBuilder<boolea
   return sql<boolean>`${sql.join(bounds, sql` and `)}`;
 }
 
-export function toRow(record: AuditRecord): AuditRow {
+export function toRow(record: AuditRecord): RecordRow {
   return {
     id: recordId(record),
     writer: record.writer,
@@ -178,7 +211,7 @@ export function toRow(record: AuditRecord): AuditRow {
   };
 }
 
-export function toRecord(row: AuditRow): AuditRecord {
+export function toRecord(row: RecordRow): AuditRecord {
   const { actor_issuer: issuer, actor_subject: subject } = row;
   return {
     writer: row.writer,

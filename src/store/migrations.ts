@@ -8,6 +8,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0003-audit-events": { up: createAuditEvents },
   "0004-audit-erasures": { up: createAuditErasures },
   "0005-audit-dropped": { up: createAuditDropped },
+  "0006-audit-listed": { up: addAuditListed },
 };
 
 const AUDIT_TABLE = "audit_events";
@@ -179,5 +180,41 @@ async function createAuditDropped(database: Kysely<unknown>): Promise<void> {
     .createTable(DROPPED_TABLE)
     .addColumn("writer", text(database), (column) => column.primaryKey())
     .addColumn("line", text(database), (column) => column.notNull())
+    .execute();
+}
+
+async function addAuditListed(database: Kysely<unknown>): Promise<void> {
+  await database.schema
+    .alterTable(AUDIT_TABLE)
+    .addColumn("listed", "integer", (column) => column.notNull().defaultTo(1))
+    .execute();
+  // Those of which each record has a page of its own. The others, by time, have one for many that come together.
+  const indexes: Readonly<Record<string, readonly string[]>> = {
+    audit_events_identity: ["identity_id", "at", "id"],
+    audit_events_identity_action: ["identity_id", "action", "phase", "at", "id"],
+    audit_events_actor: ["actor_issuer", "actor_subject", "at", "id"],
+    audit_events_actor_action: ["actor_issuer", "actor_subject", "action", "phase", "at", "id"],
+    audit_events_fingerprint: ["token_fingerprint", "at", "id"],
+  };
+  for (const [name, columns] of Object.entries(indexes)) {
+    await database.schema.dropIndex(name).execute();
+    await createListedIndex(database, name, columns, 1);
+  }
+  // In SQLite every index ends with the row's number, so this one has the records in the order in which they were added.
+  await createListedIndex(database, "audit_events_unlisted", ["listed"], 0);
+}
+
+/** Of the records that are listed, or of those that are not. */
+async function createListedIndex(
+  database: Kysely<unknown>,
+  name: string,
+  columns: readonly string[],
+  listed: 0 | 1,
+): Promise<void> {
+  await database.schema
+    .createIndex(name)
+    .on(AUDIT_TABLE)
+    .columns([...columns])
+    .where(sql.ref("listed"), "=", sql.lit(listed))
     .execute();
 }

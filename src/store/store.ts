@@ -6,6 +6,7 @@ import { type Dialect, Kysely, sql } from "kysely";
 import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
 import { AttemptStore } from "./attempt-store.js";
+import { AuditListing } from "./audit-listing.js";
 import { AuditReader } from "./audit-reader.js";
 import { AuditStore } from "./audit-store.js";
 import { openPostgres } from "./dialect-postgres.js";
@@ -25,6 +26,7 @@ export interface Store {
   readonly work: WorkStore;
   readonly audit: AuditStore;
   readonly auditReader: AuditReader;
+  readonly listing: AuditListing;
   readonly erasures: ErasureStore;
   /** Resolves when the database answers, to the trail too. */
   check(): Promise<void>;
@@ -47,7 +49,9 @@ async function openSqliteStore(file: string): Promise<Store> {
     await bringUpToDate(database, file);
     const wal = await openWalSync(file);
     // Its own, whose syncs do not hold up the process.
-    return storeOf(database, wal && { database: new Kysely<Tables>({ dialect: openSqlite(file, "trail") }), wal });
+    const trail = wal && new Kysely<Tables>({ dialect: openSqlite(file, "trail") });
+    // What is listed over that connection is on disk with the next records.
+    return storeOf(database, { database: trail ?? database, wal, listsLater: true });
   });
 }
 
@@ -56,7 +60,7 @@ export async function openStoreOn(dialect: Dialect, name: string): Promise<Store
   const database = new Kysely<Tables>({ dialect });
   return await orDestroy(database, async () => {
     await bringUpToDate(database, name);
-    return storeOf(database);
+    return storeOf(database, { database });
   });
 }
 
@@ -96,17 +100,21 @@ async function bringUpToDate(database: Kysely<Tables>, name: string): Promise<vo
 
 interface TrailDatabase {
   readonly database: Kysely<Tables>;
-  readonly wal?: WalSync;
+  readonly wal?: WalSync | undefined;
+  /** A server keeps its indexes beside the gateway's work, and pays for a later change of a record with another copy of it. */
+  readonly listsLater?: boolean;
 }
 
-function storeOf(database: Kysely<Tables>, trail: TrailDatabase = { database }): Store {
+function storeOf(database: Kysely<Tables>, trail: TrailDatabase): Store {
   const all = [...new Set([database, trail.database])];
+  const listing = new AuditListing(trail.database, trail.listsLater ?? false);
   return {
     identities: new IdentityStore(database),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
-    audit: new AuditStore(database, trail.database, trail.wal?.sync),
-    auditReader: new AuditReader(database),
+    audit: new AuditStore(database, listing, { database: trail.database, sync: trail.wal?.sync }),
+    auditReader: new AuditReader(database, (condition) => listing.listThose(condition)),
+    listing,
     erasures: new ErasureStore(database),
     check: async () => {
       await Promise.all(all.map((each) => sql`select 1`.execute(each)));

@@ -73,8 +73,14 @@ interface ErasureRow {
   readonly is_last: 0 | 1;
 }
 
-/** One record of the audit trail. Scopes are parted by spaces. */
-export interface AuditRow {
+/** One record of the audit trail. */
+export interface AuditRow extends RecordRow {
+  /** 0: durable, and not yet in the indexes of users, identities and tokens. */
+  readonly listed: 0 | 1;
+}
+
+/** What is recorded. Scopes are parted by spaces. */
+export interface RecordRow {
   readonly id: string;
   readonly writer: string;
   readonly sequence: number;

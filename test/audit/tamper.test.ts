@@ -72,8 +72,14 @@ async function verify(): Promise<Fault | undefined> {
   return verifier.end();
 }
 
-/** What verification finds after the change, which is undone again. Undefined when the database did not let it happen. */
-async function verifyAfter(change: () => void): Promise<{ fault: Fault | undefined } | undefined> {
+/**
+ * What verification finds after the change, which is looked at and undone again. Undefined when the database did not let it
+ * happen.
+ */
+async function verifyAfter(
+  change: () => void,
+  look = async () => {},
+): Promise<{ fault: Fault | undefined } | undefined> {
   try {
     change();
   } catch {
@@ -86,6 +92,7 @@ async function verifyAfter(change: () => void): Promise<{ fault: Fault | undefin
   ].map((sql) => database.prepare(sql).get()?.count);
   try {
     const fault = await verify();
+    await look();
     return changed === 0 && count === ids.length && saidOtherwise === 0 ? undefined : { fault };
   } finally {
     database.exec(
@@ -160,6 +167,33 @@ describe("a trail in a database", () => {
       }),
       { numRuns: RUNS * 3 },
     );
+  });
+
+  it("names the record that is kept from readers by what says that it is listed, or they read it as ever", async () => {
+    const read = async () =>
+      (await store.auditReader.page({ filter: { identityId: "idn_1" }, limit: 100, backward: true })).map(
+        ({ id }) => id,
+      );
+    const all = await read();
+    const anyFlag = fc.oneof(anyValue, fc.constantFrom<SQLInputValue[]>(0, 1, 2, -1, "0", "1", 1.5, "listed"));
+    const flags: unknown[] = [];
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...all), anyFlag, async (id, value) => {
+        let flag: unknown;
+        const change = () => {
+          run("update audit_events set listed = ? where id = ?", value, id);
+          flag = database.prepare("select cast(listed as text) as flag from audit_events where id = ?").get(id)?.flag;
+          flags.push(flag);
+        };
+        const isHarmless = () => flag === "0" || flag === "1";
+        const found = await verifyAfter(change, async () => {
+          if (isHarmless()) expect(await read()).toEqual(all);
+        });
+        if (found) expect({ value, id: found.fault?.id }).toEqual({ value, id: isHarmless() ? undefined : id });
+      }),
+      { numRuns: RUNS },
+    );
+    expect(flags).toEqual(expect.arrayContaining(["0", "1", "2"]));
   });
 
   it("names the record that was removed, the last one of a writer too", async () => {

@@ -253,6 +253,27 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
       expect(chains.map((chain) => new Set(requestsIn(chain).map((id) => id.slice(0, 3))).size)).toEqual([1, 1]);
     });
 
+    it("is read by user, identity and token as soon as it says so, and when somebody has marked a record as not listed", async () => {
+      const trail = start();
+      const { actor } = event("");
+      const filters = [{ actor: actor ?? expect.fail() }, { identityId: "idn_1" }, { tokenFingerprint: "fingerprint" }];
+      for (const requestId of ["a", "b", "c"]) {
+        await record(trail, requestId);
+        for (const store of [opened.store, opened.other]) {
+          for (const filter of filters) {
+            const found = await store.auditReader.page({ filter, limit: 10, backward: true });
+            expect(found[0]?.requestId).toBe(requestId);
+          }
+        }
+      }
+      await opened.ask("update audit_events set listed = 0 where request_id = 'b'");
+      for (const filter of filters) {
+        const found = await opened.store.auditReader.page({ filter, limit: 10, backward: true });
+        expect(requestsIn(found)).toEqual(["c", "b", "a"]);
+        expect(await opened.store.auditReader.count(filter, 10)).toBe(3);
+      }
+    });
+
     it("stays whole when a user is erased, of whom it then says nothing", async () => {
       const trail = start();
       for (const requestId of ["a", "b", "c"]) await record(trail, requestId);

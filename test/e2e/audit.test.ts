@@ -429,6 +429,16 @@ describe("the whole trail", () => {
     expect(count('gateway_audit_writes_total\\{outcome="ok"\\}')).toBeLessThan(count("gateway_audit_records_total"));
   });
 
+  it("is listed when the gateway has little else to do, as a gauge tells, and after a stop", async () => {
+    const client = await rig.member(newSubject());
+    await tokenFor(client);
+    const metrics = async () => await (await fetch(`${rig.gateway.adminUrl}/metrics`)).text();
+    await expect.poll(metrics, { timeout: 10_000 }).toMatch(/^gateway_audit_unlisted 0$/m);
+    await tokenFor(client);
+    await rig.restartGateway();
+    expect(await rig.ask("select id from audit_events where listed = 0")).toEqual([]);
+  });
+
   it("has no secret in it", async () => {
     const canaries = new Canaries();
     const client = await rig.member(newSubject());

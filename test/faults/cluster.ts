@@ -142,10 +142,17 @@ export class Cluster {
 
   /** What the gateways wrote down of what they did, by writer. */
   async trail(): Promise<AuditRecord[][]> {
-    const ask: Ask = async (sql) =>
-      this.database === undefined ? askFile(join(this.folder, "gateway.db"), sql) : await this.database.ask(sql);
-    return await readChains(ask);
+    return await readChains(this.#ask);
   }
+
+  /** How many records are not listed. */
+  async unlisted(): Promise<number> {
+    const [found] = await this.#ask<{ count: number }>("select count(*) as count from audit_events where listed = 0");
+    return Number(found?.count);
+  }
+
+  readonly #ask: Ask = async (sql) =>
+    this.database === undefined ? askFile(join(this.folder, "gateway.db"), sql) : await this.database.ask(sql);
 
   /** Keeps every process from writing to the trail, until what it answers is called. */
   async lockTrail(): Promise<() => Promise<void>> {

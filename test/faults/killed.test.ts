@@ -9,6 +9,7 @@ import { LEFT_OUT, SERVERS } from "./settings.js";
 const PROCESSES = 2;
 const CALLERS = 8;
 const PATIENCE_MS = 30_000;
+const POLLING = { interval: 1, timeout: PATIENCE_MS } as const;
 const LIMIT_MS = 120_000;
 /** How many tokens a process hands out before it is killed, when records of others are under way. */
 const TOKENS = 50;
@@ -21,6 +22,40 @@ describe("the trail of two processes that write at once, each of which is killed
   it.skipIf(!SERVERS)(
     `on Postgres is whole, and has each token that anybody got${LEFT_OUT}`,
     () => isHeld(SERVERS),
+    LIMIT_MS,
+  );
+});
+
+describe("a gateway on SQLite that is killed while records are not listed", () => {
+  it(
+    "leaves a whole trail, and lists them when it is started again, though nobody reads",
+    async () => {
+      const cluster = await Cluster.start({ instances: 1, serviceTimeoutSeconds: 1, requestTimeoutSeconds: 10 });
+      try {
+        const callers = new Callers(cluster, PATIENCE_MS);
+        let isOver = false;
+        const calling = Array.from({ length: CALLERS }, async (_, caller) => {
+          while (!isOver) {
+            await callers.send({ action: "issue", by: "user", subject: `s-${caller}`, instance: 0, scopes: ["CHAT"] });
+          }
+        });
+        await expect
+          .poll(() => callers.history.filter(({ token }) => token !== undefined).length, POLLING)
+          .toBeGreaterThan(TOKENS);
+        await cluster.kill(0);
+        isOver = true;
+        await Promise.all(calling);
+        expect(await cluster.unlisted()).toBeGreaterThan(0);
+        expect(await cluster.verifyTrail()).toMatchObject({ code: 0, stdout: expect.stringContaining(", whole") });
+        await cluster.startInstance(0);
+        await expect.poll(() => cluster.unlisted(), POLLING).toBe(0);
+        const found = { trail: await cluster.trail(), fingerprint: (token: string) => cluster.fingerprint(token) };
+        expect(checkTrail(callers.history, found)).toEqual([]);
+        expect(await cluster.verifyTrail()).toMatchObject({ code: 0, stdout: expect.stringContaining(", whole") });
+      } finally {
+        await cluster.close();
+      }
+    },
     LIMIT_MS,
   );
 });
@@ -53,9 +88,7 @@ async function isHeld(servers: typeof SERVERS): Promise<void> {
     });
     for (let instance = 0; instance < PROCESSES; instance++) {
       const isFrom = (entry: Entry) => entry.instance === instance && entry.token !== undefined;
-      await expect
-        .poll(() => callers.history.filter(isFrom).length, { interval: 1, timeout: PATIENCE_MS })
-        .toBeGreaterThan(TOKENS);
+      await expect.poll(() => callers.history.filter(isFrom).length, POLLING).toBeGreaterThan(TOKENS);
       // One is killed in whatever it does, the other while all that is to be recorded waits.
       const release = instance === 0 ? undefined : await cluster.lockTrail();
       if (release) await setTimeout(HELD_MS);

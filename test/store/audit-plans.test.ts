@@ -8,7 +8,9 @@ import { type AuditFilter, type AuditPageQuery, TOKENS } from "../../src/audit/q
 import { Deadline } from "../../src/deadline.js";
 import { AuditAccess } from "../../src/identities/audit-access.js";
 import type { Call } from "../../src/policy/call.js";
+import { AuditListing } from "../../src/store/audit-listing.js";
 import { AuditReader } from "../../src/store/audit-reader.js";
+import { AuditStore } from "../../src/store/audit-store.js";
 import { openSqlite } from "../../src/store/dialect-sqlite.js";
 import { migrate } from "../../src/store/migrations.js";
 import type { Tables } from "../../src/store/tables.js";
@@ -75,10 +77,14 @@ class Spy {
   readonly #queries: CompiledQuery[] = [];
   readonly database: Kysely<Tables>;
   readonly reader: AuditReader;
+  readonly listing: AuditListing;
+  readonly store: AuditStore;
 
   constructor(dialect: Dialect) {
     this.database = new Kysely<Tables>({ dialect, log: ({ query }) => void this.#queries.push(query) });
     this.reader = new AuditReader(this.database);
+    this.listing = new AuditListing(this.database, true);
+    this.store = new AuditStore(this.database, this.listing);
   }
 
   async fill(): Promise<void> {
@@ -97,6 +103,19 @@ class Spy {
       with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000)
       select 'w' || i, 'line' from n`.execute(this.database);
     await sql`analyze`.execute(this.database);
+  }
+
+  /** What there is to be done with records beside reading them. */
+  works(): (() => Promise<unknown>)[] {
+    return [
+      () => this.listing.count(),
+      () => this.listing.list(5),
+      () => this.listing.listThose(sql`identity_id = ${identityId}`),
+      () => this.listing.listThose(sql`actor_issuer = ${actor.issuer} and actor_subject = ${actor.subject}`),
+      () => this.listing.listThose(sql`token_fingerprint = 'fp_7'`),
+      () => this.store.eraseActor(actor, identityId),
+      () => this.store.eraseAbout(identityId, () => true),
+    ];
   }
 
   async explain(prefix: string, work: () => Promise<unknown>): Promise<Record<string, unknown>[]> {
@@ -171,6 +190,12 @@ describe("reading the trail on Postgres", () => {
     for (const work of works) expect((await planOf(work)).flatMap(longSteps)).toEqual([]);
   });
 
+  it("goes along an index to list, and to erase", async () => {
+    for (const work of spy.works()) expect((await planOf(work)).flatMap(longSteps)).toEqual([]);
+    const [counting] = await planOf(() => spy.listing.count());
+    expect(scansOf(counting ?? expect.fail("no plan"))).toMatchObject([{ index: "audit_events_unlisted" }]);
+  });
+
   it("counts activity without a look at anything outside its time", async () => {
     const query = { since: 30_000_000, until: 31_000_000, bucket: "MINUTE" } as const;
     expect((await planOf(() => spy.reader.activity(query))).flatMap(longSteps)).toEqual([]);
@@ -239,6 +264,17 @@ describe("reading the trail on SQLite", () => {
       () => spy.reader.findByIds(["aud_w_000000030000"]),
     ];
     for (const work of works) expect((await planOf(work)).filter(isLong)).toEqual([]);
+  });
+
+  it("goes along an index to list, in the order in which records came, and to erase", async () => {
+    for (const work of spy.works()) {
+      const scans = (await planOf(work)).filter((step) => / audit_events/.test(step));
+      expect(scans.filter((step) => !step.startsWith("SEARCH"))).toEqual([]);
+    }
+    const steps = await planOf(() => spy.listing.list(5));
+    expect(steps.filter((step) => /audit_events_unlisted/.test(step))).toEqual([
+      "SEARCH audit_events USING INDEX audit_events_unlisted (listed=?)",
+    ]);
   });
 
   it("counts along an index for every filter and time, without a sort, and no further than 100,000", async () => {

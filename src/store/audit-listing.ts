@@ -1,0 +1,72 @@
+import { setImmediate } from "node:timers/promises";
+import { type Expression, type Kysely, type SelectQueryBuilder, sql } from "kysely";
+import type { Tables } from "./tables.js";
+
+/** For whoever waits for it: short, since SQLite does it on the main thread. */
+const CHUNK_MS = 5;
+const FEWEST = 20;
+const MOST = 2000;
+/** Before any was seen to take its time. */
+const PER_MS = 10;
+
+/**
+ * Records are durable at once and listed later. The indexes of users, identities and tokens have those that are listed: of
+ * each of them a record changes a page that it has in common with hardly any other, and to write those pages is nearly all that a
+ * record costs on SQLite. So it is added without (`listed = 0`), and put there when there is time, or somebody looks for it.
+ */
+export class AuditListing {
+  #perMs = PER_MS;
+
+  constructor(
+    private readonly database: Kysely<Tables>,
+    /** Whether records are added unlisted. */
+    readonly isLater: boolean,
+  ) {}
+
+  /** How many records are not listed. */
+  async count(): Promise<number> {
+    const { count } = await this.#unlisted()
+      .select(({ fn }) => fn.countAll<number | string | bigint>().as("count"))
+      .executeTakeFirstOrThrow();
+    return Number(count);
+  }
+
+  /** Lists the oldest, for about so long, in which a process on SQLite does nothing else. */
+  async list(milliseconds: number): Promise<void> {
+    // In the order of the index of those that are not listed, which in SQLite is that of their coming.
+    await this.#list(this.#unlisted().select("id").limit(this.#mostIn(milliseconds)));
+  }
+
+  /**
+   * Resolves once those that this is true of are listed, of all that were there at the call. They are looked for one by one, and
+   * are few next to the rest, which stays as it is: a reader who had to wait for all would wait for seconds.
+   */
+  async listThose(condition: Expression<boolean>): Promise<void> {
+    const ids = (await this.#unlisted().select("id").where(condition).execute()).map(({ id }) => id);
+    while (ids.length > 0) {
+      await this.#list(ids.splice(0, this.#mostIn(CHUNK_MS)));
+      // Others go on between two steps.
+      if (ids.length > 0) await setImmediate();
+    }
+  }
+
+  #unlisted() {
+    return this.database.selectFrom("audit_events").where("listed", "=", sql.lit(0));
+  }
+
+  async #list(ids: readonly string[] | SelectQueryBuilder<Tables, "audit_events", { id: string }>): Promise<void> {
+    const began = performance.now();
+    const { numUpdatedRows } = await this.database
+      .updateTable("audit_events")
+      .set({ listed: 1 })
+      .where("id", "in", ids)
+      .executeTakeFirst();
+    const listed = Number(numUpdatedRows);
+    // A few say nothing of how long many take.
+    if (listed >= FEWEST) this.#perMs = listed / (performance.now() - began);
+  }
+
+  #mostIn(milliseconds: number): number {
+    return Math.min(MOST, Math.max(FEWEST, Math.round(milliseconds * this.#perMs)));
+  }
+}

@@ -1,0 +1,38 @@
+import { setTimeout } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { runLoop } from "../src/loop.js";
+
+describe("a loop", () => {
+  it("goes on at once while there is something to do, rests after nothing, and after a failure for its own time", async () => {
+    const stopped = new AbortController();
+    const failures: unknown[] = [];
+    const asked: number[] = [];
+    const found = [true, true, false, "fails", true];
+    const next = async () => {
+      asked.push(performance.now());
+      const outcome = found.shift();
+      if (outcome === undefined) stopped.abort();
+      if (outcome === "fails") throw new Error("away");
+      return outcome === true;
+    };
+    const onFailure = (error: unknown) => failures.push(error);
+    await runLoop({ next, restMs: 50, retryMs: 300, signal: stopped.signal, onFailure });
+    const rests = asked.slice(1).map((at, index) => at - (asked[index] ?? at));
+    expect(rests.map((rest) => (rest > 250 ? "retry" : rest > 40 ? "rest" : "none"))).toEqual([
+      "none",
+      "none",
+      "rest",
+      "retry",
+      "none",
+    ]);
+    expect(failures).toHaveLength(1);
+  });
+
+  it("ends its rest when it is told to stop", async () => {
+    const stopped = new AbortController();
+    const loop = runLoop({ next: async () => false, restMs: 60_000, signal: stopped.signal, onFailure: () => {} });
+    await setTimeout(20);
+    stopped.abort();
+    await loop;
+  });
+});
