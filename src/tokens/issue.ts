@@ -31,6 +31,7 @@ import type { WorkStore } from "../store/work-store.js";
 import type { TokenCache, TokenLookup } from "./cache.js";
 import { grantToken } from "./grant.js";
 import { refreshAfter, requireUsefulLife } from "./lifetime.js";
+import { urgencyOf } from "./urgency.js";
 
 export interface IssueInput {
   readonly scopes: readonly TokenScope[];
@@ -175,7 +176,8 @@ export class TokenIssuance {
     const token = await this.#counted(call, user, async (admit) => {
       await admit();
       await audit.intent("TOKEN_ISSUED", about);
-      return await service.issueToken(communicationUserId, request);
+      const urgency = urgencyOf(identity, request, now());
+      return await service.issueToken(communicationUserId, request, { beginBy: call.deadline, urgency });
     });
     requireUsefulLife(token, now());
     const noted = await identities.recordIssue(identity.id, identity.revocations, now());

@@ -1,0 +1,93 @@
+import { Breaker } from "./acs/guard/breaker.js";
+import { ConcurrencyLimit } from "./acs/guard/concurrency-limit.js";
+import { Gate } from "./acs/guard/gate.js";
+import { GuardedService } from "./acs/guard/guard.js";
+import { callsPerWindow, Pace, WINDOW_SECONDS } from "./acs/guard/pace.js";
+import { RetryBudget } from "./acs/guard/retry-budget.js";
+import { type CommunicationService, SERVICE_OPERATIONS, type ServiceOperation } from "./acs/service.js";
+import { connectAzureService } from "./acs/service-azure.js";
+import type { Config } from "./config/config.js";
+import type { Counter } from "./limits/counter.js";
+import { createCounter } from "./limits/limits.js";
+import type { Events } from "./observe/events.js";
+import type { Metrics } from "./observe/metrics.js";
+import type { RedisConnection } from "./shared/redis.js";
+
+interface ServiceParts {
+  readonly config: Config;
+  readonly redis: RedisConnection | undefined;
+  readonly events: Events;
+  readonly metrics: Metrics;
+  /** ms by a clock that is never set. */
+  readonly elapsed: () => number;
+  /** 0 ≤ x < 1 */
+  readonly random: () => number;
+}
+
+/** Communication Services behind its guard. */
+export async function openService(parts: ServiceParts): Promise<CommunicationService> {
+  const { config, events, metrics, elapsed, random } = parts;
+  const { timeoutSeconds, maxConcurrency, queueSize, retryPercent } = config.acs;
+  const timeoutMs = timeoutSeconds * 1000;
+  const service = await connectAzureService({
+    access: config.acs,
+    timeoutMs,
+    observe: (...call) => events.serviceCalled(...call),
+    onKeySwitch: (to) => events.accessKeySwitched(to),
+  });
+  const clocks = { elapsed, random };
+  const limit = new ConcurrencyLimit(maxConcurrency);
+  const pace = openPace(parts, service.resource);
+  const gate = new Gate({ ...clocks, limit, pace, queueSize, observe: (...shed) => events.serviceCallShed(...shed) });
+  const breaker = new Breaker({
+    ...clocks,
+    observe: (state, pauseMs) => {
+      events.serviceOutage(state);
+      if (state === "open") gate.clear(Math.ceil(pauseMs / 1000));
+    },
+  });
+  metrics.observe(
+    "gateway_service_breaker_open",
+    "Whether calls to the service are held back: 0 no, 1 yes.",
+    async () => (breaker.isOpen ? 1 : 0),
+  );
+  metrics.observe(
+    "gateway_service_concurrency_limit",
+    "Calls to the service that may be under way.",
+    async () => limit.current,
+  );
+  metrics.observe("gateway_service_calls_under_way", "Calls to the service under way.", async () => gate.underWay);
+  metrics.observe("gateway_service_calls_waiting", "Calls that wait for the service.", async () => gate.waiting);
+  return new GuardedService({
+    ...clocks,
+    service,
+    breaker,
+    gate,
+    limit,
+    budget: new RetryBudget({ percent: retryPercent, elapsed }),
+    timeoutMs,
+    onRepeat: (operation) => events.serviceCallRepeated(operation),
+  });
+}
+
+/** The resource's limits are its own, so all who use it through one Redis count together. */
+function openPace({ config, redis, events, elapsed }: ServiceParts, resource: string): Pace {
+  const { percent, ...limits } = config.acs.pace;
+  const common = {
+    config: config.limits,
+    redis,
+    now: elapsed,
+    observe: (error: unknown) => events.limitCountedHere(error),
+    windowSeconds: WINDOW_SECONDS,
+  };
+  const counterFor = (operation: ServiceOperation): [ServiceOperation, Counter] => [
+    operation,
+    createCounter(common, `service-${operation}`, callsPerWindow(limits[operation], percent)),
+  ];
+  return new Pace({
+    counters: Object.fromEntries(SERVICE_OPERATIONS.map(counterFor)) as Record<ServiceOperation, Counter>,
+    key: resource,
+    elapsed,
+    observe: (...held) => events.serviceHeld(...held),
+  });
+}
