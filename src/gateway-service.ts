@@ -14,7 +14,7 @@ import type { Metrics } from "./observe/metrics.js";
 import type { RedisConnection } from "./shared/redis.js";
 
 interface ServiceParts {
-  readonly config: Config;
+  readonly config: Pick<Config, "acs" | "limits">;
   readonly redis: RedisConnection | undefined;
   readonly events: Events;
   readonly metrics: Metrics;
@@ -22,6 +22,8 @@ interface ServiceParts {
   readonly elapsed: () => number;
   /** 0 ≤ x < 1 */
   readonly random: () => number;
+  /** Of the pace; shorter if a test is in a hurry. */
+  readonly windowSeconds?: number;
 }
 
 /** Communication Services behind its guard. */
@@ -71,14 +73,15 @@ export async function openService(parts: ServiceParts): Promise<CommunicationSer
 }
 
 /** The resource's limits are its own, so all who use it through one Redis count together. */
-function openPace({ config, redis, events, elapsed }: ServiceParts, resource: string): Pace {
+function openPace(parts: ServiceParts, resource: string): Pace {
+  const { config, redis, events, elapsed, windowSeconds = WINDOW_SECONDS } = parts;
   const { percent, ...limits } = config.acs.pace;
   const common = {
     config: config.limits,
     redis,
     now: elapsed,
     observe: (error: unknown) => events.limitCountedHere(error),
-    windowSeconds: WINDOW_SECONDS,
+    windowSeconds,
   };
   const counterFor = (operation: ServiceOperation): [ServiceOperation, Counter] => [
     operation,
