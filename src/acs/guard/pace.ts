@@ -42,10 +42,10 @@ export class Pace {
   }
 
   hold(operation: ServiceOperation, milliseconds: number, reason: HoldReason): void {
-    const held = Math.min(milliseconds, LONGEST_HOLD_MS);
-    if (held <= this.heldFor(operation)) return;
+    const already = this.heldFor(operation);
+    const held = Math.max(already, Math.min(milliseconds, LONGEST_HOLD_MS));
     this.#heldUntil.set(operation, this.#parts.elapsed() + held);
-    this.#parts.observe(operation, reason);
+    if (already === 0 && held > 0) this.#parts.observe(operation, reason);
   }
 
   /** One call off the budget. When it is spent, the operation is held until there is a new one. */
