@@ -114,6 +114,7 @@ async function startOutside(folder: string) {
       LIMIT_MINTS_PER_SUBJECT: MOST,
       LIMIT_MINTS_PER_ISSUER: MOST,
       LIMIT_REQUESTS_PER_SUBJECT: MOST,
+      ACS_PACE_PERCENT: MOST,
     },
     close: async () => {
       await issuer.close();

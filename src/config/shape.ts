@@ -60,7 +60,7 @@ const server = z.strictObject({
 const serviceLimit = whole(1, 1_000_000);
 
 const pace = z.strictObject({
-  percent: whole(1, 1_000_000).default(100),
+  percent: whole(1, 1_000_000_000).default(100),
   createIdentity: serviceLimit.default(1000),
   createIdentityWithToken: serviceLimit.default(1000),
   issueToken: serviceLimit.default(1000),

@@ -1,6 +1,12 @@
+import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Client, type Reply, Rig } from "../fixtures/rig.js";
-import { IssueAccessTokenDocument, type IssueAccessTokenMutation, OperationsDocument } from "../generated/graphql.js";
+import {
+  IssueAccessTokenDocument,
+  type IssueAccessTokenMutation,
+  OperationsDocument,
+  RevokeMyAccessTokensDocument,
+} from "../generated/graphql.js";
 
 let rig: Rig;
 
@@ -83,4 +89,26 @@ describe("an outage of the service, as users see it", () => {
     expect(new Set((await Promise.all(users.map(signIn))).map(codeOf))).toEqual(new Set(["OK"]));
     expect(rig.logLines.filter((line) => line.includes("service outage"))).toHaveLength(2);
   }, 30_000);
+
+  it("spares the service repeats of revocations, and all of them are carried out after it", async () => {
+    const users = await Promise.all(Array.from({ length: 50 }, (_, index) => rig.member(`user-${index}`)));
+    const issued = await Promise.all(users.map(signIn));
+    await rig.takeCalls();
+    await rig.fault({ operation: "*", kind: "status", status: 503, times: 1_000_000 });
+    for (let first = 0; first < users.length; first += 5) {
+      const some = users.slice(first, first + 5).map((user) => user.ask(RevokeMyAccessTokensDocument));
+      for (const { revokeAccessTokens } of await Promise.all(some)) expect(revokeAccessTokens.effectiveBy).toBeNull();
+    }
+    // The worker repeats each of them after 0.5 s, 1 s and so on.
+    await setTimeout(3000);
+    expect((await rig.takeCalls()).revokeAccessTokens).toBeLessThanOrEqual(users.length * 1.2);
+    await rig.control("DELETE", "/faults");
+    const admin = await rig.admin();
+    const pending = async () => (await admin.ask(OperationsDocument)).pendingServiceWork.length;
+    await expect.poll(pending, { timeout: 20_000 }).toBe(0);
+    for (const { data } of issued) {
+      const token = data?.issueAccessToken.accessToken?.token ?? expect.fail("no token");
+      expect(await rig.isActive(token)).toBe(false);
+    }
+  }, 40_000);
 });
