@@ -6,8 +6,8 @@
  * (waiting, pacing and repeating included), or by the deadline where one is given. A call fails with a `ServiceFailure`,
  * which says whether it may have taken effect. The two answers that callers branch on have a class of their own.
  *
- * `service-azure.ts` makes a call once, by Microsoft's client; `guard/guard.ts` stands before it and decides when, and
- * whether again.
+ * `service-azure.ts` makes a call once, by Microsoft's client (and once more with the other access key, if the service has
+ * refused the first and so done nothing); `guard/guard.ts` stands before it and decides when, and whether again.
  */
 import type { TokenScope } from "../config/config.js";
 import { GatewayError } from "../errors.js";

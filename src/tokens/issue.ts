@@ -162,8 +162,8 @@ export class TokenIssuance {
   }
 
   /**
-   * One token from the service, noted in the row and in the trail. Callers may share it, so no caller's deadline ends it;
-   * what it takes from the budgets is told to the one whose call began it.
+   * One token from the service, noted in the row and in the trail. Callers may share it, so no caller's deadline ends it,
+   * though none is begun any more when the time of the one is up whose call began it; what it takes from the budgets is told to the one whose call began it.
    */
   async #mint(call: Call, identity: Identity, request: TokenRequest): Promise<Recorded<ServiceToken>> {
     const { identities, service, now } = this.#parts;

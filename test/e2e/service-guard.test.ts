@@ -1,5 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Gateway } from "../../src/gateway.js";
 import { type Client, type Reply, Rig } from "../fixtures/rig.js";
 import {
   IssueAccessTokenDocument,
@@ -63,6 +64,42 @@ describe("calls to the service", () => {
     expect(issueAccessToken).toBeLessThanOrEqual(50);
   }, 60_000);
 });
+
+describe("when the service can take one call at a time", () => {
+  it("revocations go first, then who is soon without a token, then who is new, then who has one for long", async () => {
+    const hour = { ...CHAT, lifetimeMinutes: 60 };
+    const start = Date.now();
+    const oneAtATime = await rig.startAnother({
+      configure: (config) => ({ ...config, acs: { ...config.acs, timeoutSeconds: 10, maxConcurrency: 1 } }),
+    });
+    const at = async (subject: string) => (await rig.member(subject)).at(oneAtATime);
+    await (await at("expiring")).ask(IssueAccessTokenDocument, hour);
+    vi.useFakeTimers({ now: start + 40 * 60_000, toFake: ["Date"] });
+    for (const subject of ["early", "leaver", "first"]) await (await at(subject)).ask(IssueAccessTokenDocument, hour);
+    await rig.fault({ operation: "issueAccessToken", kind: "delay", delayMs: 1000 });
+    await rig.fault({ operation: "*", kind: "delay", delayMs: 150, times: 10 });
+    const order: string[] = [];
+    const send = async (subject: string) => {
+      const client = await at(subject);
+      const isLeaving = subject === "leaver";
+      await (isLeaving
+        ? client.ask(RevokeMyAccessTokensDocument)
+        : client.ask(IssueAccessTokenDocument, { ...hour, forceNew: true }));
+      order.push(subject);
+    };
+    const first = send("first");
+    await rig.untilCalled("issueAccessToken");
+    const others = ["early", "new", "expiring", "leaver"].map(send);
+    await expect.poll(() => waitingAt(oneAtATime)).toBe(4);
+    await Promise.all([first, ...others]);
+    expect(order).toEqual(["first", "leaver", "expiring", "new", "early"]);
+  });
+});
+
+async function waitingAt({ adminUrl }: Gateway): Promise<number> {
+  const text = await (await fetch(`${adminUrl}/metrics`)).text();
+  return Number(/^gateway_service_calls_waiting (\d+)$/m.exec(text)?.[1]);
+}
 
 describe("an outage of the service, as users see it", () => {
   it("is 503 with a time to come back, takes nothing from their budgets, leaves few attempts in doubt, and ends by itself", async () => {

@@ -1,6 +1,6 @@
 import { SERVICE_OPERATIONS, ServiceFailure, type ServiceOperation } from "../service.js";
 import type { ConcurrencyLimit } from "./concurrency-limit.js";
-import type { HoldReason, Pace } from "./pace.js";
+import type { Pace } from "./pace.js";
 import { type Priority, WaitingLine } from "./waiting-line.js";
 
 /** Why a call was not begun. `tooLate`: it would not have had enough of its time left. `left`: its caller's time was up. */
@@ -15,15 +15,11 @@ export interface Entrant {
   readonly signals: readonly AbortSignal[];
 }
 
-/** What a call holds while it is under way. */
-export interface Slot {
-  /** How many are under way, this one among them. */
-  readonly underWay: number;
-  free(): void;
-}
+/** To be called when the call has ended. */
+type Free = () => void;
 
 interface Waiter extends Entrant {
-  readonly slot: PromiseWithResolvers<Slot>;
+  readonly slot: PromiseWithResolvers<Free>;
 }
 
 interface GateParts {
@@ -69,10 +65,10 @@ export class Gate {
     return this.#line.length;
   }
 
-  /** A slot, to be freed when the call has ended. Rejects with a `ServiceFailure` that has had no effect. */
-  async enter(entrant: Entrant): Promise<Slot> {
+  /** Resolves when the call may be made. Rejects with a `ServiceFailure` that has had no effect. */
+  async enter(entrant: Entrant): Promise<Free> {
     if (entrant.signals.some(({ aborted }) => aborted)) throw this.refusal(entrant.operation, "left");
-    const waiter: Waiter = { ...entrant, slot: Promise.withResolvers<Slot>() };
+    const waiter: Waiter = { ...entrant, slot: Promise.withResolvers<Free>() };
     const surplus = this.#line.add(waiter);
     if (surplus) surplus.slot.reject(this.refusal(surplus.operation, "full"));
     const stop = this.#watch(waiter);
@@ -81,9 +77,9 @@ export class Gate {
     return await waiter.slot.promise.finally(stop);
   }
 
-  /** Nobody of this operation is let in for so long. */
-  hold(operation: ServiceOperation, milliseconds: number, reason: HoldReason): void {
-    this.#parts.pace.hold(operation, milliseconds, reason);
+  /** The service wants no calls of this operation for so long. */
+  hold(operation: ServiceOperation, milliseconds: number): void {
+    this.#parts.pace.hold(operation, milliseconds, "retryAfter");
     this.#shedLate(operation);
   }
 
@@ -163,16 +159,9 @@ export class Gate {
   #grant(waiter: Waiter): void {
     this.#line.remove(waiter);
     this.#underWay += 1;
-    const free = () => {
+    waiter.slot.resolve(() => {
       this.#underWay -= 1;
       this.#letIn();
-    };
-    const underWay = () => this.#underWay;
-    waiter.slot.resolve({
-      get underWay() {
-        return underWay();
-      },
-      free,
     });
   }
 

@@ -18,7 +18,7 @@ import {
 } from "../service.js";
 import type { Breaker } from "./breaker.js";
 import type { ConcurrencyLimit } from "./concurrency-limit.js";
-import type { Entrant, Gate, Slot } from "./gate.js";
+import type { Entrant, Gate } from "./gate.js";
 import type { RetryBudget } from "./retry-budget.js";
 import { mayRepeat, priorityOf, showsOverload } from "./rules.js";
 
@@ -138,14 +138,14 @@ export class GuardedService implements CommunicationService {
   async #attempt<Result>(call: GuardedCall<Result>, repeats: number): Promise<Result> {
     const { gate, budget, breaker } = this.#parts;
     this.#refuseWhileOut(call);
-    const slot = await gate.enter(call);
+    const free = await gate.enter(call);
     try {
       // It may have opened meanwhile, or be waiting for another call to show that the service is back.
       this.#refuseWhileOut(call);
       if (repeats === 0) budget.countCall();
-      return await breaker.run(() => this.#learnFrom(call, slot));
+      return await breaker.run(() => this.#learnFrom(call));
     } finally {
-      slot.free();
+      free();
     }
   }
 
@@ -156,20 +156,20 @@ export class GuardedService implements CommunicationService {
   }
 
   /** The attempt itself, in the time that is left. */
-  async #learnFrom<Result>(call: GuardedCall<Result>, slot: Slot): Promise<Result> {
+  async #learnFrom<Result>(call: GuardedCall<Result>): Promise<Result> {
     const { elapsed, limit, gate } = this.#parts;
     const begun = elapsed();
     const time = AbortSignal.timeout(Math.max(1, Math.floor(call.endsAt - begun)));
     const deadline = call.deadline === undefined ? time : AbortSignal.any([time, call.deadline]);
     try {
       const result = await call.attempt({ deadline });
-      limit.answered(call.operation, elapsed() - begun, slot.underWay);
+      limit.answered(call.operation, elapsed() - begun, gate.underWay);
       return result;
     } catch (error) {
       if (error instanceof ServiceFailure) {
         if (showsOverload(error.reason)) limit.overloaded();
         const { askedToWaitSeconds } = error;
-        if (askedToWaitSeconds !== undefined) gate.hold(call.operation, askedToWaitSeconds * 1000, "retryAfter");
+        if (askedToWaitSeconds !== undefined) gate.hold(call.operation, askedToWaitSeconds * 1000);
       }
       throw error;
     }
