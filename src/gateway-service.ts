@@ -1,4 +1,4 @@
-import { Breaker } from "./acs/guard/breaker.js";
+import { Breaker, type BreakerName, breakerOf } from "./acs/guard/breaker.js";
 import { ConcurrencyLimit } from "./acs/guard/concurrency-limit.js";
 import { Gate } from "./acs/guard/gate.js";
 import { GuardedService } from "./acs/guard/guard.js";
@@ -41,17 +41,24 @@ export async function openService(parts: ServiceParts): Promise<CommunicationSer
   const limit = new ConcurrencyLimit(maxConcurrency);
   const pace = openPace(parts, service.resource);
   const gate = new Gate({ ...clocks, limit, pace, queueSize, observe: (...shed) => events.serviceCallShed(...shed) });
-  const breaker = new Breaker({
-    ...clocks,
-    observe: (state, pauseMs) => {
-      events.serviceOutage(state);
-      if (state === "open") gate.clear(Math.ceil(pauseMs / 1000));
-    },
-  });
+  const openBreaker = (name: BreakerName) =>
+    new Breaker({
+      ...clocks,
+      observe: (state, pauseMs) => {
+        events.serviceOutage(name, state);
+        if (state === "open") gate.giveUp((operation) => breakerOf(operation) === name, Math.ceil(pauseMs / 1000));
+      },
+    });
+  const breakers = { identities: openBreaker("identities"), teamsExchange: openBreaker("teamsExchange") };
   metrics.observe(
     "gateway_service_breaker_open",
-    "Whether calls to the service are held back: 0 no, 1 yes.",
-    async () => (breaker.isOpen ? 1 : 0),
+    "Whether calls for identities and their tokens are held back, for most of them fail: 0 no, 1 yes.",
+    async () => Number(breakers.identities.isOpen),
+  );
+  metrics.observe(
+    "gateway_service_teams_breaker_open",
+    "Whether exchanges of Teams users' tokens are held back, for most of them fail: 0 no, 1 yes.",
+    async () => Number(breakers.teamsExchange.isOpen),
   );
   metrics.observe(
     "gateway_service_concurrency_limit",
@@ -63,7 +70,7 @@ export async function openService(parts: ServiceParts): Promise<CommunicationSer
   return new GuardedService({
     ...clocks,
     service,
-    breaker,
+    breakers,
     gate,
     limit,
     budget: new RetryBudget({ percent: retryPercent, elapsed }),

@@ -1,5 +1,6 @@
 /** What happens in the gateway that an operator wants to see: one function per event, which logs and counts it. */
 import type { AccessKeyName } from "../acs/credentials-azure.js";
+import type { BreakerName } from "../acs/guard/breaker.js";
 import type { ShedReason } from "../acs/guard/gate.js";
 import type { HoldReason } from "../acs/guard/pace.js";
 import type { ServiceOperation } from "../acs/service.js";
@@ -102,9 +103,9 @@ export class Events {
   }
 
   /** Most calls fail, so that none is made but to find out when that is over; or it is. */
-  serviceOutage(state: "open" | "closed"): void {
-    if (state === "open") this.log.warn("service outage: calls are held back until a probe is answered");
-    else this.log.info("service outage over");
+  serviceOutage(calls: BreakerName, state: "open" | "closed"): void {
+    if (state === "open") this.log.warn({ calls }, "service outage: calls are held back until a probe is answered");
+    else this.log.info({ calls }, "service outage over");
   }
 
   /** The service refused the access key in use, and took the other one. */

@@ -11,6 +11,16 @@ const LAST_PAUSE_MS = 30_000;
 /** A create that fails may leave an identity that nobody knows, so other calls are let first. */
 const CREATE_WAITS_TIMES = 1.5;
 
+/**
+ * One breaker for each. An exchange carries what its user chose, so that a user might find out how to make it fail; that
+ * must not take the others along.
+ */
+export type BreakerName = "identities" | "teamsExchange";
+
+export function breakerOf(operation: ServiceOperation): BreakerName {
+  return operation === "exchangeTeamsToken" ? "teamsExchange" : "identities";
+}
+
 /** What tells of an outage. An answer that refuses tells that the service is there, and so does one that asks to wait. */
 const OUTAGE: readonly FailureReason[] = ["unreachable", "broken", "timeout", "outOfOrder"];
 

@@ -83,9 +83,10 @@ export class Gate {
     this.#shedLate(operation);
   }
 
-  /** The line is given up: what stands in it is not worth trying. */
-  clear(retryAfterSeconds: number): void {
-    for (const waiter of this.#line.all(() => true)) this.#shed(waiter, "breaker", retryAfterSeconds);
+  /** Calls that wait and are not worth trying any more. */
+  giveUp(isHopeless: (operation: ServiceOperation) => boolean, retryAfterSeconds: number): void {
+    const hopeless = this.#line.all(({ operation }) => isHopeless(operation));
+    for (const waiter of hopeless) this.#shed(waiter, "breaker", retryAfterSeconds);
   }
 
   /** For a call that is not let as far as the line. */

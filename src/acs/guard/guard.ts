@@ -16,7 +16,7 @@ import {
   type TeamsTokenRequest,
   type TokenRequest,
 } from "../service.js";
-import type { Breaker } from "./breaker.js";
+import { type Breaker, type BreakerName, breakerOf } from "./breaker.js";
 import type { ConcurrencyLimit } from "./concurrency-limit.js";
 import type { Entrant, Gate } from "./gate.js";
 import type { RetryBudget } from "./retry-budget.js";
@@ -31,7 +31,7 @@ const FIRST_PAUSE_MS = 100;
 interface GuardParts {
   /** Makes each call once; any deadline ends it. */
   readonly service: CommunicationService;
-  readonly breaker: Breaker;
+  readonly breakers: Readonly<Record<BreakerName, Breaker>>;
   readonly gate: Gate;
   readonly limit: ConcurrencyLimit;
   readonly budget: RetryBudget;
@@ -136,23 +136,27 @@ export class GuardedService implements CommunicationService {
   }
 
   async #attempt<Result>(call: GuardedCall<Result>, repeats: number): Promise<Result> {
-    const { gate, budget, breaker } = this.#parts;
+    const { gate, budget } = this.#parts;
     this.#refuseWhileOut(call);
     const free = await gate.enter(call);
     try {
       // It may have opened meanwhile, or be waiting for another call to show that the service is back.
       this.#refuseWhileOut(call);
       if (repeats === 0) budget.countCall();
-      return await breaker.run(() => this.#learnFrom(call));
+      return await this.#breakerOf(call).run(() => this.#learnFrom(call));
     } finally {
       free();
     }
   }
 
-  #refuseWhileOut({ operation }: Entrant): void {
-    const { breaker, gate } = this.#parts;
-    const openFor = breaker.openFor(operation);
-    if (openFor > 0) throw gate.refusal(operation, "breaker", Math.ceil(openFor / 1000));
+  #breakerOf({ operation }: Entrant): Breaker {
+    return this.#parts.breakers[breakerOf(operation)];
+  }
+
+  #refuseWhileOut(call: Entrant): void {
+    const { operation } = call;
+    const openFor = this.#breakerOf(call).openFor(operation);
+    if (openFor > 0) throw this.#parts.gate.refusal(operation, "breaker", Math.ceil(openFor / 1000));
   }
 
   /** The attempt itself, in the time that is left. */
@@ -179,6 +183,7 @@ export class GuardedService implements CommunicationService {
   async #isWorthRepeating(call: GuardedCall<unknown>, error: unknown, repeats: number): Promise<boolean> {
     const { budget, elapsed, onRepeat } = this.#parts;
     if (!(error instanceof ServiceFailure) || repeats >= MOST_REPEATS) return false;
+    if (this.#breakerOf(call).isOpen) return false;
     if (!mayRepeat(call.operation, error.reason, error.askedToWaitSeconds !== undefined)) return false;
     const pause = this.#pause(error, repeats);
     if (elapsed() + pause > call.beginUntil || !budget.take()) return false;

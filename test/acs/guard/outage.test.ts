@@ -126,4 +126,14 @@ describe("an outage of the service", () => {
     expect(await guarded.issue()).toBe("ok");
     expect(guarded.logged("service outage")).toBe(0);
   });
+
+  it("of the exchange alone, which a user might bring about, leaves everybody else in peace", async () => {
+    const guarded = await GuardedEmulator.start();
+    await guarded.fault({ operation: "exchangeTeamsUserAccessToken", kind: "status", status: 500, times: FOR_EVER });
+    expect((await times(100, () => guarded.exchange())).filter((outcome) => outcome === "ok")).toEqual([]);
+    expect(await guarded.exchange()).toMatch(/^notBegun/);
+    expect(await guarded.metric("gateway_service_teams_breaker_open")).toBe(1);
+    expect(await guarded.metric("gateway_service_breaker_open")).toBe(0);
+    expect(await callers(guarded, 50)).toEqual(Array.from({ length: 50 }, () => "ok"));
+  });
 });
