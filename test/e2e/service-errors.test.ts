@@ -18,7 +18,7 @@ let known: Client;
 
 /** Without repeats, so that each failure is seen; test/acs/guard has those. */
 async function start(): Promise<void> {
-  const acs = { timeoutSeconds: 0.3, retryPercent: 0 };
+  const acs = { timeoutSeconds: 0.6, retryPercent: 0 };
   rig = await Rig.start({ configure: (config) => ({ ...config, acs: { ...config.acs, ...acs } }) });
   known = await rig.member("known");
   await known.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });

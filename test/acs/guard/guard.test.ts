@@ -81,8 +81,7 @@ describe("a service that asks to wait", () => {
     expect(await guarded.create()).toMatch(/^outOfOrder, effect unknown, retry after 1$/);
     const others = times(5, () => guarded.create());
     expect(await guarded.issue()).toBe("ok");
-    expect(performance.now() - began).toBeLessThan(900);
-    expect(await guarded.reached("createIdentity")).toBe(1);
+    expect(guarded.attempts.at(-1)).toMatchObject({ operation: "issueToken", outcome: "ok" });
     expect(await others).toEqual(["ok", "ok", "ok", "ok", "ok"]);
     expect(performance.now() - began).toBeGreaterThan(990);
     expect(
@@ -114,7 +113,7 @@ describe("when not all calls can be under way", () => {
 
   it("what does not fit into the queue is shed, the least urgent first, without effect", async () => {
     const guarded = await GuardedEmulator.start({ acs: { ...oneAtATime, queueSize: 2 } });
-    await guarded.fault({ operation: "issueAccessToken", kind: "delay", delayMs: 200 });
+    await guarded.fault({ operation: "issueAccessToken", kind: "delay", delayMs: 1000 });
     const underWay = guarded.issue();
     await setTimeout(50);
     expect(await guarded.metric("gateway_service_calls_under_way")).toBe(1);
@@ -140,20 +139,21 @@ describe("when not all calls can be under way", () => {
   });
 
   it("one that waited ends within its time all the same", async () => {
-    const guarded = await GuardedEmulator.start({ acs: { ...oneAtATime, timeoutSeconds: 1 } });
-    await guarded.fault({ operation: "issueAccessToken", kind: "delay", delayMs: 400 });
+    const guarded = await GuardedEmulator.start({ acs: { ...oneAtATime, timeoutSeconds: 2 } });
+    await guarded.fault({ operation: "issueAccessToken", kind: "delay", delayMs: 500 });
     await guarded.fault({ operation: "createIdentity", kind: "hang" });
     const began = performance.now();
     const first = guarded.issue();
     expect(await guarded.create()).toMatch(/^timeout, effect unknown/);
-    expect(performance.now() - began).toBeLessThan(1300);
+    // Its time with what it waited would be 2.5 s.
+    expect(performance.now() - began).toBeLessThan(2400);
     expect(await first).toBe("ok");
   });
 
   it("one whose caller's time is up leaves the queue, and one under way goes on", async () => {
     const guarded = await GuardedEmulator.start({ acs: oneAtATime });
-    await guarded.fault({ operation: "issueAccessToken", kind: "delay", delayMs: 300 });
-    const beginBy = AbortSignal.timeout(100);
+    await guarded.fault({ operation: "issueAccessToken", kind: "delay", delayMs: 1500 });
+    const beginBy = AbortSignal.timeout(500);
     const underWay = guarded.issue({ beginBy });
     expect(await guarded.create({ beginBy })).toMatch(/^notBegun, effect none/);
     expect(await guarded.create({ beginBy })).toMatch(/^notBegun, effect none/);

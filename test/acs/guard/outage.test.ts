@@ -52,7 +52,7 @@ describe("an outage of the service", () => {
   );
 
   it("that hangs holds up some calls for their time, and no more", async () => {
-    const guarded = await GuardedEmulator.start({ acs: { timeoutSeconds: 0.3 } });
+    const guarded = await GuardedEmulator.start({ acs: { timeoutSeconds: 1 } });
     await callers(guarded, 50);
     await guarded.control("DELETE", "/calls");
     await guarded.fault({ operation: "*", kind: "hang", times: FOR_EVER });
@@ -60,8 +60,8 @@ describe("an outage of the service", () => {
     const outcomes = await callers(guarded);
     expect(outcomes.filter((outcome) => outcome.startsWith("timeout, effect unknown")).length).toBeGreaterThan(0);
     expect(await guarded.reached("issueAccessToken")).toBeLessThan(CALLS / 3);
-    // One after the other would have taken 9 s.
-    expect(performance.now() - began).toBeLessThan(6000);
+    // Ten at a time would have taken 30 s.
+    expect(performance.now() - began).toBeLessThan(15_000);
     await guarded.control("DELETE", "/faults");
     await recovers(guarded);
   });
@@ -100,7 +100,7 @@ describe("an outage of the service", () => {
     expect(guarded.logged("service outage")).toBe(0);
   });
 
-  it("is probed by one call at a time, and by a create later than by another", async () => {
+  it("is probed by one call at a time", async () => {
     const guarded = await GuardedEmulator.start({ acs: { retryPercent: 0 } });
     await guarded.fault({ operation: "*", kind: "status", status: 500, times: FOR_EVER });
     await times(20, () => guarded.issue());
@@ -108,8 +108,7 @@ describe("an outage of the service", () => {
     await guarded.control("DELETE", "/calls");
     await guarded.fault({ operation: "*", kind: "delay", delayMs: 300 });
     await setTimeout(510);
-    // Time for a probe, though not by a create. While one is under way the others fail fast.
-    expect(await guarded.create()).toMatch(/^notBegun/);
+    // Time for a probe. While one is under way the others fail fast.
     const [probe, ...others] = await times(10, () => guarded.issue());
     expect(probe).toBe("ok");
     expect(others.every((outcome) => outcome.startsWith("notBegun, effect none"))).toBe(true);

@@ -10,8 +10,8 @@ import { FaultyLine, redisUrl, removeKeys, TEST_REDIS_URL, TestRedis, WHY_SKIPPE
 const LIMIT = 70;
 const PER_WINDOW = 10;
 const WINDOW_MS = 1000;
-/** An attempt is noted when it has ended, which the machine may put off. */
-const SLACK_MS = 300;
+/** Timers and Redis round to milliseconds. */
+const SLACK_MS = 20;
 
 type Limits = Config["acs"]["pace"];
 const pace: Limits = {
@@ -25,10 +25,23 @@ const pace: Limits = {
 };
 const options = { acs: { pace, timeoutSeconds: 20 }, windowSeconds: 1 };
 
-/** The most that began within any so many milliseconds. */
+/** The most that came within any so many milliseconds. */
 function mostWithin(moments: readonly number[], milliseconds: number): number {
   const counts = moments.map((from) => moments.filter((at) => at >= from && at < from + milliseconds).length);
   return Math.max(0, ...counts);
+}
+
+/**
+ * The issues that had ended before the windows that could have begun by then had room for them. A busy machine puts off an
+ * end and never brings one forward.
+ */
+function tooEarly(guarded: readonly GuardedEmulator[], began: number, perWindow = PER_WINDOW): number[] {
+  const moments = guarded
+    .flatMap(({ attempts }) => attempts)
+    .filter(({ operation }) => operation === "issueToken")
+    .map(({ at }) => at - began + SLACK_MS)
+    .sort((one, other) => one - other);
+  return moments.filter((at, index) => index >= perWindow * (Math.floor(at / WINDOW_MS) + 1));
 }
 
 describe("the share of the limit that a window has", () => {
@@ -74,24 +87,24 @@ describe("the share of the limit that a window has", () => {
 describe("calls of one instance", () => {
   it("beyond a window's wait for the next ones, and each operation for its own", async () => {
     const guarded = await GuardedEmulator.start(options);
-    const began = performance.now();
-    const issues = times(25, () => guarded.issue());
-    expect(await times(PER_WINDOW, () => guarded.create())).toEqual(Array.from({ length: PER_WINDOW }, () => "ok"));
-    expect(performance.now() - began).toBeLessThan(WINDOW_MS);
-    expect(await issues).toEqual(Array.from({ length: 25 }, () => "ok"));
-    expect(performance.now() - began).toBeGreaterThan(2 * WINDOW_MS - 20);
-    const moments = guarded.attempts.filter(({ operation }) => operation === "issueToken").map(({ at }) => at);
-    expect(mostWithin(moments, WINDOW_MS - SLACK_MS)).toBeLessThanOrEqual(PER_WINDOW);
+    const began = Date.now();
+    const outcomes = await Promise.all([times(25, () => guarded.issue()), times(PER_WINDOW, () => guarded.create())]);
+    expect(outcomes.flat()).toEqual(Array.from({ length: 35 }, () => "ok"));
+    expect(Date.now() - began).toBeGreaterThan(2 * WINDOW_MS - SLACK_MS);
+    expect(tooEarly([guarded], began)).toEqual([]);
+    // The creates did not wait for the second window of the issues.
+    const order = guarded.attempts.map(({ operation }) => operation);
+    expect(order.lastIndexOf("createIdentityWithToken")).toBeLessThan(2 * PER_WINDOW);
     expect(await guarded.metric('gateway_service_holds_total{operation="issueToken",reason="pace"}')).toBe(2);
   });
 
   it("that cannot wait for the next window are told at once when to come back", async () => {
-    const guarded = await GuardedEmulator.start({ acs: { pace, timeoutSeconds: 1 } });
+    const guarded = await GuardedEmulator.start({ acs: { pace, timeoutSeconds: 4 } });
     const began = performance.now();
     const outcomes = await times(12, () => guarded.issue());
     expect(outcomes.filter((outcome) => outcome === "ok")).toHaveLength(PER_WINDOW);
     expect(outcomes.filter((outcome) => outcome === "notBegun, effect none, retry after 5")).toHaveLength(2);
-    expect(performance.now() - began).toBeLessThan(900);
+    expect(performance.now() - began).toBeLessThan(1900);
     expect(await guarded.reached("issueAccessToken")).toBe(PER_WINDOW);
   });
 
@@ -125,29 +138,21 @@ describe.skipIf(!TEST_REDIS_URL)(`calls of two instances with one Redis${WHY_SKI
   }
 
   it("keep one pace together", async () => {
-    const [one, other] = await two(await FaultyLine.open());
-    const began = performance.now();
-    const outcomes = await Promise.all([times(20, () => one.issue()), times(20, () => other.issue())]);
+    const both = await two(await FaultyLine.open());
+    const began = Date.now();
+    const outcomes = await Promise.all(both.map((guarded) => times(20, () => guarded.issue())));
     expect(outcomes.flat()).toEqual(Array.from({ length: 40 }, () => "ok"));
-    expect(performance.now() - began).toBeGreaterThan(3 * WINDOW_MS - SLACK_MS);
-    const moments = [one, other].flatMap(({ attempts }) =>
-      attempts.filter(({ operation }) => operation === "issueToken").map(({ at }) => at),
-    );
-    expect(moments).toHaveLength(40);
-    expect(mostWithin(moments, WINDOW_MS - SLACK_MS)).toBeLessThanOrEqual(PER_WINDOW);
+    expect(Date.now() - began).toBeGreaterThan(3 * WINDOW_MS - SLACK_MS);
+    expect(tooEarly(both, began)).toEqual([]);
   });
 
   it("keep each its part of it while Redis is away", async () => {
     const line = await FaultyLine.open();
-    const [one, other] = await two(line);
+    const both = await two(line);
     line.cut();
-    const began = performance.now();
-    await Promise.all([times(15, () => one.issue()), times(15, () => other.issue())]);
-    expect(performance.now() - began).toBeGreaterThan(2 * WINDOW_MS - SLACK_MS);
-    for (const { attempts } of [one, other]) {
-      const moments = attempts.filter(({ operation }) => operation === "issueToken").map(({ at }) => at);
-      expect(moments).toHaveLength(15);
-      expect(mostWithin(moments, WINDOW_MS - SLACK_MS)).toBeLessThanOrEqual(PER_WINDOW / 2);
-    }
+    const began = Date.now();
+    await Promise.all(both.map((guarded) => times(15, () => guarded.issue())));
+    expect(Date.now() - began).toBeGreaterThan(2 * WINDOW_MS - SLACK_MS);
+    for (const guarded of both) expect(tooEarly([guarded], began, PER_WINDOW / 2)).toEqual([]);
   });
 });
