@@ -142,10 +142,11 @@ describe("an outage of the service, as users see it", () => {
     await rig.control("DELETE", "/faults");
     const admin = await rig.admin();
     const pending = async () => (await admin.ask(OperationsDocument)).pendingServiceWork.length;
-    await expect.poll(pending, { timeout: 20_000 }).toBe(0);
+    // The longest pause of the worker is a minute, which a busy machine may come to.
+    await expect.poll(pending, { timeout: 80_000 }).toBe(0);
     for (const { data } of issued) {
       const token = data?.issueAccessToken.accessToken?.token ?? expect.fail("no token");
       expect(await rig.isActive(token)).toBe(false);
     }
-  }, 40_000);
+  }, 120_000);
 });
