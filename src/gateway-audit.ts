@@ -1,5 +1,6 @@
 /** The audit trail, put together: where records go, what is signed of them, and how long they stay. */
 import { randomBytes } from "node:crypto";
+import { performance } from "node:perf_hooks";
 import { type CheckpointSink, Checkpoints } from "./audit/checkpoint.js";
 import { addressSink, fileSink, streamSink } from "./audit/checkpoint-sinks.js";
 import { createFingerprint } from "./audit/fingerprint.js";

@@ -3,13 +3,13 @@
  * part stands behind an interface.
  */
 import { readFileSync } from "node:fs";
-import { connectAzureService } from "./acs/service-azure.js";
 import { Authenticator } from "./auth/authenticator.js";
 import { Dpop } from "./auth/dpop.js";
 import { DpopNonces } from "./auth/dpop-nonces.js";
 import type { Config } from "./config/config.js";
 import { StartError } from "./errors.js";
 import { type AuditOptions, type Closers, openAudit } from "./gateway-audit.js";
+import { openService } from "./gateway-service.js";
 import type { ManifestFile } from "./graphql/manifest.js";
 import { createSchema, type Services } from "./graphql/schema.js";
 import { createGraphqlServer } from "./graphql/server.js";
@@ -130,14 +130,8 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   const redis = await openRedis(config, events, options.redisPrefix);
   if (redis) closers.push(() => redis.close());
   else if (config.store.kind === "postgres") events.nothingShared();
-  const timeoutMs = config.acs.timeoutSeconds * 1000;
-  const service = await connectAzureService({
-    access: config.acs,
-    timeoutMs,
-    observe: (...call) => events.serviceCalled(...call),
-    onKeySwitch: (to) => events.accessKeySwitched(to),
-  });
-  const leaseMs = timeoutMs + LEASE_MARGIN_MS;
+  const service = await openService({ config, redis, events, metrics, elapsed, random });
+  const leaseMs = config.acs.timeoutSeconds * 1000 + LEASE_MARGIN_MS;
   const observe = (error: unknown) => events.limitCountedHere(error);
   const limits = new Limits({ config: config.limits, key: keys.auditKey, redis, now, observe });
   return { config, now, elapsed, random, metrics, events, store, keys, audit, redis, service, leaseMs, limits };

@@ -7,7 +7,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["main"],
   ["dev", "commands"],
   ["gateway"],
-  ["gateway-audit"],
+  ["gateway-audit", "gateway-service"],
   ["http"],
   ["graphql"],
   ["tokens"],
@@ -23,6 +23,7 @@ const LAYERS: readonly (readonly string[])[] = [
 const VENDORS: readonly (readonly [library: RegExp, rooms: readonly string[]])[] = [
   [/^@azure\//, ["acs"]],
   [/^@apollo\/|^type-graphql$|^reflect-metadata$|^graphql$/, ["graphql"]],
+  [/^cockatiel$/, ["acs"]],
   [/^jose$/, ["auth", "dev"]],
   [/^kysely|^node:sqlite$/, ["store", "emulator"]],
   [/^pg$/, ["store"]],

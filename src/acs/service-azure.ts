@@ -1,7 +1,14 @@
 import type { TokenScope as WireScope } from "@azure/communication-identity";
 import type { AcsAccess, TokenScope } from "../config/config.js";
 import { type AccessKeyName, type Credential, type Credentials, openCredentials } from "./credentials-azure.js";
-import type { CommunicationService, ServiceToken, TokenRequest } from "./service.js";
+import type {
+  CallTerms,
+  CommunicationService,
+  ServiceOperation,
+  ServiceToken,
+  TeamsTokenRequest,
+  TokenRequest,
+} from "./service.js";
 import { isKeyRefused, showsGoodKey, translateServiceError } from "./service-errors.js";
 
 const WIRE_SCOPES: Readonly<Record<TokenScope, WireScope>> = {
@@ -12,14 +19,6 @@ const WIRE_SCOPES: Readonly<Record<TokenScope, WireScope>> = {
   VOIP_JOIN: "voip.join",
 };
 
-export type ServiceOperation =
-  | "createIdentity"
-  | "createIdentityWithToken"
-  | "issueToken"
-  | "revokeTokens"
-  | "deleteIdentity"
-  | "exchangeTeamsToken";
-
 interface AzureServiceOptions {
   readonly access: AcsAccess;
   readonly timeoutMs: number;
@@ -29,7 +28,7 @@ interface AzureServiceOptions {
   readonly onKeySwitch?: (to: AccessKeyName) => void;
 }
 
-/** Communication Services through Microsoft's client. */
+/** Communication Services through Microsoft's client. Here a call is one attempt, which any deadline ends. */
 export async function connectAzureService(options: AzureServiceOptions): Promise<CommunicationService> {
   const credentials = await openCredentials(options.access, (to) => options.onKeySwitch?.(to));
   return new AzureService(credentials, options);
@@ -50,42 +49,42 @@ class AzureService implements CommunicationService {
     return this.#credentials.inUse.id;
   }
 
-  async createIdentity() {
-    return await this.#call("createIdentity", undefined, async ({ client }, abortSignal) =>
+  async createIdentity(terms?: CallTerms) {
+    return await this.#call("createIdentity", terms, async ({ client }, abortSignal) =>
       identityOf(await client.createUser({ abortSignal })),
     );
   }
 
-  async createIdentityWithToken(request: TokenRequest) {
-    return await this.#call("createIdentityWithToken", undefined, async (credential, abortSignal) => {
+  async createIdentityWithToken(request: TokenRequest, terms?: CallTerms) {
+    return await this.#call("createIdentityWithToken", terms, async (credential, abortSignal) => {
       const options = { ...wireLifetime(request), abortSignal };
       const made = await credential.client.createUserAndToken(wireScopes(request), options);
       return { ...identityOf(made.user), token: serviceToken(made, credential) };
     });
   }
 
-  async issueToken(communicationUserId: string, request: TokenRequest) {
-    return await this.#call("issueToken", undefined, async (credential, abortSignal) => {
+  async issueToken(communicationUserId: string, request: TokenRequest, terms?: CallTerms) {
+    return await this.#call("issueToken", terms, async (credential, abortSignal) => {
       const options = { ...wireLifetime(request), abortSignal };
       const made = await credential.client.getToken({ communicationUserId }, wireScopes(request), options);
       return serviceToken(made, credential);
     });
   }
 
-  async revokeTokens(communicationUserId: string, deadline?: AbortSignal) {
-    await this.#call("revokeTokens", deadline, ({ client }, abortSignal) =>
+  async revokeTokens(communicationUserId: string, terms?: CallTerms) {
+    await this.#call("revokeTokens", terms, ({ client }, abortSignal) =>
       client.revokeTokens({ communicationUserId }, { abortSignal }),
     );
   }
 
-  async deleteIdentity(communicationUserId: string, deadline?: AbortSignal) {
-    await this.#call("deleteIdentity", deadline, ({ client }, abortSignal) =>
+  async deleteIdentity(communicationUserId: string, terms?: CallTerms) {
+    await this.#call("deleteIdentity", terms, ({ client }, abortSignal) =>
       client.deleteUser({ communicationUserId }, { abortSignal }),
     );
   }
 
-  async exchangeTeamsToken(request: Parameters<CommunicationService["exchangeTeamsToken"]>[0], deadline: AbortSignal) {
-    return await this.#call("exchangeTeamsToken", deadline, async (credential, abortSignal) =>
+  async exchangeTeamsToken(request: TeamsTokenRequest, terms?: CallTerms) {
+    return await this.#call("exchangeTeamsToken", terms, async (credential, abortSignal) =>
       serviceToken(await credential.client.getTokenForTeamsUser({ ...request, abortSignal }), credential),
     );
   }
@@ -100,7 +99,8 @@ class AzureService implements CommunicationService {
   }
 
   /** One deadline, one translation of what goes wrong; and once more with the other key if the first is refused. */
-  async #call<Result>(operation: ServiceOperation, deadline: AbortSignal | undefined, send: Send<Result>) {
+  async #call<Result>(operation: ServiceOperation, terms: CallTerms | undefined, send: Send<Result>) {
+    const deadline = terms?.deadline;
     const timeout = AbortSignal.timeout(this.#options.timeoutMs);
     const abortSignal = deadline === undefined ? timeout : AbortSignal.any([deadline, timeout]);
     const attempt = (credential: Credential) => this.#observed(operation, () => send(credential, abortSignal));

@@ -1,5 +1,10 @@
-import { IdentityNotOwned, ServiceFailure, TeamsTokenRejected } from "./service.js";
-import type { ServiceOperation } from "./service-azure.js";
+import {
+  type FailureReason,
+  IdentityNotOwned,
+  ServiceFailure,
+  type ServiceOperation,
+  TeamsTokenRejected,
+} from "./service.js";
 
 /** What Microsoft's client throws for an answer that is not a success, as far as it is read here. */
 interface SdkError {
@@ -14,35 +19,37 @@ interface SdkError {
 export function translateServiceError(operation: ServiceOperation, error: unknown): Error {
   const failure: SdkError = error instanceof Error ? error : new Error("the client threw what is no error");
   const cause = forTheLog(failure);
-  if (failure.name === "AbortError" || failure.name === "TimeoutError") {
-    const message = "Communication Services did not answer in time.";
-    return new ServiceFailure("DEADLINE_EXCEEDED", message, { effect: "unknown", cause });
-  }
   if (failure.code === "IdentityNotOwned")
     return new IdentityNotOwned("the identity is not of this resource", { cause });
   if (operation === "exchangeTeamsToken" && isTeamsRejection(failure)) {
     return new TeamsTokenRejected("the Teams user's token was rejected", { cause });
   }
-  return new ServiceFailure("UPSTREAM_UNAVAILABLE", messageFor(failure), {
-    effect: effectOf(failure),
-    askedToWaitSeconds: readRetryAfter(failure),
-    isAnswer: failure.statusCode !== undefined && failure.statusCode >= 400,
-    cause,
-  });
+  const reason = reasonOf(failure);
+  return new ServiceFailure(reason, MESSAGES[reason], { askedToWaitSeconds: readRetryAfter(failure), cause });
 }
 
 /** Failures of a connection that was never made, so that nothing was sent. */
 const NOT_SENT = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
 
-/** A refusal has no effect; a server's error, or a connection that broke, may have come after it. */
-function effectOf({ statusCode, code }: SdkError): "none" | "unknown" {
-  if (statusCode !== undefined) return isRefusal(statusCode) ? "none" : "unknown";
-  return code !== undefined && NOT_SENT.has(code) ? "none" : "unknown";
+type AttemptFailure = Exclude<FailureReason, "notBegun">;
+
+function reasonOf({ name, statusCode, code }: SdkError): AttemptFailure {
+  if (name === "AbortError" || name === "TimeoutError") return "timeout";
+  if (statusCode === undefined) return code !== undefined && NOT_SENT.has(code) ? "unreachable" : "broken";
+  if (statusCode === 429) return "throttled";
+  if (statusCode >= 400 && statusCode < 500 && statusCode !== 408) return "refused";
+  // Whatever else is no error of the service is a success that cannot be used.
+  return statusCode >= 400 ? "outOfOrder" : "broken";
 }
 
-function isRefusal(statusCode: number): boolean {
-  return statusCode >= 400 && statusCode < 500 && statusCode !== 408;
-}
+const MESSAGES: Readonly<Record<AttemptFailure, string>> = {
+  timeout: "Communication Services did not answer in time.",
+  unreachable: "Communication Services cannot be reached.",
+  broken: "Communication Services answered what cannot be used, or broke off.",
+  throttled: "Communication Services asks for fewer calls.",
+  outOfOrder: "Communication Services is out of order.",
+  refused: "Communication Services refused the call; the operator's log says why.",
+};
 
 const MAX_MESSAGE_LENGTH = 300;
 
@@ -71,14 +78,6 @@ export function showsGoodKey(error: unknown): boolean {
 /** A 401 `Denied` is about our own key, any other 400 or 401 about the Teams user's token and ids. */
 function isTeamsRejection(error: SdkError): boolean {
   return error.statusCode === 400 || (error.statusCode === 401 && !isKeyRefused(error));
-}
-
-function messageFor({ statusCode, code }: SdkError): string {
-  if (statusCode === undefined && code === undefined) return "Communication Services answered what cannot be used.";
-  if (statusCode === undefined) return "Communication Services cannot be reached.";
-  if (statusCode === 429) return "Communication Services asks for fewer calls.";
-  if (!isRefusal(statusCode)) return "Communication Services is out of order.";
-  return "Communication Services refused the call; the operator's log says why.";
 }
 
 const MAX_RETRY_AFTER_SECONDS = 3600;

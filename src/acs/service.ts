@@ -1,12 +1,13 @@
 /**
- * Communication Services as the gateway sees it: six calls, each made once, each with a deadline.
+ * Communication Services as the gateway sees it: six calls, each with a deadline.
  *
- * Whoever calls may rely on this: a call is never repeated behind the caller's back (a repeated create makes a second
- * identity), unless the service has refused the access key and so done nothing, when it is made once more with the other
- * key; and it ends within the configured time, or by the deadline where one can be given. A create takes none, because
- * one cut short leaves an identity that nobody knows, nor does an issue, which several callers may share. A call fails with
- * a `ServiceFailure`, which says whether it may have taken effect. The two answers that callers branch on have a class of
- * their own.
+ * Whoever calls may rely on this: a create is never repeated when it may have taken effect, for a repeated create makes a
+ * second identity; what is repeated within a call is done once for whoever called, and it ends within the configured time
+ * (waiting, pacing and repeating included), or by the deadline where one is given. A call fails with a `ServiceFailure`,
+ * which says whether it may have taken effect. The two answers that callers branch on have a class of their own.
+ *
+ * `service-azure.ts` makes a call once, by Microsoft's client (and once more with the other access key, if the service has
+ * refused the first and so done nothing); `guard/guard.ts` stands before it and decides when, and whether again.
  */
 import type { TokenScope } from "../config/config.js";
 import { GatewayError } from "../errors.js";
@@ -33,22 +34,53 @@ export interface TeamsTokenRequest {
   readonly userObjectId: string;
 }
 
+export const SERVICE_OPERATIONS = [
+  "createIdentity",
+  "createIdentityWithToken",
+  "issueToken",
+  "revokeTokens",
+  "deleteIdentity",
+  "exchangeTeamsToken",
+] as const;
+export type ServiceOperation = (typeof SERVICE_OPERATIONS)[number];
+
+/**
+ * Who is served first when not all can be. `expiring`: the client's last token has ended, or ends soon. `early`: it is good
+ * for long. `normal`: the client has none yet, or nobody knows.
+ */
+export type Urgency = "expiring" | "normal" | "early";
+
+/** What a caller may say about a call. */
+export interface CallTerms {
+  /** Once it is aborted nothing is begun any more; what is under way goes on. */
+  readonly beginBy?: AbortSignal | undefined;
+  /**
+   * Ends the call, and what is under way. Not for a create, because one cut short leaves an identity that nobody knows, nor
+   * for an issue, which several callers may share.
+   */
+  readonly deadline?: AbortSignal | undefined;
+  readonly urgency?: Urgency | undefined;
+}
+
 export interface CommunicationService {
   /** The host of the resource that owns what is made, such as contoso.communication.azure.com. */
   readonly resource: string;
   /** Of the access key in use now. */
   readonly credentialId: string;
-  createIdentity(): Promise<{ communicationUserId: string }>;
+  createIdentity(terms?: CallTerms): Promise<{ communicationUserId: string }>;
   /** Identity and first token in one call. */
-  createIdentityWithToken(request: TokenRequest): Promise<{ communicationUserId: string; token: ServiceToken }>;
+  createIdentityWithToken(
+    request: TokenRequest,
+    terms?: CallTerms,
+  ): Promise<{ communicationUserId: string; token: ServiceToken }>;
   /** @throws {IdentityNotOwned} */
-  issueToken(communicationUserId: string, request: TokenRequest): Promise<ServiceToken>;
+  issueToken(communicationUserId: string, request: TokenRequest, terms?: CallTerms): Promise<ServiceToken>;
   /** Revokes every token issued so far. @throws {IdentityNotOwned} */
-  revokeTokens(communicationUserId: string, deadline?: AbortSignal): Promise<void>;
+  revokeTokens(communicationUserId: string, terms?: CallTerms): Promise<void>;
   /** Revokes, blocks and erases. @throws {IdentityNotOwned} also for an identity that is already gone */
-  deleteIdentity(communicationUserId: string, deadline?: AbortSignal): Promise<void>;
+  deleteIdentity(communicationUserId: string, terms?: CallTerms): Promise<void>;
   /** @throws {TeamsTokenRejected} */
-  exchangeTeamsToken(request: TeamsTokenRequest, deadline: AbortSignal): Promise<ServiceToken>;
+  exchangeTeamsToken(request: TeamsTokenRequest, terms?: CallTerms): Promise<ServiceToken>;
   /** Resolves when the service answers at all; proves neither the key nor its permissions. */
   check(deadline: AbortSignal): Promise<void>;
 }
@@ -57,29 +89,44 @@ export interface CommunicationService {
 export const REVOCATION_SPREAD_MS = 15 * 60_000;
 
 /**
- * DEADLINE_EXCEEDED when no answer came in time, UPSTREAM_UNAVAILABLE when the service refused, was down or paced us.
- * `effect`: "none" when the call surely changed nothing, "unknown" when it may have.
+ * Why a call failed. `notBegun`: it was not worth it, or could not be begun in time. `unreachable`: no connection.
+ * `broken`: a connection that broke, or an answer that cannot be used. `timeout`: no answer. `outOfOrder`: an error of the
+ * service's own (5xx, 408). `throttled`: too many calls (429). `refused`: any other no (4xx).
  */
+export type FailureReason = "notBegun" | "unreachable" | "broken" | "timeout" | "outOfOrder" | "throttled" | "refused";
+
+/** In answer to these the service has said something. */
+const ANSWERS: readonly FailureReason[] = ["outOfOrder", "throttled", "refused"];
+/** These surely changed nothing. A server's error, or a connection that broke, may have come after the effect. */
+const WITHOUT_EFFECT: readonly FailureReason[] = ["notBegun", "unreachable", "throttled", "refused"];
+
+/** DEADLINE_EXCEEDED when no answer came in time, UPSTREAM_UNAVAILABLE when the service refused, was down or paces us. */
 export class ServiceFailure extends GatewayError {
+  /** "none" when the call surely changed nothing, "unknown" when it may have. */
   readonly effect: "none" | "unknown";
   /** Seconds that the service itself asked to wait; undefined when it did not. */
   readonly askedToWaitSeconds: number | undefined;
   /** The service has answered, with an error. */
   readonly isAnswer: boolean;
 
-  constructor(code: "DEADLINE_EXCEEDED" | "UPSTREAM_UNAVAILABLE", message: string, details: FailureDetails) {
-    super(code, message, { cause: details.cause, retryAfterSeconds: details.askedToWaitSeconds });
-    this.effect = details.effect;
-    this.askedToWaitSeconds = details.askedToWaitSeconds;
-    this.isAnswer = details.isAnswer ?? false;
+  constructor(
+    readonly reason: FailureReason,
+    message: string,
+    details: FailureDetails = {},
+  ) {
+    const { cause, askedToWaitSeconds, retryAfterSeconds = askedToWaitSeconds } = details;
+    super(reason === "timeout" ? "DEADLINE_EXCEEDED" : "UPSTREAM_UNAVAILABLE", message, { cause, retryAfterSeconds });
+    this.effect = WITHOUT_EFFECT.includes(reason) ? "none" : "unknown";
+    this.askedToWaitSeconds = askedToWaitSeconds;
+    this.isAnswer = ANSWERS.includes(reason);
   }
 }
 
 interface FailureDetails {
-  readonly effect: "none" | "unknown";
   readonly askedToWaitSeconds?: number | undefined;
-  readonly isAnswer?: boolean;
-  readonly cause: unknown;
+  /** Where the service did not ask. */
+  readonly retryAfterSeconds?: number | undefined;
+  readonly cause?: unknown;
 }
 
 /**

@@ -4,11 +4,12 @@
  * becomes `Recorded` by its record alone, and services hand out nothing else.
  */
 import type { TokenScope } from "../config/config.js";
+import { Deadline } from "../deadline.js";
 import { GatewayError, Refusal } from "../errors.js";
 import type { Call } from "../policy/call.js";
 import type { Fingerprint } from "./fingerprint.js";
 import type { AuditAction, AuditPhase } from "./record.js";
-import type { Deadline, Trail } from "./trail.js";
+import type { Trail } from "./trail.js";
 
 /** What an event is about; left out: null. */
 export interface About {
@@ -57,12 +58,12 @@ export class AuditLog {
 
   /** For what is done in the call's own time. */
   of(call: Call): CallAudit {
-    return new CallAudit(this.#parts, call, () => call.deadline.signal);
+    return new CallAudit(this.#parts, call, () => call.deadline);
   }
 
   /** For what the call began and others may wait for, too: its deadline does not end it. */
   beyond(call: Call): CallAudit {
-    return new CallAudit(this.#parts, call, () => within(this.#parts.timeoutMs));
+    return new CallAudit(this.#parts, call, () => new Deadline(this.#parts.timeoutMs));
   }
 }
 
@@ -140,16 +141,6 @@ export class CallAudit {
     };
     await this.parts.trail.record(event, this.deadline());
   }
-}
-
-/** As `AbortSignal.timeout`, without a timer for each. */
-function within(milliseconds: number): Deadline {
-  const end = performance.now() + milliseconds;
-  return {
-    get aborted() {
-      return performance.now() >= end;
-    },
-  };
 }
 
 /** The code of a "no"; undefined for what failed otherwise. */

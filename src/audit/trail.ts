@@ -1,3 +1,4 @@
+import type { Deadline } from "../deadline.js";
 import { GatewayError } from "../errors.js";
 import { type ChainEnd, chain, GENESIS } from "./chain.js";
 import type { AuditEvent, AuditRecord } from "./record.js";
@@ -40,16 +41,11 @@ interface TrailParts {
   readonly observe: TrailObserver;
 }
 
-/** When a caller waits no more. As an `AbortSignal` tells it; it is looked at, and not listened to. */
-export interface Deadline {
-  readonly aborted: boolean;
-}
-
 interface Waiting {
   readonly event: AuditEvent;
   /** ms since 1970 */
   readonly at: number;
-  readonly deadline: Deadline;
+  readonly deadline: Pick<Deadline, "aborted">;
   readonly resolve: () => void;
   readonly reject: (error: GatewayError) => void;
   /** It was refused at its deadline; it is written all the same. */
@@ -82,7 +78,7 @@ export class Trail {
   }
 
   /** Resolves once the event is durable. AUDIT_UNAVAILABLE when it is not by the deadline, or cannot be. */
-  record(event: AuditEvent, deadline: Deadline): Promise<void> {
+  record(event: AuditEvent, deadline: Pick<Deadline, "aborted">): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed) throw unavailable(new Error("the trail is closed"));
       if (this.#queue.length >= this.#parts.queueSize)

@@ -40,10 +40,9 @@ function checkMeaning(shaped: ShapedConfig, mode: Mode, report: Report): Config 
   if (mode === "production") refuseDevelopmentSettings(shaped, report);
   const store = checkStore(shaped.store, report);
   if (store.kind !== "sqlite" || shaped.redis.url !== null) requireKeys(shaped, report);
-  const { timeoutSeconds, onLostIdentity } = shaped.acs;
   return {
     server: checkServer(shaped.server, report),
-    acs: { ...checkAcs(shaped.acs, report), timeoutSeconds, onLostIdentity },
+    acs: checkAcs(shaped.acs, report),
     issuers: checkIssuers(shaped.issuers, report),
     auth: shaped.auth,
     policy: shaped.policy,
@@ -156,7 +155,12 @@ function isAddressRange(text: string): boolean {
 
 const NO_ACCESS: AcsAccess = { kind: "entra", endpoint: "" };
 
-function checkAcs(
+function checkAcs(shaped: ShapedConfig["acs"], report: Report): Config["acs"] {
+  const { connectionString: _, secondaryConnectionString: __, endpoint: ___, ...settings } = shaped;
+  return { ...settings, ...checkAccess(shaped, report) };
+}
+
+function checkAccess(
   { connectionString, secondaryConnectionString, endpoint }: ShapedConfig["acs"],
   report: Report,
 ): AcsAccess {

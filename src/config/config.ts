@@ -16,6 +16,9 @@ export type AcsAccess =
   | { readonly kind: "key"; readonly endpoint: string; readonly accessKeys: readonly [Secret, ...Secret[]] }
   | { readonly kind: "entra"; readonly endpoint: string };
 
+/** What is asked of the resource, and how much at a time. */
+type AcsSettings = Readonly<Omit<Shaped<"acs">, "connectionString" | "secondaryConnectionString" | "endpoint">>;
+
 /** Where identities are kept. The URL of a Postgres database holds its password. */
 export type StoreConfig =
   | { readonly kind: "sqlite"; readonly file: string }
@@ -81,7 +84,7 @@ interface AuditConfig extends Omit<Readonly<Shaped<"audit">>, "key" | "signingKe
 
 export interface Config {
   readonly server: ServerConfig;
-  readonly acs: AcsAccess & Readonly<Pick<Shaped<"acs">, "timeoutSeconds" | "onLostIdentity">>;
+  readonly acs: AcsAccess & AcsSettings;
   readonly issuers: readonly IssuerConfig[];
   readonly auth: Readonly<Shaped<"auth">>;
   readonly policy: { readonly rules: readonly RuleConfig[] };

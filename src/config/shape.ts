@@ -56,12 +56,29 @@ const server = z.strictObject({
   admin: z.strictObject({ host: text.default("127.0.0.1"), port: port.default(9464) }).prefault({}),
 });
 
+/** In 30 s. */
+const serviceLimit = whole(1, 1_000_000);
+
+const pace = z.strictObject({
+  percent: whole(1, 1_000_000_000).default(100),
+  createIdentity: serviceLimit.default(1000),
+  createIdentityWithToken: serviceLimit.default(1000),
+  issueToken: serviceLimit.default(1000),
+  revokeTokens: serviceLimit.default(500),
+  deleteIdentity: serviceLimit.default(500),
+  exchangeTeamsToken: serviceLimit.default(500),
+});
+
 const acs = z.strictObject({
   connectionString: optionalText,
   secondaryConnectionString: optionalText,
   endpoint: optionalText,
   timeoutSeconds: whole(1, 120).default(5),
   onLostIdentity: z.enum(["provision", "refuse"]).default("provision"),
+  maxConcurrency: whole(1, 10_000).default(100),
+  queueSize: whole(1, 1_000_000).default(1000),
+  retryPercent: whole(0, 100).default(20),
+  pace: pace.prefault({}),
 });
 
 const issuer = z.strictObject({

@@ -50,6 +50,7 @@ interface Provisioned {
 
 /** What the call that began it is about. */
 interface Order {
+  readonly deadline: AbortSignal;
   readonly audit: CallAudit;
   readonly first: FirstToken | undefined;
 }
@@ -79,7 +80,7 @@ export class Provisioning {
       const { identity } = await waitFor(running, call.deadline.signal);
       return { identity };
     }
-    const order = { audit: this.#parts.audit.beyond(call), first };
+    const order = { deadline: call.deadline.signal, audit: this.#parts.audit.beyond(call), first };
     const started = this.#provision(user, order).finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, started);
     return await waitFor(started, call.deadline.signal);
@@ -126,7 +127,7 @@ export class Provisioning {
 
   async #carryOut(attempt: OwnAttempt, claimed: Identity, order: Order): Promise<Provisioned> {
     const { events, service, now } = this.#parts;
-    const made = await this.#create(attempt.id, order.first?.request);
+    const made = await this.#create(attempt.id, order);
     const binding = {
       communicationUserId: made.communicationUserId,
       resource: service.resource,
@@ -175,11 +176,13 @@ export class Provisioning {
 
   async #create(
     attemptId: string,
-    request: TokenRequest | undefined,
+    { first, deadline: beginBy }: Order,
   ): Promise<{ communicationUserId: string; token?: ServiceToken }> {
     const { attempts, service, events, now } = this.#parts;
     try {
-      return request === undefined ? await service.createIdentity() : await service.createIdentityWithToken(request);
+      return first === undefined
+        ? await service.createIdentity({ beginBy })
+        : await service.createIdentityWithToken(first.request, { beginBy });
     } catch (error) {
       const state = error instanceof ServiceFailure && error.effect === "none" ? "RELEASED" : "IN_DOUBT";
       const known = error instanceof GatewayError ? error : undefined;

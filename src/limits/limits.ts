@@ -136,9 +136,13 @@ export class Limits {
   }
 }
 
-type CounterParts = LimitsParts & { readonly windowSeconds: number };
+interface CounterParts extends Pick<LimitsParts, "redis" | "now" | "observe"> {
+  readonly config: Pick<LimitsConfig, "instances">;
+  readonly windowSeconds: number;
+}
 
-function createCounter(parts: CounterParts, name: BudgetName, limit: number): Counter {
+/** Counted in Redis and, while it cannot be asked, here as this instance's part; without Redis here. */
+export function createCounter(parts: CounterParts, name: string, limit: number): Counter {
   const { config, redis, now, observe, windowSeconds } = parts;
   const local = { windowSeconds, maxKeys: MAX_KEYS, now };
   if (redis === undefined) return memoryCounter({ ...local, limit });

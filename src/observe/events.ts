@@ -1,6 +1,9 @@
 /** What happens in the gateway that an operator wants to see: one function per event, which logs and counts it. */
 import type { AccessKeyName } from "../acs/credentials-azure.js";
-import type { ServiceOperation } from "../acs/service-azure.js";
+import type { BreakerName } from "../acs/guard/breaker.js";
+import type { ShedReason } from "../acs/guard/gate.js";
+import type { HoldReason } from "../acs/guard/pace.js";
+import type { ServiceOperation } from "../acs/service.js";
 import type { Fault } from "../audit/verifier.js";
 import type { AuthenticationFailure } from "../auth/failure.js";
 import type { FetchedKeys } from "../auth/key-fetch.js";
@@ -79,6 +82,30 @@ export class Events {
   serviceCalled(operation: ServiceOperation, outcome: "ok" | "failed", milliseconds: number): void {
     this.metrics.serviceCalls.inc({ operation, outcome });
     this.log.debug({ operation, outcome, milliseconds: Math.round(milliseconds) }, "service call");
+  }
+
+  /** A call to the service is made once more. */
+  serviceCallRepeated(operation: ServiceOperation): void {
+    this.metrics.serviceCallsRepeated.inc({ operation });
+    this.log.debug({ operation }, "service call repeated");
+  }
+
+  /** A call to the service was not begun. */
+  serviceCallShed(operation: ServiceOperation, reason: ShedReason): void {
+    this.metrics.serviceCallsShed.inc({ operation, reason });
+    this.log.debug({ operation, reason }, "service call shed");
+  }
+
+  /** All calls of an operation wait: for the pace that keeps to the resource's limits, or because the service asked for it. */
+  serviceHeld(operation: ServiceOperation, reason: HoldReason): void {
+    this.metrics.serviceHolds.inc({ operation, reason });
+    this.log.debug({ operation, reason }, "service calls held");
+  }
+
+  /** Most calls fail, so that none is made but to find out when that is over; or it is. */
+  serviceOutage(calls: BreakerName, state: "open" | "closed"): void {
+    if (state === "open") this.log.warn({ calls }, "service outage: calls are held back until a probe is answered");
+    else this.log.info({ calls }, "service outage over");
   }
 
   /** The service refused the access key in use, and took the other one. */

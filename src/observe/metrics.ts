@@ -65,6 +65,27 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly serviceCallsRepeated = new Counter({
+    name: "gateway_service_calls_repeated_total",
+    help: "Calls to Communication Services that were made once more after a failure, by operation.",
+    labelNames: ["operation"],
+    registers: [this.#registry],
+  });
+
+  readonly serviceCallsShed = new Counter({
+    name: "gateway_service_calls_shed_total",
+    help: "Calls to Communication Services that were not begun, by operation and reason: breaker, full (the queue), tooLate (no time left), left (the caller's time was up).",
+    labelNames: ["operation", "reason"],
+    registers: [this.#registry],
+  });
+
+  readonly serviceHolds = new Counter({
+    name: "gateway_service_holds_total",
+    help: "Times that all calls of an operation had to wait, by reason: pace (the resource's limit), retryAfter (the service asked for it).",
+    labelNames: ["operation", "reason"],
+    registers: [this.#registry],
+  });
+
   readonly auditRecords = new Counter({
     name: "gateway_audit_records_total",
     help: "Records written to the audit trail.",

@@ -77,7 +77,7 @@ export class TeamsExchange {
   /** What the service fails at is not counted; what it rejects is, or one caller could use up its patience for all. */
   async #askService(request: TeamsTokenRequest, { deadline, quotas }: Call, mint: Mint): Promise<ServiceToken> {
     try {
-      return await this.#parts.service.exchangeTeamsToken(request, deadline.signal);
+      return await this.#parts.service.exchangeTeamsToken(request, { deadline: deadline.signal });
     } catch (error) {
       if (hasMintedNothing(error)) {
         quotas.splice(quotas.indexOf(mint.quota), 1);

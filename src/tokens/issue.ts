@@ -31,6 +31,7 @@ import type { WorkStore } from "../store/work-store.js";
 import type { TokenCache, TokenLookup } from "./cache.js";
 import { grantToken } from "./grant.js";
 import { refreshAfter, requireUsefulLife } from "./lifetime.js";
+import { urgencyOf } from "./urgency.js";
 
 export interface IssueInput {
   readonly scopes: readonly TokenScope[];
@@ -158,8 +159,8 @@ export class TokenIssuance {
   }
 
   /**
-   * One token from the service, noted in the row and in the trail. Callers may share it, so no caller's deadline ends it;
-   * what it takes from the budgets is told to the one whose call began it.
+   * One token from the service, noted in the row and in the trail. Callers may share it, so no caller's deadline ends it,
+   * though none is begun any more when the time of the one is up whose call began it; what it takes from the budgets is told to the one whose call began it.
    */
   async #mint(call: Call, identity: Identity, request: TokenRequest): Promise<Recorded<ServiceToken>> {
     const { identities, service, now } = this.#parts;
@@ -172,7 +173,8 @@ export class TokenIssuance {
     const token = await this.#counted(call, user, async (admit) => {
       await admit();
       await audit.intent("TOKEN_ISSUED", about);
-      return await service.issueToken(communicationUserId, request);
+      const urgency = urgencyOf(identity, request, now());
+      return await service.issueToken(communicationUserId, request, { beginBy: call.deadline.signal, urgency });
     });
     requireUsefulLife(token, now());
     const noted = await identities.recordIssue(identity.id, identity.revocations, now());

@@ -64,7 +64,24 @@ describe("the shipped gateway.yaml", () => {
   it("has the documented defaults", () => {
     expect(shipped()).toMatchObject({
       server: { host: "127.0.0.1", port: 4000, publicUrl: null, admin: { host: "127.0.0.1", port: 9464 } },
-      acs: { kind: "key", endpoint: "https://x.communication.azure.com/" },
+      acs: {
+        kind: "key",
+        endpoint: "https://x.communication.azure.com/",
+        timeoutSeconds: 5,
+        maxConcurrency: 100,
+        queueSize: 1000,
+        retryPercent: 20,
+        // https://learn.microsoft.com/azure/communication-services/concepts/service-limits
+        pace: {
+          percent: 100,
+          createIdentity: 1000,
+          createIdentityWithToken: 1000,
+          issueToken: 1000,
+          revokeTokens: 500,
+          deleteIdentity: 500,
+          exchangeTeamsToken: 500,
+        },
+      },
       issuers: [{ issuer: ENV.OIDC_ISSUER, audience: [ENV.OIDC_AUDIENCE], profile: "generic", subjectClaim: "sub" }],
       limits: { mintsPerSubject: 30, mintsPerIssuer: 1500, requestsPerSubject: 600, failedAuthPerAddress: 120 },
       store: { kind: "sqlite", file: "./data/gateway.db" },
@@ -120,6 +137,7 @@ describe("the shipped gateway.yaml", () => {
       LIMIT_MINTS_PER_ISSUER: "2",
       LIMIT_REQUESTS_PER_SUBJECT: "3",
       LIMIT_FAILED_AUTH_PER_ADDRESS: "4",
+      ACS_PACE_PERCENT: "50",
     });
     expect(config).toMatchObject({
       server: {
@@ -131,6 +149,7 @@ describe("the shipped gateway.yaml", () => {
       store: { file: "/data/x.db" },
       log: { level: "debug" },
       limits: { mintsPerSubject: 1, mintsPerIssuer: 2, requestsPerSubject: 3, failedAuthPerAddress: 4 },
+      acs: { pace: { percent: 50, issueToken: 1000 } },
     });
     expect(config.redis.url?.reveal()).toBe(`rediss://gateway:${SECRET}@redis.example.com:6380/2`);
     expect(config.tokens.cacheKeys.map((key) => key.reveal())).toEqual([KEY]);

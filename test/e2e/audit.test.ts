@@ -150,7 +150,7 @@ describe("the trail of tokens", () => {
 
   it("says that one was asked for and nothing more when the service fails", async () => {
     const { client } = await signedIn();
-    await rig.fault({ operation: "issueAccessToken", kind: "status", status: 500 });
+    await rig.fault({ operation: "issueAccessToken", kind: "status", status: 403 });
     const ask = () => client.execute(IssueAccessTokenDocument, { ...chat, forceNew: true });
     expect(shapes(await recordedBy(ask))).toEqual(["INTENT TOKEN_ISSUED"]);
   });

@@ -154,7 +154,7 @@ describe("issueAccessToken again", () => {
     const client = await rig.member("crowd-2");
     await ask(client, { scopes: ["CHAT"] });
     await rig.takeCalls();
-    await rig.fault({ operation: "issueAccessToken", kind: "status", status: 500, delayMs: 200 });
+    await rig.fault({ operation: "issueAccessToken", kind: "status", status: 403, delayMs: 200 });
     const all = Array.from({ length: 5 }, () => client.execute(IssueAccessTokenDocument, { scopes: ["VOIP"] }));
     expect((await Promise.all(all)).map(({ status }) => status)).toEqual([503, 503, 503, 503, 503]);
     expect(await rig.takeCalls()).toEqual({ issueAccessToken: 1 });

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Client } from "../fixtures/rig.js";
 import { Rig } from "../fixtures/rig.js";
 import {
@@ -16,12 +16,16 @@ const UNAVAILABLE = {
 let rig: Rig;
 let known: Client;
 
-beforeAll(async () => {
-  rig = await Rig.start({ configure: (config) => ({ ...config, acs: { ...config.acs, timeoutSeconds: 0.3 } }) });
+/** Without repeats, so that each failure is seen; test/acs/guard has those. */
+async function start(): Promise<void> {
+  const acs = { timeoutSeconds: 0.6, retryPercent: 0 };
+  rig = await Rig.start({ configure: (config) => ({ ...config, acs: { ...config.acs, ...acs } }) });
   known = await rig.member("known");
   await known.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });
   await rig.takeCalls();
-});
+}
+
+beforeAll(start);
 afterEach(async () => {
   await rig.control("DELETE", "/faults");
   await rig.takeCalls();
@@ -34,21 +38,7 @@ async function issue() {
   return await known.execute(IssueAccessTokenDocument, { scopes: ["CHAT"], forceNew: true });
 }
 
-describe("what the service fails with, translated and never retried", () => {
-  it("429 with Retry-After is 503 with the same Retry-After", async () => {
-    await rig.fault({ operation: "issueAccessToken", kind: "status", status: 429, retryAfterSeconds: 7 });
-    const reply = await issue();
-    expect(reply).toMatchObject(UNAVAILABLE);
-    expect(reply.headers.get("retry-after")).toBe("7");
-    expect(reply.errors?.[0]?.extensions.retryAfterSeconds).toBe(7);
-    expect(await rig.takeCalls()).toEqual({ issueAccessToken: 1 });
-  });
-
-  it("a Retry-After beyond all reason is an hour", async () => {
-    await rig.fault({ operation: "issueAccessToken", kind: "status", status: 429, retryAfterSeconds: 86_400 });
-    expect((await issue()).headers.get("retry-after")).toBe("3600");
-  });
-
+describe("what the service fails with, translated", () => {
   it.each([429, 500, 502, 503])("%i without Retry-After is 503 with one of our own", async (status) => {
     await rig.fault({ operation: "issueAccessToken", kind: "status", status });
     const reply = await issue();
@@ -195,5 +185,38 @@ describe("exchangeTeamsUserToken", () => {
     await rig.fault({ operation: "exchangeTeamsUserAccessToken", kind: "status", status: 401, code: "Denied" });
     const variables = { teamsUserAadToken: teamsToken({ oid: GUID, appid: GUID }), clientId: GUID, userObjectId: GUID };
     expect(await known.execute(ExchangeTeamsUserTokenDocument, variables)).toMatchObject(UNAVAILABLE);
+  });
+});
+
+describe("a service that asks to wait", () => {
+  beforeEach(async () => {
+    await rig.close();
+    await start();
+  });
+
+  it("429 with Retry-After is 503 with the same Retry-After", async () => {
+    await rig.fault({ operation: "issueAccessToken", kind: "status", status: 429, retryAfterSeconds: 7 });
+    const reply = await issue();
+    expect(reply).toMatchObject(UNAVAILABLE);
+    expect(reply.headers.get("retry-after")).toBe("7");
+    expect(reply.errors?.[0]?.extensions.retryAfterSeconds).toBe(7);
+    expect(await rig.takeCalls()).toEqual({ issueAccessToken: 1 });
+  });
+
+  it("keeps further calls of the operation away until it is over, and says for how long", async () => {
+    await rig.fault({ operation: "issueAccessToken", kind: "status", status: 429, retryAfterSeconds: 7 });
+    await issue();
+    await rig.takeCalls();
+    const reply = await issue();
+    expect(reply).toMatchObject(UNAVAILABLE);
+    expect(Number(reply.headers.get("retry-after"))).toBeGreaterThanOrEqual(6);
+    expect(await rig.takeCalls()).toEqual({});
+    const { revokeAccessTokens } = await known.ask(RevokeMyAccessTokensDocument);
+    expect(revokeAccessTokens).toMatchObject({ effectiveBy: expect.any(String), userErrors: [] });
+  });
+
+  it("a Retry-After beyond all reason is an hour", async () => {
+    await rig.fault({ operation: "issueAccessToken", kind: "status", status: 429, retryAfterSeconds: 86_400 });
+    expect((await issue()).headers.get("retry-after")).toBe("3600");
   });
 });

@@ -225,7 +225,7 @@ export class Cluster {
 function configFile({ serviceTimeoutSeconds, requestTimeoutSeconds }: ClusterOptions): string {
   return `
 server: { port: "\${PORT}", requestTimeoutSeconds: ${requestTimeoutSeconds}, admin: { port: "\${ADMIN_PORT}" } }
-acs: { connectionString: "\${ACS_CONNECTION_STRING}", timeoutSeconds: ${serviceTimeoutSeconds} }
+acs: { connectionString: "\${ACS_CONNECTION_STRING}", timeoutSeconds: ${serviceTimeoutSeconds}, pace: { percent: 100000 } }
 issuers: [{ issuer: "\${OIDC_ISSUER}", audience: "\${OIDC_AUDIENCE}" }]
 policy:
   rules:

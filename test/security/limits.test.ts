@@ -34,7 +34,8 @@ async function start({ limits = {}, proxies = [], redis, timeoutSeconds = 5 }: S
   rig = await Rig.start({
     configure: (config) => ({
       ...config,
-      acs: { ...config.acs, timeoutSeconds },
+      // Each failure is to be seen.
+      acs: { ...config.acs, timeoutSeconds, retryPercent: 0 },
       limits: budgets(limits),
       redis: { url: redis === undefined ? null : new Secret(redis) },
       server: {

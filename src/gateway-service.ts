@@ -1,0 +1,103 @@
+import { Breaker, type BreakerName, breakerOf } from "./acs/guard/breaker.js";
+import { ConcurrencyLimit } from "./acs/guard/concurrency-limit.js";
+import { Gate } from "./acs/guard/gate.js";
+import { GuardedService } from "./acs/guard/guard.js";
+import { callsPerWindow, Pace, WINDOW_SECONDS } from "./acs/guard/pace.js";
+import { RetryBudget } from "./acs/guard/retry-budget.js";
+import { type CommunicationService, SERVICE_OPERATIONS, type ServiceOperation } from "./acs/service.js";
+import { connectAzureService } from "./acs/service-azure.js";
+import type { Config } from "./config/config.js";
+import type { Counter } from "./limits/counter.js";
+import { createCounter } from "./limits/limits.js";
+import type { Events } from "./observe/events.js";
+import type { Metrics } from "./observe/metrics.js";
+import type { RedisConnection } from "./shared/redis.js";
+
+interface ServiceParts {
+  readonly config: Pick<Config, "acs" | "limits">;
+  readonly redis: RedisConnection | undefined;
+  readonly events: Events;
+  readonly metrics: Metrics;
+  /** ms by a clock that is never set. */
+  readonly elapsed: () => number;
+  /** 0 ≤ x < 1 */
+  readonly random: () => number;
+  /** Of the pace; shorter if a test is in a hurry. */
+  readonly windowSeconds?: number;
+}
+
+/** Communication Services behind its guard. */
+export async function openService(parts: ServiceParts): Promise<CommunicationService> {
+  const { config, events, metrics, elapsed, random } = parts;
+  const { timeoutSeconds, maxConcurrency, queueSize, retryPercent } = config.acs;
+  const timeoutMs = timeoutSeconds * 1000;
+  const service = await connectAzureService({
+    access: config.acs,
+    timeoutMs,
+    observe: (...call) => events.serviceCalled(...call),
+    onKeySwitch: (to) => events.accessKeySwitched(to),
+  });
+  const clocks = { elapsed, random };
+  const limit = new ConcurrencyLimit(maxConcurrency);
+  const pace = openPace(parts, service.resource);
+  const gate = new Gate({ ...clocks, limit, pace, queueSize, observe: (...shed) => events.serviceCallShed(...shed) });
+  const openBreaker = (name: BreakerName) =>
+    new Breaker({
+      ...clocks,
+      observe: (state, pauseMs) => {
+        events.serviceOutage(name, state);
+        if (state === "open") gate.giveUp((operation) => breakerOf(operation) === name, Math.ceil(pauseMs / 1000));
+      },
+    });
+  const breakers = { identities: openBreaker("identities"), teamsExchange: openBreaker("teamsExchange") };
+  metrics.observe(
+    "gateway_service_breaker_open",
+    "Whether calls for identities and their tokens are held back, for most of them fail: 0 no, 1 yes.",
+    async () => Number(breakers.identities.isOpen),
+  );
+  metrics.observe(
+    "gateway_service_teams_breaker_open",
+    "Whether exchanges of Teams users' tokens are held back, for most of them fail: 0 no, 1 yes.",
+    async () => Number(breakers.teamsExchange.isOpen),
+  );
+  metrics.observe(
+    "gateway_service_concurrency_limit",
+    "Calls to the service that may be under way.",
+    async () => limit.current,
+  );
+  metrics.observe("gateway_service_calls_under_way", "Calls to the service under way.", async () => gate.underWay);
+  metrics.observe("gateway_service_calls_waiting", "Calls that wait for the service.", async () => gate.waiting);
+  return new GuardedService({
+    ...clocks,
+    service,
+    breakers,
+    gate,
+    limit,
+    budget: new RetryBudget({ percent: retryPercent, elapsed }),
+    timeoutMs,
+    onRepeat: (operation) => events.serviceCallRepeated(operation),
+  });
+}
+
+/** The resource's limits are its own, so all who use it through one Redis count together. */
+function openPace(parts: ServiceParts, resource: string): Pace {
+  const { config, redis, events, elapsed, windowSeconds = WINDOW_SECONDS } = parts;
+  const { percent, ...limits } = config.acs.pace;
+  const common = {
+    config: config.limits,
+    redis,
+    now: elapsed,
+    observe: (error: unknown) => events.limitCountedHere(error),
+    windowSeconds,
+  };
+  const counterFor = (operation: ServiceOperation): [ServiceOperation, Counter] => [
+    operation,
+    createCounter(common, `service-${operation}`, callsPerWindow(limits[operation], percent)),
+  ];
+  return new Pace({
+    counters: Object.fromEntries(SERVICE_OPERATIONS.map(counterFor)) as Record<ServiceOperation, Counter>,
+    key: resource,
+    elapsed,
+    observe: (...held) => events.serviceHeld(...held),
+  });
+}
