@@ -143,11 +143,7 @@ class Compiler {
           }
         }
       } catch (error) {
-        if (pending === undefined) throw error;
-        // Those that are under way may fail, too, and somebody has to hear it.
-        return Promise.all(pending).finally(() => {
-          throw error;
-        });
+        return afterAll(pending ?? [], error);
       }
       return pending === undefined ? selected : Promise.all(pending).then(() => selected);
     };
@@ -302,22 +298,36 @@ function completeList(complete: Complete, nodes: readonly FieldNode[], isRequire
       const { parentType, fieldName } = info;
       throw new GraphQLError(`Expected Iterable, but did not find one for field "${parentType.name}.${fieldName}".`);
     }
-    let isPending = false;
-    const items = Array.from(value, (item, key) => {
+    const pending: Promise<unknown>[] = [];
+    const completeItem = (item: unknown, key: number) => {
       const path = { prev, key, typename: undefined };
       const place = { run, info, path };
       const fail = (error: unknown) => failed(error, { run, path, nodes, isRequired });
       try {
         const completed = isPromise(item) ? item.then((item) => complete(item, place)) : complete(item, place);
         if (!isPromise(completed)) return completed;
-        isPending = true;
-        return completed.then(undefined, fail);
+        const handled = completed.then(undefined, fail);
+        pending.push(handled);
+        return handled;
       } catch (error) {
         return fail(error);
       }
-    });
-    return isPending ? Promise.all(items) : items;
+    };
+    try {
+      const items = Array.from(value, completeItem);
+      return pending.length > 0 ? Promise.all(items) : items;
+    } catch (error) {
+      return afterAll(pending, error);
+    }
   };
+}
+
+/** Throws, once those that are under way have ended: they may fail, too, and somebody has to hear it. */
+function afterAll(pending: readonly Promise<unknown>[], error: unknown): Promise<never> {
+  if (pending.length === 0) throw error;
+  return Promise.allSettled(pending).then(() => {
+    throw error;
+  });
 }
 
 /** The null that stands for an error, or the error, where there can be no null. */
