@@ -46,21 +46,26 @@ const NEW_ROW = {
 
 const ORDER_COLUMNS = { CREATED_AT: "created_at", LAST_TOKEN_ISSUED_AT: "last_token_issued_at" } as const;
 
+/** Throws STORE_UNAVAILABLE. */
+export type ReadRow = (statement: string, parameters: readonly string[]) => object | undefined;
+
 /**
  * The identity rows. Each method is atomic; a change names the state that it starts from and answers
  * undefined when the row is no longer in it, so of two that race exactly one wins.
  */
 export class IdentityStore {
-  /** The two that each token takes, built once. */
-  readonly #byId: string;
-  readonly #byUser: string;
+  // The two reads that each token takes; their text is made once.
+  #byId: string | undefined;
+  #byUser: string | undefined;
 
-  constructor(private readonly database: Kysely<Tables>) {
-    this.#byId = this.#select().where("id", "=", "").compile().sql;
-    this.#byUser = this.#select().where("issuer", "=", "").where("subject", "=", "").compile().sql;
-  }
+  constructor(
+    private readonly database: Kysely<Tables>,
+    /** A shorter way to read one row, of what is committed. */
+    private readonly readRow?: ReadRow,
+  ) {}
 
   async findById(id: string): Promise<Identity | undefined> {
+    this.#byId ??= this.#select().where("id", "=", "").compile().sql;
     return asIdentity(await this.#first(this.#byId, [id]));
   }
 
@@ -85,6 +90,7 @@ export class IdentityStore {
 
   /** A live row. */
   async findByUser({ issuer, subject }: ApplicationUser): Promise<Identity | undefined> {
+    this.#byUser ??= this.#select().where("issuer", "=", "").where("subject", "=", "").compile().sql;
     return asIdentity(await this.#first(this.#byUser, [issuer, subject]));
   }
 
@@ -321,6 +327,7 @@ export class IdentityStore {
   }
 
   async #first(statement: string, parameters: readonly string[]): Promise<IdentityRow | undefined> {
+    if (this.readRow) return this.readRow(statement, parameters) as IdentityRow | undefined;
     const { rows } = await this.database.executeQuery<IdentityRow>(CompiledQuery.raw(statement, [...parameters]));
     return rows[0];
   }

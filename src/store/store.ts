@@ -10,7 +10,7 @@ import { AuditListing } from "./audit-listing.js";
 import { AuditReader } from "./audit-reader.js";
 import { AuditStore } from "./audit-store.js";
 import { openPostgres } from "./dialect-postgres.js";
-import { openSqlite } from "./dialect-sqlite.js";
+import { openSqlite, SqliteRows } from "./dialect-sqlite.js";
 import { ErasureStore } from "./erasure-store.js";
 import { IdentityStore } from "./identity-store.js";
 import { migrate } from "./migrations.js";
@@ -51,7 +51,7 @@ async function openSqliteStore(file: string): Promise<Store> {
     // Its own, whose syncs do not hold up the process.
     const trail = wal && new Kysely<Tables>({ dialect: openSqlite(file, "trail") });
     // What is listed over that connection is on disk with the next records.
-    return storeOf(database, { database: trail ?? database, wal, listsLater: true });
+    return storeOf(database, { database: trail ?? database, wal, listsLater: true }, wal && new SqliteRows(file));
   });
 }
 
@@ -105,11 +105,11 @@ interface TrailDatabase {
   readonly listsLater?: boolean;
 }
 
-function storeOf(database: Kysely<Tables>, trail: TrailDatabase): Store {
+function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: SqliteRows): Store {
   const all = [...new Set([database, trail.database])];
   const listing = new AuditListing(trail.database, trail.listsLater ?? false);
   return {
-    identities: new IdentityStore(database),
+    identities: new IdentityStore(database, rows && ((statement, parameters) => rows.read(statement, parameters))),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
     audit: new AuditStore(database, listing, { database: trail.database, sync: trail.wal?.sync }),
@@ -120,6 +120,7 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase): Store {
       await Promise.all(all.map((each) => sql`select 1`.execute(each)));
     },
     close: async () => {
+      rows?.close();
       await Promise.all(all.map((each) => each.destroy()));
       await trail.wal?.close();
     },
