@@ -9,9 +9,9 @@ import { AttemptStore } from "./attempt-store.js";
 import { AuditListing } from "./audit-listing.js";
 import { AuditReader } from "./audit-reader.js";
 import { AuditStore } from "./audit-store.js";
-import { openPostgres } from "./dialect-postgres.js";
 import { openSqlite, SqliteRows } from "./dialect-sqlite.js";
 import { ErasureStore } from "./erasure-store.js";
+import { type IdentityRows, rowsOfSqlite, rowsTogether } from "./identity-rows.js";
 import { IdentityStore } from "./identity-store.js";
 import { migrate } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
@@ -51,7 +51,9 @@ async function openSqliteStore(file: string): Promise<Store> {
     // Its own, whose syncs do not hold up the process.
     const trail = wal && new Kysely<Tables>({ dialect: openSqlite(file, "trail") });
     // What is listed over that connection is on disk with the next records.
-    return storeOf(database, { database: trail ?? database, wal, listsLater: true }, wal && new SqliteRows(file));
+    // Without a log a reader would be in the way of who writes.
+    const rows = wal && rowsOfSqlite(new SqliteRows(file));
+    return storeOf(database, { database: trail ?? database, wal, listsLater: true }, rows);
   });
 }
 
@@ -65,6 +67,8 @@ export async function openStoreOn(dialect: Dialect, name: string): Promise<Store
 }
 
 async function openPostgresStore(url: string, maxConnections: number): Promise<Store> {
+  // Loaded only when used.
+  const { openPostgres } = await import("./dialect-postgres.js");
   const name = nameDatabase(url);
   const open = (purpose: "requests" | "trail" | "migration", most: number) =>
     new Kysely<Tables>({ dialect: openPostgres({ url, maxConnections: most, purpose }) });
@@ -74,7 +78,7 @@ async function openPostgresStore(url: string, maxConnections: number): Promise<S
     const patient = open("migration", 1);
     await bringUpToDate(patient, name).finally(() => patient.destroy());
     // Its own, so that no reads, however many and long, keep a record from being written.
-    return storeOf(database, { database: open("trail", 1) });
+    return storeOf(database, { database: open("trail", 1) }, rowsTogether(database));
   });
 }
 
@@ -105,11 +109,11 @@ interface TrailDatabase {
   readonly listsLater?: boolean;
 }
 
-function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: SqliteRows): Store {
+function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: IdentityRows): Store {
   const all = [...new Set([database, trail.database])];
   const listing = new AuditListing(trail.database, trail.listsLater ?? false);
   return {
-    identities: new IdentityStore(database, rows && ((statement, parameters) => rows.read(statement, parameters))),
+    identities: new IdentityStore(database, rows),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
     audit: new AuditStore(database, listing, { database: trail.database, sync: trail.wal?.sync }),
@@ -120,7 +124,7 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: SqliteRo
       await Promise.all(all.map((each) => sql`select 1`.execute(each)));
     },
     close: async () => {
-      rows?.close();
+      rows?.close?.();
       await Promise.all(all.map((each) => each.destroy()));
       await trail.wal?.close();
     },
