@@ -46,7 +46,11 @@ export async function openStore(config: StoreConfig): Promise<Store> {
 async function openSqliteStore(file: string): Promise<Store> {
   const database = new Kysely<Tables>({ dialect: openSqlite(file) });
   return await orDestroy(database, async () => {
+    // Each change of the schema is a commit, and they are on disk together with what is written first. One that is lost with
+    // the power is made again at the next start.
+    await sql`pragma synchronous = normal`.execute(database);
     await bringUpToDate(database, file);
+    await sql`pragma synchronous = full`.execute(database);
     const wal = await openWalSync(file);
     // Its own, whose syncs do not hold up the process.
     const trail = wal && new Kysely<Tables>({ dialect: openSqlite(file, "trail") });
