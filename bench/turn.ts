@@ -1,4 +1,5 @@
 /** A server's turn under load, and the figures of it. */
+import { setTimeout } from "node:timers/promises";
 import { median, quantile } from "./figures.js";
 import { checkIssued } from "./issuing.js";
 import { type LoadRequest, load } from "./load.js";
@@ -6,7 +7,10 @@ import type { ServerProcess } from "./server.js";
 
 export interface Turn {
   readonly perSecond: number;
+  /** Of the processor, a request, while there was load. */
   readonly cpuMicroseconds: number;
+  /** The same for what the server has put off and does once the load is over. */
+  readonly putOffMicroseconds: number;
   /** ms */
   readonly middle: number;
   readonly slow: number;
@@ -27,11 +31,31 @@ export async function turn(
   const before = await server.usage();
   const done = await load({ ...options, url: server.url, requests, check: checkIssued() });
   const after = await server.usage();
+  const settled = await settle(server);
   return {
     perSecond: done.requests / done.seconds,
     cpuMicroseconds: (after.cpuMicroseconds - before.cpuMicroseconds) / done.requests,
+    putOffMicroseconds: (settled - after.cpuMicroseconds) / done.requests,
     middle: median(done.latencies),
     slow: quantile(done.latencies, 0.99),
     busy: done.busy,
   };
+}
+
+const LOOK_MS = 500;
+const LONGEST_LOOKS = 240;
+/** Of a core, in what is idle. */
+const IDLE = 0.03;
+
+/** Waits until the server has nothing left to do, so that it does not do it in another's turn. Its use of the processor by then. */
+async function settle(server: ServerProcess): Promise<number> {
+  let { cpuMicroseconds: used } = await server.usage();
+  for (let looks = 0; looks < LONGEST_LOOKS; looks++) {
+    await setTimeout(LOOK_MS);
+    const { cpuMicroseconds } = await server.usage();
+    const isIdle = (cpuMicroseconds - used) / 1000 / LOOK_MS < IDLE;
+    used = cpuMicroseconds;
+    if (isIdle) break;
+  }
+  return used;
 }
