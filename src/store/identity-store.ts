@@ -55,6 +55,8 @@ export class IdentityStore {
   constructor(
     private readonly database: Kysely<Tables>,
     private readonly rows: IdentityRows = rowsByStatement(database),
+    /** For what need not be on disk before the record that follows it is: the trail's connection, which syncs both together. */
+    private readonly beforeRecord: Kysely<Tables> = database,
   ) {}
 
   async findById(id: string): Promise<Identity | undefined> {
@@ -151,7 +153,8 @@ export class IdentityStore {
 
   /** Undefined when tokens were revoked since `revocations` was read: what was issued meanwhile must not be handed out. */
   async recordIssue(id: string, revocations: number, at: number): Promise<Identity | undefined> {
-    const update = this.#update(id, ["ACTIVE"])
+    const update = new IdentityStore(this.beforeRecord)
+      .#update(id, ["ACTIVE"])
       .set({ last_token_issued_at: at })
       .where("revocations", "=", revocations);
     return asIdentity(await update.executeTakeFirst());

@@ -117,7 +117,7 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: Identity
   const all = [...new Set([database, trail.database])];
   const listing = new AuditListing(trail.database, trail.listsLater ?? false);
   return {
-    identities: new IdentityStore(database, rows),
+    identities: new IdentityStore(database, rows, trail.listsLater ? trail.database : database),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
     audit: new AuditStore(database, listing, { database: trail.database, sync: trail.wal?.sync }),
