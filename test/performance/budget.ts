@@ -27,7 +27,7 @@ type Line = readonly [
 /** These are what they are; of anything else it is good to have less. */
 export const EXACT: readonly Budgeted[] = ["service call", "redis command", "answer write", "log line"];
 
-export const BUDGET: readonly Line[] = [
+const BUDGET: readonly Line[] = [
   // reused, 32 at once, viewer, minted, first
   ["service call", "the token, and with it the identity of a first-time user", [0, 0, 0, 1, 1]],
 
