@@ -10,7 +10,7 @@ import { hash } from "node:crypto";
 import type { ServiceToken } from "../acs/service.js";
 import type { TokenScope } from "../config/config.js";
 import type { ByteCache } from "../shared/byte-cache.js";
-import { EARLIEST_REFRESH, LEAST_LIFE_MS } from "./lifetime.js";
+import { earliestRefresh, LEAST_LIFE_MS } from "./lifetime.js";
 import type { Seal } from "./seal.js";
 import { SingleFlight } from "./single-flight.js";
 
@@ -128,11 +128,11 @@ export class TokenCache {
 }
 
 /**
- * A client is told to come back no earlier than at `EARLIEST_REFRESH` of what its token has left, which is no earlier than
- * at that share of the token's whole life. From there on nobody is given this token, so who comes back gets a newer one.
+ * Until the first client returns that was given this token when it was new; who got it later is told a later time. From there
+ * on nobody is given this token, so who comes back when told gets a newer one.
  */
 function reusableUntil({ issuedAt, token: { expiresOn } }: Entry): number {
-  const refreshes = issuedAt + (expiresOn - issuedAt) * EARLIEST_REFRESH - CLOCK_SLACK_MS;
+  const refreshes = issuedAt + earliestRefresh(expiresOn - issuedAt) - CLOCK_SLACK_MS;
   return Math.min(refreshes, expiresOn - LEAST_LIFE_MS);
 }
 
