@@ -21,7 +21,7 @@ export class SingleFlight<Result> {
     if (running !== undefined) return await running;
     if (this.#underWay.size >= this.#most) {
       const message = "Too many tokens are being minted at once; try again shortly.";
-      throw new GatewayError("UPSTREAM_UNAVAILABLE", message, { retryAfterSeconds: 1 });
+      throw new GatewayError("UPSTREAM_UNAVAILABLE", message);
     }
     const started = work().finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, started);

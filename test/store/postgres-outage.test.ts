@@ -61,7 +61,9 @@ function onServer(server: string): void {
         for (const reply of await Promise.all([issue("alice"), issue("bob")])) {
           expect(reply).toMatchObject({
             status: 503,
-            errors: [{ extensions: { code: "STORE_UNAVAILABLE", retryable: true, retryAfterSeconds: 5 } }],
+            errors: [
+              { extensions: { code: "STORE_UNAVAILABLE", retryable: true, retryAfterSeconds: expect.any(Number) } },
+            ],
           });
         }
         expect(performance.now() - started).toBeLessThan(10_000);

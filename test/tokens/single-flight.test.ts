@@ -58,7 +58,10 @@ describe("single flight", () => {
   it("refuses what does not fit, to be tried again, and takes it once there is room", async () => {
     const { run, started } = flight(2);
     const callers = [run("a"), run("b"), run("a")];
-    await expect(run("c")).rejects.toMatchObject({ code: "UPSTREAM_UNAVAILABLE", retryAfterSeconds: 1 });
+    await expect(run("c")).rejects.toMatchObject({
+      code: "UPSTREAM_UNAVAILABLE",
+      retryAfterSeconds: expect.any(Number),
+    });
     for (const work of started) work.resolve("done");
     await Promise.all(callers);
     const next = run("c");
