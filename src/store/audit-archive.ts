@@ -36,7 +36,7 @@ export async function openAuditArchive(config: StoreConfig): Promise<AuditArchiv
 function dialectOf(config: StoreConfig): { readonly dialect: Dialect; readonly name: string } {
   if (config.kind === "postgres") {
     const url = config.url.reveal();
-    const dialect = openPostgres({ url, maxConnections: config.maxConnections, purpose: "requests" });
+    const dialect = openPostgres({ ...config, url, purpose: "requests" });
     return { dialect, name: nameDatabase(url) };
   }
   const { file } = config;

@@ -16,8 +16,6 @@ import { SingleFlight } from "./single-flight.js";
 
 /** By how much the clocks of instances may differ without a client being given the token that it came to replace. */
 const CLOCK_SLACK_MS = 10_000;
-/** At the service's limit of 1000 tokens in 30 s, a minute's worth. */
-const MOST_MINTS_AT_ONCE = 2000;
 
 /** What a token is for. Order and repetition of scopes do not matter. */
 export interface TokenLookup {
@@ -38,6 +36,7 @@ interface TokenCacheParts {
   readonly seal: Seal;
   /** Of the access key in use now. */
   readonly credentialId: () => string;
+  readonly mintsAtOnce: number;
   readonly now: () => number;
   readonly observe: (outcome: CacheOutcome, error?: unknown) => void;
 }
@@ -52,10 +51,11 @@ interface Entry {
 export class TokenCache {
   readonly #parts: TokenCacheParts;
   readonly #entries = new WeakMap<Buffer, Entry>();
-  readonly #mints = new SingleFlight<ServiceToken>(MOST_MINTS_AT_ONCE);
+  readonly #mints: SingleFlight<ServiceToken>;
 
   constructor(parts: TokenCacheParts) {
     this.#parts = parts;
+    this.#mints = new SingleFlight(parts.mintsAtOnce);
   }
 
   /**
@@ -74,7 +74,7 @@ export class TokenCache {
       await this.put(lookup, revocations, minted);
       return minted;
     };
-    if (alone) return await mintAndKeep();
+    if (alone) return await this.#mints.alone(mintAndKeep);
     // A caller who has seen a later revocation must not be given what is made under an earlier count; nor with an older key.
     return await this.#mints.run(`${this.#parts.credentialId()} ${revocations} ${contextOf(lookup)}`, mintAndKeep);
   }

@@ -30,7 +30,7 @@ function onServer(server: string): void {
       rig = await Rig.start({
         configure: (config) => ({
           ...config,
-          store: { kind: "postgres", url, maxConnections: 3 },
+          store: { kind: "postgres", url, maxConnections: 3, queueSize: 500 },
           tokens: { ...config.tokens, cacheKeys: [key] },
           audit: { ...config.audit, key },
         }),

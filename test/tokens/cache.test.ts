@@ -61,6 +61,7 @@ function open(bytes: ByteCache = memory(), by: Seal = noSeal): TokenCache {
     bytes,
     seal: by,
     credentialId: () => "key-1",
+    mintsAtOnce: 10,
     now,
     observe: (outcome) => outcomes.push(outcome),
   });
@@ -105,7 +106,13 @@ describe("the token cache", () => {
 
   it("never gives a token that was made with another access key than the one in use", async () => {
     let credentialId = "key-1";
-    const parts = { bytes: memory(), seal: noSeal, now, observe: (outcome: CacheOutcome) => outcomes.push(outcome) };
+    const parts = {
+      bytes: memory(),
+      seal: noSeal,
+      mintsAtOnce: 10,
+      now,
+      observe: (outcome: CacheOutcome) => outcomes.push(outcome),
+    };
     const cache = new TokenCache({ ...parts, credentialId: () => credentialId });
     await cache.put(LOOKUP, 0, token());
     credentialId = "key-2";
@@ -120,7 +127,7 @@ describe("the token cache", () => {
 
   it("does not let a caller share what is being made with an older access key", async () => {
     let credentialId = "key-1";
-    const parts = { bytes: memory(), seal: noSeal, now, observe: () => {} };
+    const parts = { bytes: memory(), seal: noSeal, mintsAtOnce: 10, now, observe: () => {} };
     const cache = new TokenCache({ ...parts, credentialId: () => credentialId });
     const slow = Promise.withResolvers<ServiceToken>();
     const begun = Promise.withResolvers<void>();
