@@ -70,8 +70,12 @@ export class Stage {
   }
 
   /** The program of this name in `peers/`. */
-  async peer(name: string, verification: "each" | "remembered"): Promise<ServerProcess> {
-    const env = { ...this.outside.env, VERIFICATION: verification };
+  async peer(
+    name: string,
+    verification: "each" | "remembered",
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<ServerProcess> {
+    const env = { ...this.outside.env, ...more, VERIFICATION: verification };
     const args = [builtProgram(`peers/${name}`)];
     return this.#keep(await ServerProcess.start({ name, args, env, folder: this.folder }));
   }

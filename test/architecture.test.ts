@@ -16,7 +16,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["audit"],
   ["keys"],
   ["config"],
-  ["errors", "json", "loop", "text"],
+  ["deadline", "errors", "json", "loop", "text"],
 ];
 
 /** Who may import which library, at run time or for its types. */
@@ -30,7 +30,7 @@ const VENDORS: readonly (readonly [library: RegExp, rooms: readonly string[]])[]
   [/^pino$|^prom-client$/, ["observe"]],
   [/^rate-limiter-flexible$/, ["limits"]],
   [/^zod$|^yaml$/, ["config"]],
-  [/^dataloader$/, ["identities"]],
+  [/^dataloader$/, ["identities", "store"]],
   [/^ioredis$/, ["shared"]],
 ];
 

@@ -9,7 +9,7 @@ import { type Turn, turn } from "../turn.js";
 
 const CONNECTIONS = 32;
 /** Compiled code is what is compared. */
-const WARM_UP_SECONDS = 5;
+const WARM_UP_SECONDS = 10;
 /** From here on the generator may be what is measured. */
 const SATURATED = 0.9;
 

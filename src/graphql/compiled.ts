@@ -6,6 +6,7 @@
  * Left to graphql-js: directives, introspection, fields of an interface or union, and several root fields in turn.
  */
 import {
+  coerceInputValue,
   type DocumentNode,
   defaultFieldResolver,
   type ExecutionResult,
@@ -22,6 +23,7 @@ import {
   getVariableValues,
   type InlineFragmentNode,
   isAbstractType,
+  isInputType,
   isLeafType,
   isListType,
   isNonNullType,
@@ -30,7 +32,9 @@ import {
   type OperationDefinitionNode,
   type SelectionSetNode,
   TypeNameMetaFieldDef,
+  typeFromAST,
   type ValueNode,
+  type VariableDefinitionNode,
 } from "graphql";
 
 type Path = GraphQLResolveInfo["path"];
@@ -75,8 +79,11 @@ export function compileOperation(parts: CompileParts): CompiledOperation | undef
   const { schema, operation, maxCoercionErrors } = parts;
   const root = schema.getRootType(operation.operation);
   if (!root || operation.operation === "subscription") return undefined;
+  const definitions = operation.variableDefinitions ?? [];
   let select: Select;
+  let coerce: ReturnType<typeof coercionOf>;
   try {
+    coerce = coercionOf(schema, definitions);
     const compiler = new Compiler(parts);
     if (operation.operation === "mutation") compiler.requireOneField(root);
     select = compiler.select(root, [operation.selectionSet]);
@@ -84,12 +91,16 @@ export function compileOperation(parts: CompileParts): CompiledOperation | undef
     if (error instanceof NotCompiled) return undefined;
     throw error;
   }
-  const definitions = operation.variableDefinitions ?? [];
   return {
     run: (context, given) => {
-      const { errors, coerced } = getVariableValues(schema, definitions, given, { maxErrors: maxCoercionErrors });
-      if (errors) return { errors };
-      return runToEnd(select, { context, variables: coerced ?? {}, errors: [], nulled: new Set() });
+      let variables: Variables | undefined = coerce(given);
+      if (variables === undefined) {
+        // Whatever is wrong is told as graphql-js tells it.
+        const { errors, coerced } = getVariableValues(schema, definitions, given, { maxErrors: maxCoercionErrors });
+        if (errors) return { errors };
+        variables = coerced;
+      }
+      return runToEnd(select, { context, variables, errors: [], nulled: new Set() });
     },
   };
 }
@@ -130,8 +141,9 @@ class Compiler {
 
   select(type: GraphQLObjectType, sets: readonly SelectionSetNode[]): Select {
     const fields = [...this.#collect(type, sets)].map(([key, nodes]) => [key, this.#field(type, key, nodes)] as const);
+    const create = emptyObjects(fields.map(([key]) => key));
     return (source, run, path) => {
-      const selected: Record<string, unknown> = Object.create(null);
+      const selected = create();
       let pending: Promise<unknown>[] | undefined;
       try {
         for (const [key, field] of fields) {
@@ -234,6 +246,38 @@ class Compiler {
     for (const set of sets) add(set);
     return fields;
   }
+}
+
+/** An object of the client's own names is no place for `__proto__`, unless it has no prototype; one without is slower. */
+function emptyObjects(keys: readonly string[]): () => Record<string, unknown> {
+  return keys.includes("__proto__") ? () => Object.create(null) : () => ({});
+}
+
+/** The variables of the operation, from those that are given; undefined when one is not as it has to be. */
+function coercionOf(
+  schema: GraphQLSchema,
+  definitions: readonly VariableDefinitionNode[],
+): (given: Variables) => Variables | undefined {
+  const known = definitions.map(({ variable, type: node, defaultValue }) => {
+    const type = typeFromAST(schema, node);
+    if (!isInputType(type)) throw new NotCompiled();
+    return { name: variable.name.value, type, hasDefault: defaultValue !== undefined };
+  });
+  return (given) => {
+    const variables: Record<string, unknown> = {};
+    let isFaulty = false;
+    const onFault = () => {
+      isFaulty = true;
+    };
+    for (const { name, type, hasDefault } of known) {
+      const isGiven = Object.hasOwn(given, name);
+      if (!isGiven && !hasDefault && !isNonNullType(type)) continue;
+      if (!isGiven || (given[name] === null && isNonNullType(type))) return undefined;
+      variables[name] = given[name] === null ? null : coerceInputValue(given[name], type, onFault);
+      if (isFaulty) return undefined;
+    }
+    return variables;
+  };
 }
 
 function definitionOf(parent: GraphQLObjectType, { name: { value: name } }: FieldNode): GraphQLField<unknown, unknown> {

@@ -32,7 +32,7 @@ export class CallerCheck {
     const { authenticator, proxies, publicUrl } = this.#parts;
     try {
       return await authenticator.authenticate({
-        ...readCredentials(request.headersDistinct),
+        ...readCredentials(headerLines(request)),
         method: request.method ?? "",
         uri: `${publicUrl ?? connectedUrl(request)}/graphql`,
         certificate: proxies.clientCertificate(request),
@@ -60,4 +60,14 @@ export class CallerCheck {
     if (failure instanceof NonceNeeded) await limits.takeRequest(failure.user);
     else await limits.takeFailedAuth(networkOf(proxies.clientAddress(request)));
   }
+}
+
+/** The lines of the two headers that carry credentials. Names and values take turns in `rawHeaders`. */
+function headerLines({ rawHeaders }: IncomingMessage): { authorization: string[]; dpop: string[] } {
+  const lines = { authorization: [] as string[], dpop: [] as string[] };
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]?.toLowerCase();
+    if (name === "authorization" || name === "dpop") lines[name].push(rawHeaders[index + 1] ?? "");
+  }
+  return lines;
 }

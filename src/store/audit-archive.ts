@@ -7,7 +7,6 @@ import { type Dialect, Kysely } from "kysely";
 import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
 import { AuditReader } from "./audit-reader.js";
-import { openPostgres } from "./dialect-postgres.js";
 import { openSqlite } from "./dialect-sqlite.js";
 import { faultOfSchema } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
@@ -21,7 +20,7 @@ export interface AuditArchive {
 
 /** Throws a `StartError` when the database is not there, or has not the schema of this version. */
 export async function openAuditArchive(config: StoreConfig): Promise<AuditArchive> {
-  const { dialect, name } = dialectOf(config);
+  const { dialect, name } = await dialectOf(config);
   const database = new Kysely<Tables>({ dialect });
   try {
     if (config.kind === "postgres") await checkServer(database, name);
@@ -33,8 +32,9 @@ export async function openAuditArchive(config: StoreConfig): Promise<AuditArchiv
   return { reader: new AuditReader(database), close: () => database.destroy() };
 }
 
-function dialectOf(config: StoreConfig): { readonly dialect: Dialect; readonly name: string } {
+async function dialectOf(config: StoreConfig): Promise<{ readonly dialect: Dialect; readonly name: string }> {
   if (config.kind === "postgres") {
+    const { openPostgres } = await import("./dialect-postgres.js");
     const url = config.url.reveal();
     const dialect = openPostgres({ ...config, url, purpose: "requests" });
     return { dialect, name: nameDatabase(url) };

@@ -46,6 +46,30 @@ export function openSqlite(file: string, purpose: Purpose = "writing"): Dialect 
   });
 }
 
+/** Reads single rows over a connection of its own, which sees what is committed and nothing that is under way. */
+export class SqliteRows {
+  readonly #database: DatabaseSync;
+  readonly #prepared = new Map<string, StatementSync>();
+
+  /** A file that is there. */
+  constructor(file: string) {
+    this.#database = open(file, "reading");
+  }
+
+  /** The first row of a statement that never changes its text. */
+  read(statement: string, parameters: readonly string[]): object | undefined {
+    return orUnavailable(() => {
+      const prepared = this.#prepared.get(statement) ?? this.#database.prepare(statement);
+      this.#prepared.set(statement, prepared);
+      return prepared.get(...parameters);
+    });
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+}
+
 function open(file: string, purpose: Purpose): DatabaseSync {
   try {
     mkdirSync(dirname(file), { recursive: true });

@@ -1,4 +1,4 @@
-import { CompiledQuery, type Kysely, type SelectQueryBuilder, sql } from "kysely";
+import { type Kysely, type SelectQueryBuilder, sql } from "kysely";
 import { GatewayError } from "../errors.js";
 import type {
   ApplicationUser,
@@ -10,6 +10,7 @@ import type {
 } from "../identities/identity.js";
 import { AuditStore } from "./audit-store.js";
 import { ErasureStore } from "./erasure-store.js";
+import { type IdentityRows, rowsByStatement } from "./identity-rows.js";
 import type { IdentityRow, Tables } from "./tables.js";
 import { inTransaction } from "./transaction.js";
 import { WorkStore } from "./work-store.js";
@@ -51,17 +52,13 @@ const ORDER_COLUMNS = { CREATED_AT: "created_at", LAST_TOKEN_ISSUED_AT: "last_to
  * undefined when the row is no longer in it, so of two that race exactly one wins.
  */
 export class IdentityStore {
-  /** The two that each token takes, built once. */
-  readonly #byId: string;
-  readonly #byUser: string;
-
-  constructor(private readonly database: Kysely<Tables>) {
-    this.#byId = this.#select().where("id", "=", "").compile().sql;
-    this.#byUser = this.#select().where("issuer", "=", "").where("subject", "=", "").compile().sql;
-  }
+  constructor(
+    private readonly database: Kysely<Tables>,
+    private readonly rows: IdentityRows = rowsByStatement(database),
+  ) {}
 
   async findById(id: string): Promise<Identity | undefined> {
-    return asIdentity(await this.#first(this.#byId, [id]));
+    return asIdentity(await this.rows.byId(id));
   }
 
   /** In no particular order; unknown ids are left out. */
@@ -84,8 +81,8 @@ export class IdentityStore {
   }
 
   /** A live row. */
-  async findByUser({ issuer, subject }: ApplicationUser): Promise<Identity | undefined> {
-    return asIdentity(await this.#first(this.#byUser, [issuer, subject]));
+  async findByUser(user: ApplicationUser): Promise<Identity | undefined> {
+    return asIdentity(await this.rows.byUser(user));
   }
 
   async findByCommunicationUserId(communicationUserId: string): Promise<Identity | undefined> {
@@ -318,11 +315,6 @@ export class IdentityStore {
 
   #select() {
     return this.database.selectFrom("identities").selectAll();
-  }
-
-  async #first(statement: string, parameters: readonly string[]): Promise<IdentityRow | undefined> {
-    const { rows } = await this.database.executeQuery<IdentityRow>(CompiledQuery.raw(statement, [...parameters]));
-    return rows[0];
   }
 
   #filtered({

@@ -9,9 +9,9 @@ import { AttemptStore } from "./attempt-store.js";
 import { AuditListing } from "./audit-listing.js";
 import { AuditReader } from "./audit-reader.js";
 import { AuditStore } from "./audit-store.js";
-import { openPostgres } from "./dialect-postgres.js";
-import { openSqlite } from "./dialect-sqlite.js";
+import { openSqlite, SqliteRows } from "./dialect-sqlite.js";
 import { ErasureStore } from "./erasure-store.js";
+import { type IdentityRows, rowsOfSqlite, rowsTogether } from "./identity-rows.js";
 import { IdentityStore } from "./identity-store.js";
 import { migrate } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
@@ -44,12 +44,18 @@ export async function openStore(config: StoreConfig): Promise<Store> {
 async function openSqliteStore(file: string): Promise<Store> {
   const database = new Kysely<Tables>({ dialect: openSqlite(file) });
   return await orDestroy(database, async () => {
+    // Each change of the schema is a commit, and they are on disk together with what is written first. One that is lost with
+    // the power is made again at the next start.
+    await sql`pragma synchronous = normal`.execute(database);
     await bringUpToDate(database, file);
+    await sql`pragma synchronous = full`.execute(database);
     const wal = await openWalSync(file);
     // Its own, whose syncs do not hold up the process.
     const trail = wal && new Kysely<Tables>({ dialect: openSqlite(file, "trail") });
     // What is listed over that connection is on disk with the next records.
-    return storeOf(database, { database: trail ?? database, wal, listsLater: true });
+    // Without a log a reader would be in the way of who writes.
+    const rows = wal && rowsOfSqlite(new SqliteRows(file));
+    return storeOf(database, { database: trail ?? database, wal, listsLater: true }, rows);
   });
 }
 
@@ -65,6 +71,8 @@ export async function openStoreOn(dialect: Dialect, name: string): Promise<Store
 async function openPostgresStore(config: StoreConfig & { readonly kind: "postgres" }): Promise<Store> {
   const { maxConnections, queueSize } = config;
   const url = config.url.reveal();
+  // Loaded only when used.
+  const { openPostgres } = await import("./dialect-postgres.js");
   const name = nameDatabase(url);
   const open = (purpose: "requests" | "trail" | "migration", most: number) =>
     new Kysely<Tables>({ dialect: openPostgres({ url, maxConnections: most, queueSize, purpose }) });
@@ -74,7 +82,7 @@ async function openPostgresStore(config: StoreConfig & { readonly kind: "postgre
     const patient = open("migration", 1);
     await bringUpToDate(patient, name).finally(() => patient.destroy());
     // Its own, so that no reads, however many and long, keep a record from being written.
-    return storeOf(database, { database: open("trail", 1) });
+    return storeOf(database, { database: open("trail", 1) }, rowsTogether(database));
   });
 }
 
@@ -105,11 +113,11 @@ interface TrailDatabase {
   readonly listsLater?: boolean;
 }
 
-function storeOf(database: Kysely<Tables>, trail: TrailDatabase): Store {
+function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: IdentityRows): Store {
   const all = [...new Set([database, trail.database])];
   const listing = new AuditListing(trail.database, trail.listsLater ?? false);
   return {
-    identities: new IdentityStore(database),
+    identities: new IdentityStore(database, rows),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
     audit: new AuditStore(database, listing, { database: trail.database, sync: trail.wal?.sync }),
@@ -120,6 +128,7 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase): Store {
       await Promise.all(all.map((each) => sql`select 1`.execute(each)));
     },
     close: async () => {
+      rows?.close?.();
       await Promise.all(all.map((each) => each.destroy()));
       await trail.wal?.close();
     },

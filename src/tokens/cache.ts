@@ -6,7 +6,6 @@
  * is and is not handed out. Likewise it notes the access key that the token was made with, which must still be the one in
  * use: a key that is made anew at the service takes its tokens with it. Whatever is wrong with the cache is a miss, and costs a call to the service.
  */
-import { hash } from "node:crypto";
 import type { ServiceToken } from "../acs/service.js";
 import type { TokenScope } from "../config/config.js";
 import type { ByteCache } from "../shared/byte-cache.js";
@@ -81,9 +80,9 @@ export class TokenCache {
 
   /** Never rejects. */
   async get(lookup: TokenLookup, revocations: number): Promise<ServiceToken | undefined> {
-    const { bytes, credentialId, observe } = this.#parts;
+    const { bytes, seal, credentialId, observe } = this.#parts;
     try {
-      const found = await bytes.get(keyOf(lookup));
+      const found = await bytes.get(seal.keyOf(contextOf(lookup)));
       const entry = found && this.#read(found, lookup);
       const isGood =
         entry !== undefined &&
@@ -105,8 +104,8 @@ export class TokenCache {
     const ttlMs = reusableUntil(entry) - entry.issuedAt;
     if (!(ttlMs > 0)) return;
     try {
-      const sealed = seal.close(Buffer.from(writeEntry(entry)), contextOf(lookup));
-      await bytes.set(keyOf(lookup), sealed, ttlMs);
+      const context = contextOf(lookup);
+      await bytes.set(seal.keyOf(context), seal.close(Buffer.from(writeEntry(entry)), context), ttlMs);
     } catch (error) {
       observe("failed", error);
     }
@@ -139,11 +138,6 @@ function reusableUntil({ issuedAt, token: { expiresOn } }: Entry): number {
 /** The one spelling of a look-up; as JSON, no part can be taken for another. */
 function contextOf({ identityId, scopes, lifetimeMinutes }: TokenLookup): string {
   return JSON.stringify([identityId, [...new Set(scopes)].sort(), lifetimeMinutes]);
-}
-
-/** Tells whoever sees the cache's keys neither identity nor scopes: identity ids have 128 random bits, so none is guessed. */
-function keyOf(lookup: TokenLookup): string {
-  return hash("sha256", contextOf(lookup), "base64url");
 }
 
 function writeEntry({ token: { token, expiresOn, credentialId }, issuedAt, revocations }: Entry): string {

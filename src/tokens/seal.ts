@@ -7,17 +7,19 @@
  * entry moved to another key of the cache does not open. A new random nonce is drawn each time; 96 bits are good for some
  * 2^32 entries under one key, and the service's own limit of 1000 tokens in 30 s reaches that after 4 years.
  */
-import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHmac, hash, randomBytes } from "node:crypto";
 import type { Secret } from "../config/secret.js";
 
 export interface Seal {
+  /** Under which an entry of this context is kept. */
+  keyOf(context: string): string;
   close(plain: Buffer, context: string): Buffer;
   /** Undefined for what this seal did not close under this context. Never throws. */
   open(sealed: Buffer, context: string): Buffer | undefined;
 }
 
 /** For memory: nobody else reads or writes there. */
-export const noSeal: Seal = { close: (plain) => plain, open: (plain) => plain };
+export const noSeal: Seal = { keyOf: (context) => context, close: (plain) => plain, open: (plain) => plain };
 
 const VERSION = 1;
 const KEY_ID_LENGTH = 8;
@@ -34,6 +36,8 @@ export function createSeal(keys: readonly Secret[]): Seal {
   const [first] = known;
   if (first === undefined) throw new Error("a seal needs a key");
   return {
+    // Tells neither identity nor scopes: identity ids have 128 random bits, so none is guessed.
+    keyOf: (context) => hash("sha256", context, "base64url"),
     close: (plain, context) => {
       const nonce = randomBytes(NONCE_LENGTH);
       const cipher = createCipheriv("aes-256-gcm", first.key, nonce).setAAD(additional(first.head, context));

@@ -85,7 +85,17 @@ function things(depth: number, timing: Timing): fc.Arbitrary<unknown> {
   return fc.record(Object.fromEntries(names.map((name) => [name, values(depth, timing)])));
 }
 
-const leafFields = fc.constantFrom("name", "must", "colour", "colours", "count", "__typename", "alias: must");
+const leafFields = fc.constantFrom(
+  "name",
+  "must",
+  "colour",
+  "colours",
+  "count",
+  "__typename",
+  "alias: must",
+  "__proto__: must",
+  "constructor: name",
+);
 const sizedFields = fc.constantFrom(
   "sized",
   "byFive: sized(by: 5)",

@@ -1,0 +1,67 @@
+import { createRequire } from "node:module";
+import { build } from "rolldown";
+import { beforeAll, describe, expect, it } from "vitest";
+import { apolloParts } from "../../scripts/apollo-parts.js";
+
+interface Parts {
+  readonly createHash: (kind: string) => { update(text: string): { digest(encoding: "hex"): string } };
+  readonly Negotiator: new (request: object) => { mediaType(available: readonly string[]): string | undefined };
+}
+
+/** What Apollo itself loads. */
+const requireOfApollo = createRequire(createRequire(import.meta.url).resolve("@apollo/server"));
+const { createHash } = requireOfApollo("@apollo/utils.createhash") as Pick<Parts, "createHash">;
+const Negotiator = requireOfApollo("negotiator") as Parts["Negotiator"];
+
+/** As they are in the built program. */
+let parts: Parts;
+beforeAll(async () => {
+  const entry = "\0entry";
+  const text = `export { createHash } from "@apollo/utils.createhash"; export { default as Negotiator } from "negotiator";`;
+  const { output } = await build({
+    input: entry,
+    platform: "node",
+    write: false,
+    plugins: [
+      apolloParts,
+      { name: "entry", resolveId: (id) => (id === entry ? id : null), load: (id) => (id === entry ? text : null) },
+    ],
+  });
+  const code = output[0].code;
+  parts = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as Parts;
+});
+
+describe("the parts that stand in for Apollo's", () => {
+  it("hash a document as Apollo does", () => {
+    for (const text of ["", "{ viewer { user { subject } } }", "é🙂", "x".repeat(10_000)]) {
+      const own = createHash("sha256").update(text).digest("hex");
+      expect(parts.createHash("sha256").update(text).digest("hex")).toBe(own);
+      // Again, since a part may remember.
+      expect(parts.createHash("sha256").update(text).digest("hex")).toBe(own);
+    }
+  });
+
+  it("choose the media type that Apollo chooses", () => {
+    const available = [
+      ["multipart/mixed; incrementalSpec=v0.2", "multipart/mixed; deferSpec=20220824"],
+      ["application/json; charset=utf-8", "application/graphql-response+json; charset=utf-8"],
+    ];
+    const accepts = [
+      undefined,
+      "",
+      "*/*",
+      "application/json",
+      "application/graphql-response+json;q=0.9, application/json;q=0.5",
+      "multipart/mixed; deferSpec=20220824, application/json",
+      "text/html",
+      "nonsense;;q=,",
+      `text/html, ${"x".repeat(500)}/y`,
+    ];
+    for (const accept of [...accepts, ...accepts]) {
+      for (const types of available) {
+        const request = { headers: { accept } };
+        expect(new parts.Negotiator(request).mediaType(types)).toBe(new Negotiator(request).mediaType(types));
+      }
+    }
+  });
+});
