@@ -33,13 +33,15 @@ const BUDGET: readonly Line[] = [
 
   ["answer write", "head and body together", [1, 1, 1, 1, 1]],
 
-  ["sql", "who has an identity: the row by its user", [1, 1, 1, 1, 1]],
+  ["sql", "who has an identity: the row by its user", [1, 1, 1, 1, 1], "SQLite"],
+  ["sql", "the same, for all who ask in one turn of the event loop", [1, 0, 1, 1, 1], "Postgres"],
   ["sql", "the same, before the row is claimed and after", [0, 0, 0, 0, 2]],
   ["sql", "the row claimed for its user", [0, 0, 0, 0, 1]],
   ["sql", "the attempt: what was left of an older one, begun, the row looked at again", [0, 0, 0, 0, 3]],
   ["sql", "begin, attempt ended, identity bound to its row, commit", [0, 0, 0, 0, 4]],
   ["sql", "the issue noted in the row, unless tokens were revoked", [0, 0, 0, 1, 0]],
-  ["sql", "the last look at the row before the token leaves", [1, 1, 0, 1, 1]],
+  ["sql", "the last look at the row before the token leaves", [1, 1, 0, 1, 1], "SQLite"],
+  ["sql", "the same, for all who ask in one turn of the event loop", [1, 0, 0, 1, 1], "Postgres"],
   ["sql", "audit records: the intent", [0, 0, 0, 1, 1]],
   ["sql", "audit records: the outcome; all that come at once in one", [1, 0, 0, 1, 1]],
 
@@ -47,7 +49,7 @@ const BUDGET: readonly Line[] = [
   ["commit", "the issue noted", [0, 0, 0, 1, 0]],
   ["commit", "audit records", [1, 0, 0, 2, 2]],
   ["sync of the trail", "audit records, after each of their commits", [1, 0, 0, 2, 2], "SQLite"],
-  ["postgres write", "one for each statement", [3, 2, 1, 5, 14], "Postgres"],
+  ["postgres write", "one for each statement", [3, 0, 1, 5, 14], "Postgres"],
 
   ["redis command", "the user's budget of requests", [1, 1, 1, 1, 1], "Redis"],
   ["redis command", "budgets of the user's and the issuer's mints, by a script each", [0, 0, 0, 2, 2], "Redis"],
@@ -60,7 +62,7 @@ const BUDGET: readonly Line[] = [
   ["crypto", "the signature of a token that is new, and its hash twice to keep it", [0, 0, 0, 0, 3]],
   ["crypto", "Apollo's hash of the document", [1, 1, 1, 1, 1]],
   ["crypto", "ids of identity and attempt", [0, 0, 0, 0, 2]],
-  ["crypto", "the key under which a token is looked for, and under which it is kept", [1, 1, 0, 2, 1]],
+  ["crypto", "the key under which a token is looked for, and under which it is kept", [1, 1, 0, 2, 1], "Redis"],
   [
     "crypto",
     "keys of budgets: the user's, for a new caller and for who is read from a row, and the issuer's",
@@ -75,7 +77,8 @@ const BUDGET: readonly Line[] = [
   ["timer", "a write of the trail: the turn that is waited for, and its time-out", [2, 0, 0, 4, 4]],
   ["timer", "how long a call may wait before the service", [0, 0, 0, 1, 1]],
   ["timer", "of each command the time-outs of its answer and of the connection", [4, 4, 2, 12, 10], "Redis"],
-  ["timer", "of each statement the time-outs of node-postgres and its pool", [8, 8, 3, 13, 34], "Postgres"],
+  ["timer", "of each statement the time-outs of node-postgres and its pool", [8, 2, 3, 13, 34], "Postgres"],
+  ["timer", "the turn in which rows that are asked for together are read", [2, 0, 0, 2, 4], "Postgres"],
 
   ["signal", "the request's deadline, for who may have to wait for another call", [0, 0, 0, 1, 1]],
   ["signal", "a call to the service: deadlines of its own, and what its client makes of them", [0, 0, 0, 4, 4]],
