@@ -68,12 +68,12 @@ afterAll(async () => {
 describe("what one request allocates in JavaScript's heap", () => {
   it.for([
     {
-      most: 160_000,
+      most: 130_000,
       name: "issueAccessToken from the cache",
       document: IssueAccessTokenDocument,
       variables: { scopes: ["CHAT"] },
     },
-    { most: 120_000, name: "viewer", document: ViewerDocument, variables: {} },
+    { most: 110_000, name: "viewer", document: ViewerDocument, variables: {} },
   ])("is at most $most bytes for $name", { timeout: 60_000 }, async ({ most, document, variables }) => {
     const body = { query: document.toString(), variables };
     await ask(body, WARM_UP);
