@@ -30,7 +30,11 @@ export default defineConfig({
         ? [
             {
               extends: true as const,
-              test: { name: "postgres", include: ["test/e2e/**/*.test.ts"], env: { TEST_STORE_URL: server } },
+              test: {
+                name: "postgres",
+                include: ["test/e2e/**/*.test.ts", "test/performance/counts.test.ts"],
+                env: { TEST_STORE_URL: server },
+              },
             },
           ]
         : []),

@@ -42,7 +42,7 @@ function postgres(server: string): Place {
     kind: "Postgres",
     open: async (name) => {
       const url = await haveDatabase(server, nameOf(name));
-      return { config: { kind: "postgres", url: new Secret(url), maxConnections: 2 }, url };
+      return { config: { kind: "postgres", url: new Secret(url), maxConnections: 2, queueSize: 500 }, url };
     },
     bytes: async (name) => {
       const [row] = await ask<{ size: string }>(server, `select pg_database_size('${nameOf(name)}') as size`);

@@ -12,7 +12,11 @@ interface ErrorKind {
   readonly retryable: boolean;
   /** Whole seconds to wait when the thrower knows no better. */
   readonly retryAfterSeconds?: number;
+  /** Who is told so waits up to so many seconds more: one failure ends many requests at one instant. */
+  readonly spreadSeconds?: number;
 }
+
+const SOON = { retryAfterSeconds: 5, spreadSeconds: 5 } as const;
 
 const KINDS = {
   UNAUTHENTICATED: { status: 401, retryable: false },
@@ -22,11 +26,11 @@ const KINDS = {
   GRAPHQL_VALIDATION_FAILED: { status: 400, retryable: false },
   BAD_USER_INPUT: { status: 400, retryable: false },
   RATE_LIMITED: { status: 429, retryable: true, retryAfterSeconds: 60 },
-  UPSTREAM_UNAVAILABLE: { status: 503, retryable: true, retryAfterSeconds: 5 },
+  UPSTREAM_UNAVAILABLE: { status: 503, retryable: true, ...SOON },
   DEADLINE_EXCEEDED: { status: 504, retryable: true },
-  AUDIT_UNAVAILABLE: { status: 503, retryable: true, retryAfterSeconds: 5 },
-  STORE_UNAVAILABLE: { status: 503, retryable: true, retryAfterSeconds: 5 },
-  KEYS_UNAVAILABLE: { status: 503, retryable: true, retryAfterSeconds: 5 },
+  AUDIT_UNAVAILABLE: { status: 503, retryable: true, ...SOON },
+  STORE_UNAVAILABLE: { status: 503, retryable: true, ...SOON },
+  KEYS_UNAVAILABLE: { status: 503, retryable: true, ...SOON },
   INTERNAL_SERVER_ERROR: { status: 500, retryable: false },
 } as const satisfies Record<string, ErrorKind>;
 
@@ -40,7 +44,11 @@ export function errorKind(code: unknown): ErrorKind | undefined {
 interface GatewayErrorOptions {
   /** Whole seconds. */
   readonly retryAfterSeconds?: number | undefined;
+  /** Added to them at random, up to so many, where a crowd is told of one time. */
+  readonly spreadSeconds?: number | undefined;
   readonly cause?: unknown;
+  /** 0 ≤ x < 1; `Math.random` unless a test brings its own. */
+  readonly random?: (() => number) | undefined;
 }
 
 /** Ends the request. The message reaches the client, so it never holds a secret; the cause goes to the log only. */
@@ -55,7 +63,10 @@ export class GatewayError extends Error {
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     const kind: ErrorKind = KINDS[code];
-    this.retryAfterSeconds = options.retryAfterSeconds ?? kind.retryAfterSeconds;
+    const { retryAfterSeconds, spreadSeconds = 0 } = options.retryAfterSeconds === undefined ? kind : options;
+    const { random = Math.random } = options;
+    const spread = Math.floor(random() * (spreadSeconds + 1));
+    this.retryAfterSeconds = retryAfterSeconds === undefined ? undefined : retryAfterSeconds + spread;
   }
 }
 

@@ -185,7 +185,8 @@ function createServices(base: Base, closers: Closers): Services {
   const worker = new ServiceWorker({ work, service, eraser, events, now, random, leaseMs, hashUser });
   worker.start();
   closers.push(() => worker.stop());
-  const provisioning = new Provisioning({ identities, attempts, service, audit, events, now, leaseMs });
+  const mostAtOnce = config.tokens.mintsAtOnce;
+  const provisioning = new Provisioning({ identities, attempts, service, audit, events, now, leaseMs, mostAtOnce });
   closers.push(() => provisioning.finish());
   const cache = createTokenCache(base);
   const common = { identities, audit, events, now };
@@ -203,11 +204,12 @@ function createServices(base: Base, closers: Closers): Services {
 
 /** In memory it is this process's own; what goes to Redis is sealed. */
 function createTokenCache({ config, now, events, keys, redis, service }: Base): TokenCache {
-  const { cacheSize: maxEntries } = config.tokens;
+  const { cacheSize: maxEntries, mintsAtOnce } = config.tokens;
   return new TokenCache({
     bytes: redis ? redisByteCache(redis, "tokens") : memoryByteCache({ maxEntries, now }),
     seal: redis ? createSeal(keys.cacheKeys) : noSeal,
     credentialId: () => service.credentialId,
+    mintsAtOnce,
     now,
     observe: (outcome, error) => events.tokenCacheAsked(outcome, error),
   });

@@ -45,7 +45,7 @@ async function open(config: StoreConfig): Promise<Kysely<Tables>> {
   const dialect =
     config.kind === "sqlite"
       ? openSqlite(config.file)
-      : openPostgres({ url: config.url.reveal(), maxConnections: 1, purpose: "migration" });
+      : openPostgres({ url: config.url.reveal(), maxConnections: 1, queueSize: 500, purpose: "migration" });
   const database = new Kysely<Tables>({ dialect });
   await sql.raw(HURRY[config.kind]).execute(database);
   return database;

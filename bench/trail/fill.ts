@@ -37,7 +37,7 @@ async function open(config: StoreConfig): Promise<Kysely<Tables>> {
   const dialect =
     config.kind === "sqlite"
       ? openSqlite(config.file)
-      : openPostgres({ url: config.url.reveal(), maxConnections: 1, purpose: "migration" });
+      : openPostgres({ url: config.url.reveal(), maxConnections: 1, queueSize: 500, purpose: "migration" });
   const database = new Kysely<Tables>({ dialect });
   for (const statement of SQL[config.kind].hurry) await sql.raw(statement).execute(database);
   return database;

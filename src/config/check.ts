@@ -255,11 +255,11 @@ function checkTrustedDocuments({ trustedDocuments }: ShapedConfig["graphql"], re
 
 const NO_STORE: StoreConfig = { kind: "sqlite", file: "" };
 
-function checkStore({ url, maxConnections }: ShapedConfig["store"], report: Report): StoreConfig {
+function checkStore({ url, maxConnections, queueSize }: ShapedConfig["store"], report: Report): StoreConfig {
   const path = ["store", "url"];
   if (/^postgres(ql)?:/i.test(url)) {
     if (!isPostgresUrl(url)) report(path, POSTGRES_FORM);
-    return { kind: "postgres", url: new Secret(url), maxConnections };
+    return { kind: "postgres", url: new Secret(url), maxConnections, queueSize };
   }
   const file = /^sqlite:(.+)$/.exec(url)?.[1];
   if (file === undefined) {

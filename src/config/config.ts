@@ -22,7 +22,7 @@ type AcsSettings = Readonly<Omit<Shaped<"acs">, "connectionString" | "secondaryC
 /** Where identities are kept. The URL of a Postgres database holds its password. */
 export type StoreConfig =
   | { readonly kind: "sqlite"; readonly file: string }
-  | { readonly kind: "postgres"; readonly url: Secret; readonly maxConnections: number };
+  | { readonly kind: "postgres"; readonly url: Secret; readonly maxConnections: number; readonly queueSize: number };
 
 export type IssuerProfile = Shaped<"issuers">[number]["profile"];
 
@@ -93,7 +93,7 @@ export interface Config {
   /** Null: one instance keeps in memory what several would share. The address may hold a password. */
   readonly redis: { readonly url: Secret | null };
   /** Keys are 32 bytes in base64. The first encrypts, all decrypt; none: made at the first start (`keys.ts`). */
-  readonly tokens: { readonly cacheKeys: readonly Secret[]; readonly cacheSize: number };
+  readonly tokens: { readonly cacheKeys: readonly Secret[]; readonly cacheSize: number; readonly mintsAtOnce: number };
   readonly audit: AuditConfig;
   readonly graphql: Readonly<Shaped<"graphql">>;
   readonly log: Readonly<Shaped<"log">>;

@@ -146,13 +146,24 @@ export const configShape = z.strictObject({
       requestsPerSubject: limit.default(600),
       failedAuthPerAddress: limit.default(120),
       instances: whole(1, 10_000).default(1),
+      rememberedCounts: whole(1, 10_000_000).default(100_000),
     })
     .prefault({}),
   store: z
-    .strictObject({ url: text.default("sqlite:./data/gateway.db"), maxConnections: whole(1, 100).default(10) })
+    .strictObject({
+      url: text.default("sqlite:./data/gateway.db"),
+      maxConnections: whole(1, 100).default(10),
+      queueSize: whole(1, 1_000_000).default(1000),
+    })
     .prefault({}),
   redis: z.strictObject({ url: optionalText }).prefault({}),
-  tokens: z.strictObject({ cacheKeys: references, cacheSize: whole(1, 10_000_000).default(10_000) }).prefault({}),
+  tokens: z
+    .strictObject({
+      cacheKeys: references,
+      cacheSize: whole(1, 10_000_000).default(10_000),
+      mintsAtOnce: whole(1, 1_000_000).default(2000),
+    })
+    .prefault({}),
   audit: z
     .strictObject({
       key: optionalText,

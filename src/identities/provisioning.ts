@@ -26,6 +26,8 @@ interface ProvisioningParts {
   readonly now: () => number;
   /** Longer than a call to the service may take. */
   readonly leaseMs: number;
+  /** Users whose identity is being made, in this process; a further one is refused as UPSTREAM_UNAVAILABLE. */
+  readonly mostAtOnce: number;
 }
 
 /** What the call that makes the identity wants along with it. */
@@ -79,6 +81,9 @@ export class Provisioning {
     if (running !== undefined) {
       const { identity } = await waitFor(running, call.deadline.signal);
       return { identity };
+    }
+    if (this.#underWay.size >= this.#parts.mostAtOnce) {
+      throw new GatewayError("UPSTREAM_UNAVAILABLE", "Too many identities are being made at once; try again shortly.");
     }
     const order = { deadline: call.deadline.signal, audit: this.#parts.audit.beyond(call), first };
     const started = this.#provision(user, order).finally(() => this.#underWay.delete(key));

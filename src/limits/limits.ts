@@ -18,11 +18,6 @@ import { redisCounter } from "./counter-redis.js";
 import { type BudgetName, type Quota, RateLimited } from "./quota.js";
 
 const WINDOW_SECONDS = 60;
-/**
- * Of each budget's counts in this process: some 15 MB at most. Who has more users or networks than that to send from in one
- * minute gains little by having an old count forgotten.
- */
-const MAX_KEYS = 100_000;
 
 interface LimitsParts {
   readonly config: LimitsConfig;
@@ -137,14 +132,15 @@ export class Limits {
 }
 
 interface CounterParts extends Pick<LimitsParts, "redis" | "now" | "observe"> {
-  readonly config: Pick<LimitsConfig, "instances">;
+  readonly config: Pick<LimitsConfig, "instances" | "rememberedCounts">;
   readonly windowSeconds: number;
 }
 
 /** Counted in Redis and, while it cannot be asked, here as this instance's part; without Redis here. */
 export function createCounter(parts: CounterParts, name: string, limit: number): Counter {
   const { config, redis, now, observe, windowSeconds } = parts;
-  const local = { windowSeconds, maxKeys: MAX_KEYS, now };
+  // Who has more users or networks than that to send from in a minute gains little by having an old count forgotten.
+  const local = { windowSeconds, maxKeys: config.rememberedCounts, now };
   if (redis === undefined) return memoryCounter({ ...local, limit });
   const part = Math.max(1, Math.floor(limit / config.instances));
   return withFallback(

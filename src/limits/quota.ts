@@ -17,12 +17,21 @@ export interface Quota {
   readonly resetSeconds: number;
 }
 
+/**
+ * The part of a window in which those return who were refused by a budget of many users: it begins anew for all of them at
+ * once. `Retry-After` goes before what `RateLimit` says (draft-ietf-httpapi-ratelimit-headers-11).
+ */
+const SPREAD = 0.5;
+
 /** A budget is spent. */
 export class RateLimited extends GatewayError {
   constructor(
     message: string,
     readonly quota: Quota,
+    random?: () => number,
   ) {
-    super("RATE_LIMITED", message, { retryAfterSeconds: quota.resetSeconds });
+    const { user, resetSeconds, windowSeconds } = quota;
+    const spreadSeconds = user === null ? Math.floor(windowSeconds * SPREAD) : 0;
+    super("RATE_LIMITED", message, { retryAfterSeconds: resetSeconds, spreadSeconds, random });
   }
 }

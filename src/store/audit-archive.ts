@@ -36,7 +36,7 @@ async function dialectOf(config: StoreConfig): Promise<{ readonly dialect: Diale
   if (config.kind === "postgres") {
     const { openPostgres } = await import("./dialect-postgres.js");
     const url = config.url.reveal();
-    const dialect = openPostgres({ url, maxConnections: config.maxConnections, purpose: "requests" });
+    const dialect = openPostgres({ ...config, url, purpose: "requests" });
     return { dialect, name: nameDatabase(url) };
   }
   const { file } = config;

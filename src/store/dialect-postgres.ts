@@ -15,12 +15,12 @@ const MIGRATION_TIMEOUT_MS = 10 * 60_000;
 /** A process that froze inside a transaction must not hold its rows for ever. */
 const IDLE_TRANSACTION_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_AFTER_MS = 10_000;
-/** Per connection; what comes on top is refused at once, so that an outage cannot fill the memory. */
-const MAX_WAITING = 100;
 
 interface PostgresOptions {
   readonly url: string;
   readonly maxConnections: number;
+  /** Who may wait for a connection; what comes on top is refused at once, so that an outage cannot fill the memory. */
+  readonly queueSize: number;
   readonly purpose: Purpose;
 }
 
@@ -47,8 +47,8 @@ const SETTINGS = {
 } as const satisfies Record<Purpose, PoolConfig>;
 
 /** node-postgres behind Kysely. Connections are made when needed, and one that is lost is replaced at the next call. */
-export function openPostgres({ url, maxConnections, purpose }: PostgresOptions): Dialect {
-  const pool = new Sessions({
+export function openPostgres({ url, maxConnections, queueSize, purpose }: PostgresOptions): Dialect {
+  const pool = new Sessions(queueSize, {
     connectionString: url,
     max: maxConnections,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
@@ -75,13 +75,13 @@ function numbersForInt8(): TypeOverrides {
 class Sessions implements PostgresPool {
   readonly options = {};
   readonly #pool: Pool;
-  readonly #maxWaiting: number;
+  readonly #queueSize: number;
   readonly #lost = new WeakSet<PoolClient>();
   readonly #generations = new WeakMap<PoolClient, number>();
   #generation = 0;
 
-  constructor(config: PoolConfig & { readonly max: number }) {
-    this.#maxWaiting = config.max * MAX_WAITING;
+  constructor(queueSize: number, config: PoolConfig) {
+    this.#queueSize = queueSize;
     this.#pool = new Pool(config);
     this.#pool.on("connect", (client) => {
       this.#generations.set(client, this.#generation);
@@ -93,7 +93,7 @@ class Sessions implements PostgresPool {
   }
 
   async connect(): Promise<PostgresPoolClient> {
-    if (this.#pool.waitingCount >= this.#maxWaiting) throw unavailable(new Error("too many wait for a connection"));
+    if (this.#isFull()) throw unavailable(new Error("too many wait for a connection"));
     for (;;) {
       const client = await this.#pool.connect().catch((error: unknown) => {
         throw unavailable(error);
@@ -105,6 +105,12 @@ class Sessions implements PostgresPool {
 
   async end(): Promise<void> {
     await this.#pool.end();
+  }
+
+  /** Of those who came just now, the pool has yet to give some what is free. */
+  #isFull(): boolean {
+    const { waitingCount, idleCount, totalCount, options } = this.#pool;
+    return waitingCount - idleCount - (options.max - totalCount) >= this.#queueSize;
   }
 
   #session(client: PoolClient): PostgresPoolClient {

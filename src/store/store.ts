@@ -38,9 +38,7 @@ export interface Store {
  * away: a wrong address is seen at once, and whoever starts the gateway starts it again. An outage later is waited out.
  */
 export async function openStore(config: StoreConfig): Promise<Store> {
-  return config.kind === "sqlite"
-    ? await openSqliteStore(config.file)
-    : await openPostgresStore(config.url.reveal(), config.maxConnections);
+  return config.kind === "sqlite" ? await openSqliteStore(config.file) : await openPostgresStore(config);
 }
 
 async function openSqliteStore(file: string): Promise<Store> {
@@ -70,12 +68,14 @@ export async function openStoreOn(dialect: Dialect, name: string): Promise<Store
   });
 }
 
-async function openPostgresStore(url: string, maxConnections: number): Promise<Store> {
+async function openPostgresStore(config: StoreConfig & { readonly kind: "postgres" }): Promise<Store> {
+  const { maxConnections, queueSize } = config;
+  const url = config.url.reveal();
   // Loaded only when used.
   const { openPostgres } = await import("./dialect-postgres.js");
   const name = nameDatabase(url);
   const open = (purpose: "requests" | "trail" | "migration", most: number) =>
-    new Kysely<Tables>({ dialect: openPostgres({ url, maxConnections: most, purpose }) });
+    new Kysely<Tables>({ dialect: openPostgres({ url, maxConnections: most, queueSize, purpose }) });
   const database = open("requests", maxConnections);
   return await orDestroy(database, async () => {
     await checkServer(database, name);

@@ -9,14 +9,12 @@
 import type { ServiceToken } from "../acs/service.js";
 import type { TokenScope } from "../config/config.js";
 import type { ByteCache } from "../shared/byte-cache.js";
-import { EARLIEST_REFRESH, LEAST_LIFE_MS } from "./lifetime.js";
+import { earliestRefresh, LEAST_LIFE_MS } from "./lifetime.js";
 import type { Seal } from "./seal.js";
 import { SingleFlight } from "./single-flight.js";
 
 /** By how much the clocks of instances may differ without a client being given the token that it came to replace. */
 const CLOCK_SLACK_MS = 10_000;
-/** At the service's limit of 1000 tokens in 30 s, a minute's worth. */
-const MOST_MINTS_AT_ONCE = 2000;
 
 /** What a token is for. Order and repetition of scopes do not matter. */
 export interface TokenLookup {
@@ -37,6 +35,7 @@ interface TokenCacheParts {
   readonly seal: Seal;
   /** Of the access key in use now. */
   readonly credentialId: () => string;
+  readonly mintsAtOnce: number;
   readonly now: () => number;
   readonly observe: (outcome: CacheOutcome, error?: unknown) => void;
 }
@@ -51,10 +50,11 @@ interface Entry {
 export class TokenCache {
   readonly #parts: TokenCacheParts;
   readonly #entries = new WeakMap<Buffer, Entry>();
-  readonly #mints = new SingleFlight<ServiceToken>(MOST_MINTS_AT_ONCE);
+  readonly #mints: SingleFlight<ServiceToken>;
 
   constructor(parts: TokenCacheParts) {
     this.#parts = parts;
+    this.#mints = new SingleFlight(parts.mintsAtOnce);
   }
 
   /**
@@ -73,7 +73,7 @@ export class TokenCache {
       await this.put(lookup, revocations, minted);
       return minted;
     };
-    if (alone) return await mintAndKeep();
+    if (alone) return await this.#mints.alone(mintAndKeep);
     // A caller who has seen a later revocation must not be given what is made under an earlier count; nor with an older key.
     return await this.#mints.run(`${this.#parts.credentialId()} ${revocations} ${contextOf(lookup)}`, mintAndKeep);
   }
@@ -127,11 +127,11 @@ export class TokenCache {
 }
 
 /**
- * A client is told to come back no earlier than at `EARLIEST_REFRESH` of what its token has left, which is no earlier than
- * at that share of the token's whole life. From there on nobody is given this token, so who comes back gets a newer one.
+ * Until the first client returns that was given this token when it was new; who got it later is told a later time. From there
+ * on nobody is given this token, so who comes back when told gets a newer one.
  */
 function reusableUntil({ issuedAt, token: { expiresOn } }: Entry): number {
-  const refreshes = issuedAt + (expiresOn - issuedAt) * EARLIEST_REFRESH - CLOCK_SLACK_MS;
+  const refreshes = issuedAt + earliestRefresh(expiresOn - issuedAt) - CLOCK_SLACK_MS;
   return Math.min(refreshes, expiresOn - LEAST_LIFE_MS);
 }
 

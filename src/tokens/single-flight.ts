@@ -8,23 +8,33 @@ import { GatewayError } from "../errors.js";
  * who cannot wait leaves (`waitFor` in identities/deadline.ts) without a trace on the others.
  */
 export class SingleFlight<Result> {
-  readonly #underWay = new Map<string, Promise<Result>>();
+  readonly #shared = new Map<string, Promise<Result>>();
+  #underWay = 0;
   readonly #most: number;
 
-  /** `most` keys at a time; a further one is refused as UPSTREAM_UNAVAILABLE. */
+  /** Most that is under way at a time; what is more is refused as UPSTREAM_UNAVAILABLE. */
   constructor(most: number) {
     this.#most = most;
   }
 
   async run(key: string, work: () => Promise<Result>): Promise<Result> {
-    const running = this.#underWay.get(key);
+    const running = this.#shared.get(key);
     if (running !== undefined) return await running;
-    if (this.#underWay.size >= this.#most) {
-      const message = "Too many tokens are being minted at once; try again shortly.";
-      throw new GatewayError("UPSTREAM_UNAVAILABLE", message, { retryAfterSeconds: 1 });
-    }
-    const started = work().finally(() => this.#underWay.delete(key));
-    this.#underWay.set(key, started);
+    const started = this.alone(work).finally(() => this.#shared.delete(key));
+    this.#shared.set(key, started);
     return await started;
+  }
+
+  /** What nobody shares, which takes as much room. */
+  async alone(work: () => Promise<Result>): Promise<Result> {
+    if (this.#underWay >= this.#most) {
+      throw new GatewayError("UPSTREAM_UNAVAILABLE", "Too many tokens are being minted at once; try again shortly.");
+    }
+    this.#underWay += 1;
+    try {
+      return await work();
+    } finally {
+      this.#underWay -= 1;
+    }
   }
 }

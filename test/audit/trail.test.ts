@@ -27,7 +27,7 @@ async function openOnDisk(): Promise<OpenedTrail> {
 
 async function openOnServer(server: string): Promise<OpenedTrail> {
   const database = await TestDatabase.create(server);
-  const config = { kind: "postgres", url: new Secret(database.url), maxConnections: 5 } as const;
+  const config = { kind: "postgres", url: new Secret(database.url), maxConnections: 5, queueSize: 500 } as const;
   const [store, other] = [await openStore(config), await openStore(config)];
   return {
     store,

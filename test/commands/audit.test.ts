@@ -95,7 +95,7 @@ if (server === undefined) {
   onStore("a Postgres server", async () => {
     const database = await TestDatabase.create(server);
     return {
-      store: { kind: "postgres", url: new Secret(database.url), maxConnections: 2 },
+      store: { kind: "postgres", url: new Secret(database.url), maxConnections: 2, queueSize: 500 },
       drop: () => database.drop(),
     };
   });

@@ -83,10 +83,16 @@ describe("the shipped gateway.yaml", () => {
         },
       },
       issuers: [{ issuer: ENV.OIDC_ISSUER, audience: [ENV.OIDC_AUDIENCE], profile: "generic", subjectClaim: "sub" }],
-      limits: { mintsPerSubject: 30, mintsPerIssuer: 1500, requestsPerSubject: 600, failedAuthPerAddress: 120 },
+      limits: {
+        mintsPerSubject: 30,
+        mintsPerIssuer: 1500,
+        requestsPerSubject: 600,
+        failedAuthPerAddress: 120,
+        rememberedCounts: 100_000,
+      },
       store: { kind: "sqlite", file: "./data/gateway.db" },
       redis: { url: null },
-      tokens: { cacheKeys: [], cacheSize: 10_000 },
+      tokens: { cacheKeys: [], cacheSize: 10_000, mintsAtOnce: 2000 },
       audit: {
         key: null,
         queueSize: 10_000,
@@ -541,7 +547,7 @@ describe("a Postgres database", () => {
     "postgres://localhost/gateway",
   ])("is named by its URL, which is a secret: %s", (url) => {
     const config = load(`${WITH_KEYS}store: { url: "\${DATABASE_URL}" }`, { ...ENV, DATABASE_URL: url });
-    expect(config.store).toMatchObject({ kind: "postgres", maxConnections: 10 });
+    expect(config.store).toMatchObject({ kind: "postgres", maxConnections: 10, queueSize: 1000 });
     expect(config.store.kind === "postgres" && config.store.url.reveal()).toBe(url);
     const printed = printConfig(config);
     expect(parse(printed)).toMatchObject({ store: { kind: "postgres", url: "[hidden]", maxConnections: 10 } });

@@ -21,7 +21,7 @@ const PLENTY = 1_000_000;
 
 export function budgets(changed: Partial<LimitsConfig>): LimitsConfig {
   const plenty = { requestsPerSubject: PLENTY, mintsPerSubject: PLENTY, mintsPerIssuer: PLENTY };
-  return { ...plenty, failedAuthPerAddress: PLENTY, instances: 1, ...changed };
+  return { ...plenty, failedAuthPerAddress: PLENTY, instances: 1, rememberedCounts: PLENTY, ...changed };
 }
 
 export const newUser = (issuer = `https://${randomUUID()}.example.com`) => ({ issuer, subject: randomUUID() });

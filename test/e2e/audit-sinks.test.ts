@@ -66,7 +66,7 @@ describe("a gateway with sinks for its audit trail", () => {
       status: 503,
       errors: [{ extensions: { code: "AUDIT_UNAVAILABLE", retryable: true } }],
     });
-    expect(refused.headers.get("retry-after")).toBe("5");
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(5);
     expect(await rig.takeCalls()).toEqual({});
     expect(gateway.logLines.join("")).toContain("audit sink down");
     rmSync(file);

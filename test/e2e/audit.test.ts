@@ -316,7 +316,7 @@ describe("a trail that cannot be written", () => {
       ];
       for (const reply of replies) {
         expect(reply).toMatchObject(UNAVAILABLE);
-        expect(reply.headers.get("retry-after")).toBe("5");
+        expect(Number(reply.headers.get("retry-after"))).toBeGreaterThanOrEqual(5);
         expect(reply.text).not.toContain("eyJ");
       }
       expect(await rig.takeCalls()).toEqual({});

@@ -300,6 +300,7 @@ describe("limits", () => {
       configure: (config) => ({
         ...config,
         limits: {
+          ...config.limits,
           mintsPerSubject: 2,
           mintsPerIssuer: 1000,
           requestsPerSubject: 4,

@@ -126,7 +126,7 @@ export class Cluster {
   async openStore(): Promise<Store> {
     return await openStore(
       this.database
-        ? { kind: "postgres", url: new Secret(this.database.url), maxConnections: 1 }
+        ? { kind: "postgres", url: new Secret(this.database.url), maxConnections: 1, queueSize: 500 }
         : { kind: "sqlite", file: join(this.folder, "gateway.db") },
     );
   }

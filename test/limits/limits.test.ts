@@ -209,6 +209,16 @@ describe("a counter in memory", () => {
     expect(await granted("a")).toBe(true);
   });
 
+  it("is as large as the configuration says", async () => {
+    const config = budgets({ requestsPerSubject: 1, rememberedCounts: 2 });
+    const limits = new Limits({ key: KEY, config, now, observe: () => {} });
+    const [first, second, third] = [newUser(), newUser(), newUser()];
+    for (const user of [first, second, third]) await limits.takeRequest(user);
+    await expect(limits.takeRequest(third)).rejects.toMatchObject({ code: "RATE_LIMITED" });
+    await expect(limits.takeRequest(second)).rejects.toMatchObject({ code: "RATE_LIMITED" });
+    await limits.takeRequest(first);
+  });
+
   it("does not hold anybody longer than a window when the clock is set back", async () => {
     let time = 3_600_000;
     const counter = memoryCounter({ limit: 1, windowSeconds: 60, maxKeys: 3, now: () => time });

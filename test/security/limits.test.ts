@@ -95,7 +95,8 @@ async function expectRefused(reply: Reply<unknown>, policy?: string): Promise<vo
   expect(seconds).toBeGreaterThanOrEqual(1);
   expect(reply.errors?.[0]?.extensions.retryAfterSeconds).toBe(seconds);
   if (policy !== undefined) {
-    expect(reply.headers.get("ratelimit")).toContain(`"${policy}";r=0;t=${seconds}`);
+    const [, reset] = new RegExp(`"${policy}";r=0;t=(\\d+)`).exec(reply.headers.get("ratelimit") ?? "") ?? [];
+    expect(seconds).toBeGreaterThanOrEqual(Number(reset));
     expect(reply.headers.get("ratelimit-policy")).toContain(`"${policy}";q=`);
   }
   expect(await rig.takeCalls()).toEqual({});

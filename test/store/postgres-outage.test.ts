@@ -30,7 +30,7 @@ function onServer(server: string): void {
       rig = await Rig.start({
         configure: (config) => ({
           ...config,
-          store: { kind: "postgres", url, maxConnections: 3 },
+          store: { kind: "postgres", url, maxConnections: 3, queueSize: 500 },
           tokens: { ...config.tokens, cacheKeys: [key] },
           audit: { ...config.audit, key },
         }),
@@ -61,7 +61,9 @@ function onServer(server: string): void {
         for (const reply of await Promise.all([issue("alice"), issue("bob")])) {
           expect(reply).toMatchObject({
             status: 503,
-            errors: [{ extensions: { code: "STORE_UNAVAILABLE", retryable: true, retryAfterSeconds: 5 } }],
+            errors: [
+              { extensions: { code: "STORE_UNAVAILABLE", retryable: true, retryAfterSeconds: expect.any(Number) } },
+            ],
           });
         }
         expect(performance.now() - started).toBeLessThan(10_000);

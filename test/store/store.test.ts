@@ -49,7 +49,7 @@ if (server === undefined) {
 
 async function openOnServer(server: string): Promise<OpenedStore> {
   const database = await TestDatabase.create(server);
-  const config = { kind: "postgres", url: new Secret(database.url), maxConnections: 5 } as const;
+  const config = { kind: "postgres", url: new Secret(database.url), maxConnections: 5, queueSize: 500 } as const;
   const [store, other] = [await openStore(config), await openStore(config)];
   return {
     store,

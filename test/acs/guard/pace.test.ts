@@ -58,7 +58,7 @@ describe("the share of the limit that a window has", () => {
     let time = 0;
     const counter = () =>
       createCounter(
-        { config: { instances: 1 }, now: () => time, observe: () => {}, windowSeconds: 5 },
+        { config: { instances: 1, rememberedCounts: 10 }, now: () => time, observe: () => {}, windowSeconds: 5 },
         "x",
         callsPerWindow(1000, 100),
       );

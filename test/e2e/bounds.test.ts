@@ -1,0 +1,77 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { type Client, Rig } from "../fixtures/rig.js";
+import {
+  IssueAccessTokenDocument,
+  type IssueAccessTokenMutationVariables,
+  ProvisionIdentityDocument,
+} from "../generated/graphql.js";
+
+const AT_ONCE = 3;
+const chat: IssueAccessTokenMutationVariables = { scopes: ["CHAT"] };
+
+let rig: Rig;
+let subjects = 0;
+
+beforeAll(async () => {
+  rig = await Rig.start({
+    configure: (shipped) => ({ ...shipped, tokens: { ...shipped.tokens, mintsAtOnce: AT_ONCE } }),
+  });
+});
+beforeEach(async () => {
+  await rig.takeCalls();
+});
+afterAll(() => rig.close());
+
+describe("what is asked of the service at once", () => {
+  it("is bounded for tokens of their own and shared ones together; what does not fit is refused, to be tried again", async () => {
+    const clients = await newClients(AT_ONCE + 1);
+    for (const client of clients) await client.ask(IssueAccessTokenDocument, chat);
+    await rig.fault({ operation: "issueAccessToken", kind: "delay", delayMs: 1000, times: AT_ONCE });
+    const [last, ...first] = clients;
+    const fresh = { ...chat, lifetimeMinutes: 60 };
+    const underWay = first.map((client, index) =>
+      client.execute(IssueAccessTokenDocument, { ...fresh, forceNew: index === 0 }),
+    );
+    await untilCalled("issueAccessToken", AT_ONCE);
+    await expectRefused(last, fresh);
+    await expectRefused(last, { ...fresh, forceNew: true });
+    // Who has a token waiting, or shares one that is being made, takes no room.
+    expect(await last?.execute(IssueAccessTokenDocument, chat)).toMatchObject({ status: 200 });
+    expect(await first[1]?.execute(IssueAccessTokenDocument, fresh)).toMatchObject({ status: 200 });
+    for (const reply of await Promise.all(underWay)) expect(reply).toMatchObject({ status: 200, errors: undefined });
+    expect(await last?.execute(IssueAccessTokenDocument, fresh)).toMatchObject({ status: 200, errors: undefined });
+  });
+
+  it("is bounded for identities; who does not fit leaves nothing behind and has one at the next try", async () => {
+    const [last, ...first] = await newClients(AT_ONCE + 1);
+    await rig.fault({ operation: "createIdentity", kind: "delay", delayMs: 1000, times: AT_ONCE });
+    const underWay = first.map((client) => client.execute(IssueAccessTokenDocument, chat));
+    await untilCalled("createIdentity", AT_ONCE);
+    await expectRefused(last, chat);
+    const admin = await rig.admin();
+    const user = { issuer: rig.issuer.url, subject: "bounded-by-an-operator" };
+    expect(await admin.execute(ProvisionIdentityDocument, { user })).toMatchObject({ status: 503 });
+    for (const reply of await Promise.all(underWay)) expect(reply).toMatchObject({ status: 200, errors: undefined });
+    expect(await last?.execute(IssueAccessTokenDocument, chat)).toMatchObject({ status: 200, errors: undefined });
+    expect(await rig.takeCalls()).toEqual({ createIdentity: AT_ONCE + 1 });
+  });
+});
+
+async function newClients(count: number): Promise<Client[]> {
+  return await Promise.all(Array.from({ length: count }, () => rig.member(`bounded-${subjects++}`)));
+}
+
+async function expectRefused(client: Client | undefined, input: IssueAccessTokenMutationVariables) {
+  const reply = await client?.execute(IssueAccessTokenDocument, input);
+  expect(reply).toMatchObject({
+    status: 503,
+    errors: [{ extensions: { code: "UPSTREAM_UNAVAILABLE", retryable: true } }],
+  });
+  expect(Number(reply?.headers.get("retry-after"))).toBeGreaterThanOrEqual(5);
+}
+
+async function untilCalled(operation: string, times: number): Promise<void> {
+  const calls = async () =>
+    ((await rig.control("GET", "/calls")) as { calls: Record<string, number> }).calls[operation];
+  await expect.poll(calls, { interval: 10 }).toBe(times);
+}
