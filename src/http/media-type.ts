@@ -19,7 +19,10 @@ const LONGEST_REMEMBERED = 256;
 export function chooseMediaType(accept = ""): MediaType | undefined {
   if (chosen.has(accept)) return chosen.get(accept);
   const type = choose(accept);
-  if (chosen.size < MOST_REMEMBERED && accept.length <= LONGEST_REMEMBERED) chosen.set(accept, type);
+  if (accept.length > LONGEST_REMEMBERED) return type;
+  // A flood of made-up ones costs the others one more look.
+  if (chosen.size >= MOST_REMEMBERED) chosen.clear();
+  chosen.set(accept, type);
   return type;
 }
 
