@@ -18,6 +18,11 @@ class BodyCutOff extends GatewayError {
   }
 }
 
+/** Whether a body is over the limit, or may be: one in chunks has no length. */
+export function isLong({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > MAX_BODY_BYTES;
+}
+
 /** The request's JSON. Throws BAD_REQUEST for anything that is not JSON in UTF-8, or could be read in two ways. */
 export async function readJson(request: IncomingMessage): Promise<unknown> {
   const bytes = await readBytes(request);
