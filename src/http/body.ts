@@ -36,6 +36,8 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
 
 async function readBytes(request: IncomingMessage): Promise<Buffer> {
   if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) throw new BodyTooLarge();
+  // It has told already that it is closed.
+  if (request.destroyed) throw new BodyCutOff();
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const chunks: Buffer[] = [];
   let length = 0;
@@ -50,9 +52,8 @@ async function readBytes(request: IncomingMessage): Promise<Buffer> {
     reject(new BodyTooLarge());
   });
   request.once("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length)));
-  const cutOff = () => {
-    if (!request.complete) reject(new BodyCutOff());
-  };
+  // Even one that has arrived is not handed over any more.
+  const cutOff = () => reject(new BodyCutOff());
   request.once("error", cutOff);
   request.once("close", cutOff);
   return await promise;
