@@ -56,17 +56,14 @@ export class GraphqlEndpoint {
   async handle(request: IncomingMessage, requestId: string): Promise<Answer> {
     const { load, refusal } = this.#parts;
     if (load.enter() !== undefined) return refusal(request);
+    const started = performance.now();
+    const exchange: Exchange = { request, requestId, outcome: { code: "OK" }, quotas: [] };
+    let answer: Answer;
     try {
-      return await this.#handle(request, requestId);
+      answer = await this.#answer(exchange);
     } finally {
       load.leave();
     }
-  }
-
-  async #handle(request: IncomingMessage, requestId: string): Promise<Answer> {
-    const started = performance.now();
-    const exchange: Exchange = { request, requestId, outcome: { code: "OK" }, quotas: [] };
-    const answer = await this.#answer(exchange);
     this.#parts.events.requestEnded({
       requestId,
       status: answer.status,
