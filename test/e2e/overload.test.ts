@@ -17,7 +17,7 @@ beforeEach(async () => {
   rig = await Rig.start({
     configure: (config) => ({
       ...config,
-      server: { ...config.server, maxRequests: MAX_REQUESTS, corsOrigins: [ORIGIN] },
+      server: { ...config.server, maxRequests: MAX_REQUESTS, requestTimeoutSeconds: 4, corsOrigins: [ORIGIN] },
     }),
   });
 });
@@ -172,6 +172,20 @@ describe("the connection of a request beyond the bound", () => {
     connection.send("POST /graphql HTTP/1.1\r\nhost: gateway\r\ncontent-length: 100\r\n\r\n");
     await connection.until(/^HTTP\/1\.1 503 [\s\S]+UPSTREAM_UNAVAILABLE/);
     await Promise.all(before);
+  });
+});
+
+describe("a request that has waited unseen for half of its time", () => {
+  it("is not begun any more, and the next one is", async () => {
+    const member = await rig.member();
+    await member.execute(ViewerDocument);
+    const connection = await connect();
+    connection.send(viewerRequest(member));
+    // The gateway is in this process.
+    for (const end = performance.now() + 2500; performance.now() < end; );
+    await connection.until(/^HTTP\/1\.1 503 [\s\S]+UPSTREAM_UNAVAILABLE/);
+    expect(await metric(/^gateway_requests_shed_total\{reason="late"\} (\d+)$/m)).toBe(1);
+    await expect.poll(async () => (await member.execute(ViewerDocument)).status, { interval: 200 }).toBe(200);
   });
 });
 
