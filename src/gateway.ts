@@ -17,10 +17,12 @@ import { fixedHeaders } from "./http/answer.js";
 import { CallerCheck } from "./http/caller-check.js";
 import { withCors } from "./http/cors.js";
 import { GraphqlEndpoint } from "./http/graphql-endpoint.js";
+import { Load } from "./http/load.js";
 import { Proxies } from "./http/proxies.js";
 import { type Dependency, Readiness } from "./http/readiness.js";
 import { getOnly, type Handler, type Routes } from "./http/routes.js";
 import { type Listener, listen } from "./http/server.js";
+import { createRefusal } from "./http/too-much.js";
 import { AuditAccess } from "./identities/audit-access.js";
 import { Eraser } from "./identities/eraser.js";
 import type { ApplicationUser } from "./identities/identity.js";
@@ -84,8 +86,9 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   try {
     const base = await openBase(config, options, closers);
     const authenticator = createAuthenticator(base);
-    const endpoint = await createEndpoint(base, authenticator, closers);
-    const readiness = createReadiness(base, authenticator);
+    const load = watchLoad(base, closers);
+    const endpoint = await createEndpoint(base, { authenticator, load }, closers);
+    const readiness = createReadiness(base, { authenticator, load });
     const [publicListener, adminListener] = await listenOnBoth(base, endpoint, readiness, options.routes);
     // Health stays reachable, and says that the gateway is draining, until the last request is answered.
     closers.push(
@@ -152,8 +155,30 @@ function createAuthenticator({ config, now, elapsed, events, keys, redis }: Base
   });
 }
 
-async function createEndpoint(base: Base, authenticator: Authenticator, closers: Closers): Promise<GraphqlEndpoint> {
-  const { config, events, store, limits } = base;
+function watchLoad({ config: { server }, events, metrics }: Base, closers: Closers): Load {
+  const { maxRequests, unreadyAtPercent } = server;
+  // How late this process is, whatever clock a test has brought.
+  const elapsed = () => performance.now();
+  const requestTimeoutMs = server.requestTimeoutSeconds * 1000;
+  const load = new Load({ maxRequests, unreadyAtPercent, requestTimeoutMs, elapsed, watcher: events });
+  const stop = load.watch();
+  closers.push(async () => stop());
+  metrics.observe("gateway_requests_under_way", "GraphQL requests under way.", async () => load.underWay);
+  return load;
+}
+
+/** What the two ends of a request have in common. */
+interface FrontDoor {
+  readonly authenticator: Authenticator;
+  readonly load: Load;
+}
+
+async function createEndpoint(
+  base: Base,
+  { authenticator, load }: FrontDoor,
+  closers: Closers,
+): Promise<GraphqlEndpoint> {
+  const { config, random, events, store, limits } = base;
   const schema = await createSchema(createServices(base, closers));
   const settings = config.graphql;
   const manifests = settings.trustedDocuments.manifests.map(readManifestFile);
@@ -169,6 +194,8 @@ async function createEndpoint(base: Base, authenticator: Authenticator, closers:
     identities: store.identities,
     events,
     requestTimeoutMs: config.server.requestTimeoutSeconds * 1000,
+    load,
+    refusal: createRefusal(random),
   });
 }
 
@@ -215,14 +242,14 @@ function createTokenCache({ config, now, events, keys, redis, service }: Base): 
   });
 }
 
-function createReadiness({ elapsed, store, service, redis }: Base, authenticator: Authenticator): Readiness {
+function createReadiness({ elapsed, store, service, redis }: Base, { authenticator, load }: FrontDoor): Readiness {
   const dependencies: Dependency[] = [
     { name: "store", check: () => store.check() },
     { name: "communication-services", check: (deadline) => service.check(deadline) },
     ...authenticator.checks().map(({ issuer, check }) => ({ name: `issuer ${issuer}`, check })),
   ];
   if (redis) dependencies.push({ name: "redis", optional: true, check: () => redis.check() });
-  return new Readiness(dependencies, elapsed);
+  return new Readiness({ dependencies, elapsed, isOverloaded: () => load.isOverloaded });
 }
 
 async function listenOnBoth(

@@ -45,6 +45,8 @@ const server = z.strictObject({
   clientTimeoutSeconds: whole(1, 300).default(10),
   keepAliveSeconds: whole(1, 7200).default(75),
   maxConnections: whole(1, 1_000_000).default(10_000),
+  maxRequests: whole(1, 1_000_000).default(2000),
+  unreadyAtPercent: whole(0, 100).default(80),
   corsOrigins: references,
   proxies: z
     .strictObject({

@@ -18,6 +18,11 @@ class BodyCutOff extends GatewayError {
   }
 }
 
+/** Whether a body is over the limit, or may be: one in chunks has no length. */
+export function isLong({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > MAX_BODY_BYTES;
+}
+
 /** The request's JSON. Throws BAD_REQUEST for anything that is not JSON in UTF-8, or could be read in two ways. */
 export async function readJson(request: IncomingMessage): Promise<unknown> {
   const bytes = await readBytes(request);
@@ -31,6 +36,8 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
 
 async function readBytes(request: IncomingMessage): Promise<Buffer> {
   if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) throw new BodyTooLarge();
+  // It has told already that it is closed.
+  if (request.destroyed) throw new BodyCutOff();
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const chunks: Buffer[] = [];
   let length = 0;
@@ -45,9 +52,8 @@ async function readBytes(request: IncomingMessage): Promise<Buffer> {
     reject(new BodyTooLarge());
   });
   request.once("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length)));
-  const cutOff = () => {
-    if (!request.complete) reject(new BodyCutOff());
-  };
+  // Even one that has arrived is not handed over any more.
+  const cutOff = () => reject(new BodyCutOff());
   request.once("error", cutOff);
   request.once("close", cutOff);
   return await promise;

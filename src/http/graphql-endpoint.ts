@@ -1,6 +1,6 @@
 /**
- * `POST /graphql`: method → media type → authenticate → limit → read → execute → answer. Whatever goes wrong before GraphQL
- * is answered in GraphQL's own shape.
+ * `POST /graphql`: room → method → media type → authenticate → limit → read → execute → answer. Whatever goes wrong before
+ * GraphQL is answered in GraphQL's own shape.
  */
 import type { IncomingMessage } from "node:http";
 import type { Caller } from "../auth/caller.js";
@@ -19,6 +19,7 @@ import type { IdentityStore } from "../store/identity-store.js";
 import type { Answer } from "./answer.js";
 import { BodyTooLarge, readJson } from "./body.js";
 import type { CallerCheck } from "./caller-check.js";
+import type { Load } from "./load.js";
 import { chooseMediaType } from "./media-type.js";
 import { rateLimitHeaders } from "./rate-limit-headers.js";
 import { refuseForm } from "./request-form.js";
@@ -31,6 +32,9 @@ export interface GraphqlEndpointParts {
   readonly identities: IdentityStore;
   readonly events: Events;
   readonly requestTimeoutMs: number;
+  readonly load: Load;
+  /** For whom there is no room. */
+  readonly refusal: (request: IncomingMessage) => Answer;
 }
 
 /** One request, and what has become of it so far. */
@@ -50,9 +54,16 @@ export class GraphqlEndpoint {
   }
 
   async handle(request: IncomingMessage, requestId: string): Promise<Answer> {
+    const { load, refusal } = this.#parts;
+    if (load.enter() !== undefined) return refusal(request);
     const started = performance.now();
     const exchange: Exchange = { request, requestId, outcome: { code: "OK" }, quotas: [] };
-    const answer = await this.#answer(exchange);
+    let answer: Answer;
+    try {
+      answer = await this.#answer(exchange);
+    } finally {
+      load.leave();
+    }
     this.#parts.events.requestEnded({
       requestId,
       status: answer.status,

@@ -16,6 +16,14 @@ interface Report {
   readonly problem?: string;
 }
 
+interface ReadinessParts {
+  readonly dependencies: readonly Dependency[];
+  /** ms by a clock that is never set. */
+  readonly elapsed: () => number;
+  /** Whether the gateway has as much to do as it can, so that others had better get what comes next. */
+  readonly isOverloaded: () => boolean;
+}
+
 const CHECK_TIMEOUT_MS = 2000;
 /** Anyone may ask, so the dependencies are asked at most this often. */
 const REMEMBERED_MS = 1000;
@@ -23,13 +31,14 @@ const REMEMBERED_MS = 1000;
 export class Readiness {
   readonly #dependencies: readonly Dependency[];
   readonly #elapsed: () => number;
+  readonly #isOverloaded: () => boolean;
   #last: { readonly at: number; readonly reports: Promise<readonly Report[]> } | undefined;
   #draining = false;
 
-  /** `elapsed`: ms by a clock that is never set. */
-  constructor(dependencies: readonly Dependency[], elapsed: () => number) {
+  constructor({ dependencies, elapsed, isOverloaded }: ReadinessParts) {
     this.#dependencies = dependencies;
     this.#elapsed = elapsed;
+    this.#isOverloaded = isOverloaded;
   }
 
   /** From here on the answer is 503, so that a load balancer sends nothing new. */
@@ -41,9 +50,14 @@ export class Readiness {
   async answer({ withProblems }: { readonly withProblems: boolean }): Promise<Answer> {
     const reports = await this.#reports();
     const dependencies = withProblems ? reports : reports.map(({ problem: _, ...report }) => report);
-    const ready = !this.#draining && dependencies.every(({ ok, optional }) => ok || optional);
-    const status = this.#draining ? "draining" : ready ? "ready" : "unavailable";
-    return json(ready ? 200 : 503, { status, dependencies });
+    const status = this.#statusFor(dependencies);
+    return json(status === "ready" ? 200 : 503, { status, dependencies });
+  }
+
+  #statusFor(reports: readonly Report[]): "ready" | "draining" | "unavailable" | "overloaded" {
+    if (this.#draining) return "draining";
+    if (!reports.every(({ ok, optional }) => ok || optional)) return "unavailable";
+    return this.#isOverloaded() ? "overloaded" : "ready";
   }
 
   #reports(): Promise<readonly Report[]> {

@@ -151,14 +151,15 @@ function cutUnlessTaken(response: ServerResponse, clientTimeoutMs: number): void
   response.once("close", () => clearTimeout(cut));
 }
 
-async function bind(server: Server, { host, port, portVariable }: ListenOptions): Promise<void> {
+async function bind(server: Server, { host, port, portVariable, maxConnections }: ListenOptions): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       const why = error.code === "EADDRINUSE" ? "is in use" : `cannot be listened on (${error.code ?? error.message})`;
       const cure = `end the program that has it, or choose another with ${portVariable}=…`;
       reject(new StartError(`Port ${port} of ${host} ${why}: ${cure}.`, { cause: error }));
     });
-    server.listen(port, host, resolve);
+    // Those that wait to be accepted. The system has a limit of its own; beyond it a client tries again after a second, or three.
+    server.listen({ port, host, backlog: maxConnections }, resolve);
   });
 }
 

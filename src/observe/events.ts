@@ -8,6 +8,7 @@ import type { Fault } from "../audit/verifier.js";
 import type { AuthenticationFailure } from "../auth/failure.js";
 import type { FetchedKeys } from "../auth/key-fetch.js";
 import type { ErrorCode } from "../errors.js";
+import type { LoadWatcher, ShedReason as RequestShedReason, Signs } from "../http/load.js";
 import type { Identity } from "../identities/identity.js";
 import type { ServiceWork } from "../identities/service-work.js";
 import type { ClientInfo } from "../policy/call.js";
@@ -36,7 +37,7 @@ export interface UntrustedDocument {
   readonly refused: boolean;
 }
 
-export class Events {
+export class Events implements LoadWatcher {
   constructor(
     private readonly log: Logger,
     private readonly metrics: Metrics,
@@ -51,6 +52,29 @@ export class Events {
   /** Counted and not logged: it takes nothing to send a thousand of them. */
   connectionRefused(what: number | "dropped"): void {
     this.metrics.connectionRefusals.inc({ what: String(what) });
+  }
+
+  /** A request was not begun. Counted and not logged: when there are too many requests, that would be too many lines. */
+  onShed(reason: RequestShedReason): void {
+    this.metrics.requestsShed.inc({ reason });
+  }
+
+  /** Once for all of them. */
+  onShedding(signs: Signs): void {
+    this.log.warn(signs, "too many requests: some are refused");
+  }
+
+  onSheddingOver(count: number): void {
+    this.log.info({ refused: count }, "too many requests: none is refused any more");
+  }
+
+  /** Readiness says so from here on. */
+  onOverloaded(signs: Signs): void {
+    this.log.warn(signs, "overloaded: not ready");
+  }
+
+  onOverloadOver(): void {
+    this.log.info("overloaded no longer");
   }
 
   /** The reason stays here; the caller is told nothing but that the token was not accepted. */

@@ -11,6 +11,13 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly requestsShed = new Counter({
+    name: "gateway_requests_shed_total",
+    help: "GraphQL requests that were not begun, and are not among those answered, by reason: full (too many under way), late (read when half of its time may have been over).",
+    labelNames: ["reason"],
+    registers: [this.#registry],
+  });
+
   readonly requestSeconds = new Histogram({
     name: "gateway_request_duration_seconds",
     help: "Time from the head of a GraphQL request to its answer.",

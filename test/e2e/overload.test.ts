@@ -1,0 +1,243 @@
+import { setTimeout } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { RawConnection } from "../fixtures/raw.js";
+import { type Client, type Reply, Rig } from "../fixtures/rig.js";
+import { IssueAccessTokenDocument, ViewerDocument } from "../generated/graphql.js";
+
+const MAX_REQUESTS = 3;
+const SLOW_MS = 1000;
+const ORIGIN = "https://app.example.com";
+const VIEWER = JSON.stringify({ query: "{ viewer { maxTokenLifetimeMinutes } }" });
+const LIVE = "GET /health/live HTTP/1.1\r\nhost: gateway\r\n\r\n";
+
+let rig: Rig;
+const open: RawConnection[] = [];
+
+beforeEach(async () => {
+  rig = await Rig.start({
+    configure: (config) => ({
+      ...config,
+      server: { ...config.server, maxRequests: MAX_REQUESTS, requestTimeoutSeconds: 4, corsOrigins: [ORIGIN] },
+    }),
+  });
+});
+afterEach(async () => {
+  for (const connection of open.splice(0)) connection.close();
+  await rig.close();
+});
+
+/** As many as there may be, each waiting for the service. */
+async function fill(delayMs = SLOW_MS): Promise<Promise<Reply<unknown>>[]> {
+  await rig.fault({ operation: "*", kind: "delay", delayMs, times: MAX_REQUESTS });
+  const users = await Promise.all(Array.from({ length: MAX_REQUESTS }, (_, n) => rig.member(`slow-${n}`)));
+  const replies = users.map((user) => user.execute(IssueAccessTokenDocument, { scopes: ["CHAT"] }));
+  await expect.poll(underWay).toBe(MAX_REQUESTS);
+  return replies;
+}
+
+async function metric(pattern: RegExp): Promise<number> {
+  const text = await (await fetch(`${rig.gateway.adminUrl}/metrics`)).text();
+  return Number(pattern.exec(text)?.[1] ?? 0);
+}
+
+const underWay = () => metric(/^gateway_requests_under_way (\d+)$/m);
+const shed = () => metric(/^gateway_requests_shed_total\{reason="full"\} (\d+)$/m);
+
+function viewerRequest({ token }: Client, headers = ""): string {
+  return `POST /graphql HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\nauthorization: Bearer ${token}\r\ncontent-length: ${VIEWER.length}\r\n${headers}\r\n${VIEWER}`;
+}
+
+async function connect(): Promise<RawConnection> {
+  const connection = await RawConnection.open(rig.gateway.url);
+  open.push(connection);
+  return connection;
+}
+
+async function readiness(base = rig.gateway.url): Promise<[number, string]> {
+  const response = await fetch(`${base}/health/ready`);
+  return [response.status, ((await response.json()) as { status: string }).status];
+}
+
+describe("a request beyond the bound", () => {
+  it("is refused at once with a time to come back, before its token is looked at, and those before it are answered", async () => {
+    const before = await fill();
+    let isAnyAnswered = false;
+    void Promise.race(before).then(() => {
+      isAnyAnswered = true;
+    });
+    const { status, headers, errors } = await rig.post(VIEWER, { "content-type": "application/json" });
+    expect(isAnyAnswered).toBe(false);
+    expect(status).toBe(503);
+    const retryAfterSeconds = Number(headers.get("retry-after"));
+    expect([1, 2, 3, 4, 5]).toContain(retryAfterSeconds);
+    expect(errors).toEqual([
+      {
+        message: expect.stringContaining("too many requests"),
+        extensions: { code: "UPSTREAM_UNAVAILABLE", retryable: true, retryAfterSeconds },
+      },
+    ]);
+    expect((await Promise.all(before)).map((reply) => reply.status)).toEqual(before.map(() => 200));
+    expect(await underWay()).toBe(0);
+    expect(await shed()).toBe(1);
+    expect((await (await rig.member()).execute(ViewerDocument)).status).toBe(200);
+  });
+
+  it("is refused in GraphQL's own shape, as every answer is, and pages of listed origins can read it", async () => {
+    const before = await fill();
+    const { headers } = await rig.post(VIEWER, {
+      "content-type": "application/json",
+      accept: "application/graphql-response+json",
+      origin: ORIGIN,
+      "x-request-id": "mine",
+    });
+    expect(Object.fromEntries(headers)).toMatchObject({
+      "content-type": "application/graphql-response+json; charset=utf-8",
+      "cache-control": "no-store",
+      "x-request-id": "mine",
+      "x-content-type-options": "nosniff",
+      "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+      "access-control-allow-origin": ORIGIN,
+    });
+    expect(headers.get("access-control-expose-headers")).toContain("retry-after");
+    await Promise.all(before);
+  });
+
+  it("leaves the log alone but for a line when refusals begin", async () => {
+    const before = await fill();
+    const lines = rig.logLines.length;
+    const replies = await Promise.all(Array.from({ length: 20 }, () => rig.post(VIEWER, {})));
+    expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([503]));
+    await setTimeout(200);
+    expect(rig.logLines.slice(lines).filter((line) => line.includes("some are refused"))).toHaveLength(1);
+    expect(rig.logLines.slice(lines).length).toBeLessThan(10);
+    await Promise.all(before);
+  });
+});
+
+describe("the connection of a request beyond the bound", () => {
+  it("is kept, and its next request is answered when there is room", async () => {
+    const member = await rig.member();
+    const before = await fill();
+    const connection = await connect();
+    connection.send(viewerRequest(member));
+    const chunks: string[] = [];
+    connection.socket.on("data", (chunk: string) => chunks.push(chunk));
+    await connection.until(/^HTTP\/1\.1 503 [\s\S]+connection: keep-alive[\s\S]+UPSTREAM_UNAVAILABLE/i);
+    expect(chunks).toHaveLength(1);
+    await Promise.all(before);
+    connection.received = "";
+    connection.send(viewerRequest(member));
+    await connection.until(/^HTTP\/1\.1 200 [\s\S]+maxTokenLifetimeMinutes/);
+  });
+
+  it("is not read for a second, so that a client that does not wait is not refused all the time", async () => {
+    const member = await rig.member();
+    const before = await fill(2500);
+    const connection = await connect();
+    const refusal = /HTTP\/1\.1 503 [\s\S]+UPSTREAM_UNAVAILABLE/;
+    connection.send(viewerRequest(member));
+    await connection.until(refusal);
+    const told = performance.now();
+    connection.received = "";
+    connection.send(viewerRequest(member));
+    await connection.until(refusal);
+    expect(performance.now() - told).toBeGreaterThan(900);
+    await Promise.all(before);
+  });
+
+  it("keeps answers in their order when requests are sent ahead", async () => {
+    const member = await rig.member();
+    const before = await fill();
+    const connection = await connect();
+    connection.send(LIVE + viewerRequest(member, "x-request-id: second\r\n") + LIVE);
+    await connection.until(/"live"[\s\S]+x-request-id: second[\s\S]+UPSTREAM_UNAVAILABLE[\s\S]+"live"/);
+    await Promise.all(before);
+  });
+
+  it("is closed when the body is too long to be thrown away, or nobody knows how long it is", async () => {
+    const before = await fill();
+    for (const length of ["content-length: 100000", "transfer-encoding: chunked"]) {
+      const connection = await connect();
+      connection.send(
+        `POST /graphql HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n${length}\r\n\r\n1\r\n{\r\n`,
+      );
+      expect(await connection.ended()).toMatch(/^HTTP\/1\.1 503 [\s\S]+connection: close[\s\S]+UPSTREAM_UNAVAILABLE/i);
+    }
+    await Promise.all(before);
+  });
+
+  it("does not wait for a body that was announced and does not come", async () => {
+    const before = await fill();
+    const connection = await connect();
+    connection.send("POST /graphql HTTP/1.1\r\nhost: gateway\r\ncontent-length: 100\r\n\r\n");
+    await connection.until(/^HTTP\/1\.1 503 [\s\S]+UPSTREAM_UNAVAILABLE/);
+    await Promise.all(before);
+  });
+});
+
+describe("a request that has waited unseen for half of its time", () => {
+  it("is not begun any more, and the next one is", async () => {
+    const member = await rig.member();
+    await member.execute(ViewerDocument);
+    const connection = await connect();
+    connection.send(viewerRequest(member));
+    // The gateway is in this process.
+    for (const end = performance.now() + 2500; performance.now() < end; );
+    await connection.until(/^HTTP\/1\.1 503 [\s\S]+UPSTREAM_UNAVAILABLE/);
+    expect(await metric(/^gateway_requests_shed_total\{reason="late"\} (\d+)$/m)).toBe(1);
+    await expect.poll(async () => (await member.execute(ViewerDocument)).status, { interval: 200 }).toBe(200);
+  });
+});
+
+describe("health", () => {
+  it("is answered on both ports while requests are refused", async () => {
+    const before = await fill();
+    expect((await rig.post(VIEWER, {})).status).toBe(503);
+    for (const base of [rig.gateway.url, rig.gateway.adminUrl]) {
+      expect((await fetch(`${base}/health/live`)).status).toBe(200);
+    }
+    await Promise.all(before);
+  });
+
+  it("is not ready after a second with as much as there may be, is live all the time, and is ready again soon after", async () => {
+    const before = await fill(3000);
+    for (const base of [rig.gateway.url, rig.gateway.adminUrl]) {
+      await expect.poll(() => readiness(base), { timeout: 3000 }).toEqual([503, "overloaded"]);
+    }
+    expect((await fetch(`${rig.gateway.url}/health/live`)).status).toBe(200);
+    await Promise.all(before);
+    await expect.poll(() => readiness(), { timeout: 5000 }).toEqual([200, "ready"]);
+    expect(rig.logLines.filter((line) => line.includes('"overloaded'))).toHaveLength(2);
+  });
+});
+
+describe("clients that break off", () => {
+  it("make no room until the work that they asked for is done, and leave nothing behind", async () => {
+    await rig.fault({ operation: "*", kind: "delay", delayMs: SLOW_MS, times: MAX_REQUESTS });
+    const query = JSON.stringify({
+      query: IssueAccessTokenDocument.toString(),
+      variables: { scopes: ["CHAT"] },
+    });
+    for (let n = 0; n < MAX_REQUESTS; n++) {
+      const { token } = await rig.member(`gone-${n}`);
+      const connection = await connect();
+      connection.send(
+        `POST /graphql HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\nauthorization: Bearer ${token}\r\ncontent-length: ${query.length}\r\n\r\n${query}`,
+      );
+    }
+    await expect.poll(underWay).toBe(MAX_REQUESTS);
+    for (const connection of open) connection.socket.resetAndDestroy();
+    expect((await rig.post(VIEWER, {})).status).toBe(503);
+    await expect.poll(underWay, { timeout: 5000 }).toBe(0);
+    expect((await (await rig.member()).execute(ViewerDocument)).status).toBe(200);
+  });
+
+  it("leave nothing behind in the middle of a body", async () => {
+    const member = await rig.member();
+    await member.execute(ViewerDocument);
+    for (let n = 0; n < MAX_REQUESTS; n++) (await connect()).send(viewerRequest(member).slice(0, -5));
+    await expect.poll(underWay).toBe(MAX_REQUESTS);
+    for (const connection of open) connection.socket.resetAndDestroy();
+    await expect.poll(underWay).toBe(0);
+  });
+});
