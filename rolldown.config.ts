@@ -13,5 +13,5 @@ export default {
   tsconfig: "tsconfig.json",
   // Neither is installed: native Postgres, and a validator of inputs that is turned off.
   external: ["pg-native", "class-validator"],
-  output: { dir: "dist", format: "esm", chunkFileNames: "[name].js", sourcemap: true, cleanDir: true },
+  output: { dir: "dist", format: "esm", chunkFileNames: "[name].js", cleanDir: true },
 } satisfies BuildOptions;

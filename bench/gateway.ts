@@ -15,7 +15,7 @@ function readNodeOptions(): string {
   const { scripts } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
     scripts: { start: string };
   };
-  const options = /\{NODE_OPTIONS:-([^}]+)\}/.exec(scripts.start)?.[1];
+  const options = /NODE_OPTIONS="(.+) \$NODE_OPTIONS"/.exec(scripts.start)?.[1];
   if (options === undefined) throw new Error("npm start has no options for Node");
   return options;
 }

@@ -13,7 +13,13 @@ export class Deadline {
 
   /** Aborted when the time is up. */
   get signal(): AbortSignal {
-    this.#signal ??= AbortSignal.timeout(Math.max(0, Math.ceil(this.#at - performance.now())));
+    this.#signal ??= this.signalBefore(0);
     return this.#signal;
+  }
+
+  /** Aborted so many milliseconds before that. */
+  signalBefore(milliseconds: number): AbortSignal {
+    const left = Math.ceil(this.#at - milliseconds - performance.now());
+    return left > 0 ? AbortSignal.timeout(left) : AbortSignal.abort();
   }
 }

@@ -133,6 +133,7 @@ async function openOutput(
 
 /** Stopped when the trail has written its last record, so it is started before it. */
 function startLister({ events, store }: AuditBase, closers: Closers): void {
+  if (!store.listing.isLater) return;
   let last = performance.eventLoopUtilization();
   const utilization = () => {
     const now = performance.eventLoopUtilization();

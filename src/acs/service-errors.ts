@@ -31,7 +31,7 @@ export function translateServiceError(operation: ServiceOperation, error: unknow
 /** Failures of a connection that was never made, so that nothing was sent. */
 const NOT_SENT = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
 
-type AttemptFailure = Exclude<FailureReason, "notBegun">;
+type AttemptFailure = Exclude<FailureReason, "notBegun" | "left">;
 
 function reasonOf({ name, statusCode, code }: SdkError): AttemptFailure {
   if (name === "AbortError" || name === "TimeoutError") return "timeout";

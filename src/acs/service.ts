@@ -92,8 +92,17 @@ export const REVOCATION_SPREAD_MS = 15 * 60_000;
  * Why a call failed. `notBegun`: it was not worth it, or could not be begun in time. `unreachable`: no connection.
  * `broken`: a connection that broke, or an answer that cannot be used. `timeout`: no answer. `outOfOrder`: an error of the
  * service's own (5xx, 408). `throttled`: too many calls (429). `refused`: any other no (4xx).
+ * `left`: the caller's own time was up while the service was at it, which says nothing about the service.
  */
-export type FailureReason = "notBegun" | "unreachable" | "broken" | "timeout" | "outOfOrder" | "throttled" | "refused";
+export type FailureReason =
+  | "notBegun"
+  | "unreachable"
+  | "broken"
+  | "timeout"
+  | "outOfOrder"
+  | "throttled"
+  | "refused"
+  | "left";
 
 /** In answer to these the service has said something. */
 const ANSWERS: readonly FailureReason[] = ["outOfOrder", "throttled", "refused"];
@@ -115,7 +124,10 @@ export class ServiceFailure extends GatewayError {
     details: FailureDetails = {},
   ) {
     const { cause, askedToWaitSeconds, retryAfterSeconds = askedToWaitSeconds } = details;
-    super(reason === "timeout" ? "DEADLINE_EXCEEDED" : "UPSTREAM_UNAVAILABLE", message, { cause, retryAfterSeconds });
+    super(reason === "timeout" || reason === "left" ? "DEADLINE_EXCEEDED" : "UPSTREAM_UNAVAILABLE", message, {
+      cause,
+      retryAfterSeconds,
+    });
     this.effect = WITHOUT_EFFECT.includes(reason) ? "none" : "unknown";
     this.askedToWaitSeconds = askedToWaitSeconds;
     this.isAnswer = ANSWERS.includes(reason);

@@ -264,20 +264,28 @@ function coercionOf(
     return { name: variable.name.value, type, hasDefault: defaultValue !== undefined };
   });
   return (given) => {
-    const variables: Record<string, unknown> = {};
-    let isFaulty = false;
-    const onFault = () => {
-      isFaulty = true;
-    };
-    for (const { name, type, hasDefault } of known) {
-      const isGiven = Object.hasOwn(given, name);
-      if (!isGiven && !hasDefault && !isNonNullType(type)) continue;
-      if (!isGiven || (given[name] === null && isNonNullType(type))) return undefined;
-      variables[name] = given[name] === null ? null : coerceInputValue(given[name], type, onFault);
-      if (isFaulty) return undefined;
+    // By names of the client's own choice.
+    const variables: Record<string, unknown> = Object.create(null);
+    try {
+      for (const { name, type, hasDefault } of known) {
+        const isGiven = Object.hasOwn(given, name);
+        if (!isGiven && !hasDefault && !isNonNullType(type)) continue;
+        if (!isGiven || (given[name] === null && isNonNullType(type))) return undefined;
+        variables[name] = given[name] === null ? null : coerceInputValue(given[name], type, stopAtFault);
+      }
+    } catch (error) {
+      if (error === FAULT) return undefined;
+      throw error;
     }
     return variables;
   };
+}
+
+const FAULT = Symbol("fault");
+
+/** The first is enough: a long list of what is wrong would otherwise be looked at to its end. */
+function stopAtFault(): never {
+  throw FAULT;
 }
 
 function definitionOf(parent: GraphQLObjectType, { name: { value: name } }: FieldNode): GraphQLField<unknown, unknown> {
@@ -292,7 +300,8 @@ function argumentsOf(
   node: FieldNode,
 ): (variables: Variables) => Record<string, unknown> {
   const read = (variables: Variables) => getArgumentValues(definition, node, variables);
-  if (node.arguments?.some(({ value }) => hasVariable(value))) return read;
+  // Lists and objects are made anew, so that none is shared by requests.
+  if (node.arguments?.some(({ value }) => hasVariable(value) || isMadeOfOthers(value))) return read;
   let always: Record<string, unknown>;
   try {
     always = read({});
@@ -300,6 +309,10 @@ function argumentsOf(
     return read;
   }
   return () => ({ ...always });
+}
+
+function isMadeOfOthers({ kind }: ValueNode): boolean {
+  return kind === Kind.LIST || kind === Kind.OBJECT;
 }
 
 function hasVariable(value: ValueNode): boolean {

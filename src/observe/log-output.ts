@@ -12,9 +12,11 @@ export function logOutput(stream: Writable, now: () => number): { write(line: st
   let dropped = 0;
   let lines = "";
   const flush = () => {
-    stream.write(lines);
+    if (lines !== "") stream.write(lines);
     lines = "";
   };
+  // However the process ends, those of its last turn are written.
+  process.on("exit", flush);
   // Whoever read it has gone, which is no reason to end.
   stream.on("error", () => {});
   return {

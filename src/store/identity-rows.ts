@@ -26,13 +26,28 @@ export function rowsByStatement(database: Kysely<Tables>): IdentityRows {
   };
 }
 
-/** Without Kysely, which costs as much as SQLite does, over a connection that sees nothing that is under way. */
-export function rowsOfSqlite(rows: SqliteRows): IdentityRows {
-  const read = async (statement: string, ...parameters: readonly string[]) =>
-    rows.read(statement, parameters) as IdentityRow | undefined;
+/**
+ * Without Kysely, which costs as much as SQLite does, over a connection that sees nothing that is under way. Where that fails,
+ * by the one that has the patience to wait for another process.
+ */
+export function rowsOfSqlite(rows: SqliteRows, database: Kysely<Tables>): IdentityRows {
+  const patient = rowsByStatement(database);
+  const read = async (
+    [statement, ...parameters]: readonly [string, ...string[]],
+    otherwise: () => Promise<IdentityRow | undefined>,
+  ) => {
+    try {
+      return rows.read(statement, parameters) as IdentityRow | undefined;
+    } catch {
+      return await otherwise();
+    }
+  };
   return {
-    byId: (id) => read("select * from identities where id = ?", id),
-    byUser: ({ issuer, subject }) => read("select * from identities where issuer = ? and subject = ?", issuer, subject),
+    byId: (id) => read(["select * from identities where id = ?", id], () => patient.byId(id)),
+    byUser: (user) =>
+      read(["select * from identities where issuer = ? and subject = ?", user.issuer, user.subject], () =>
+        patient.byUser(user),
+      ),
     close: () => rows.close(),
   };
 }

@@ -54,7 +54,7 @@ async function openSqliteStore(file: string): Promise<Store> {
     const trail = wal && new Kysely<Tables>({ dialect: openSqlite(file, "trail") });
     // What is listed over that connection is on disk with the next records.
     // Without a log a reader would be in the way of who writes.
-    const rows = wal && rowsOfSqlite(new SqliteRows(file));
+    const rows = wal && rowsOfSqlite(new SqliteRows(file), database);
     return storeOf(database, { database: trail ?? database, wal, listsLater: true }, rows);
   });
 }

@@ -14,6 +14,8 @@ import type { IdentityStore } from "../store/identity-store.js";
 import { hasUsefulLife, refreshAfter } from "./lifetime.js";
 
 const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+/** An exchange with less of the request's time left is not begun. */
+const LEAST_MS = 1000;
 const MAX_TOKEN_LENGTH = 16_384;
 
 /** Times are ms since 1970. */
@@ -77,7 +79,10 @@ export class TeamsExchange {
   /** What the service fails at is not counted; what it rejects is, or one caller could use up its patience for all. */
   async #askService(request: TeamsTokenRequest, { deadline, quotas }: Call, mint: Mint): Promise<ServiceToken> {
     try {
-      return await this.#parts.service.exchangeTeamsToken(request, { deadline: deadline.signal });
+      return await this.#parts.service.exchangeTeamsToken(request, {
+        beginBy: deadline.signalBefore(LEAST_MS),
+        deadline: deadline.signal,
+      });
     } catch (error) {
       if (hasMintedNothing(error)) {
         quotas.splice(quotas.indexOf(mint.quota), 1);

@@ -5,8 +5,11 @@ import {
   type ExecutionResult,
   execute,
   GraphQLError,
-  type GraphQLObjectType,
-  type GraphQLSchema,
+  GraphQLList,
+  GraphQLObjectType,
+  GraphQLScalarType,
+  GraphQLSchema,
+  GraphQLString,
   getOperationAST,
   parse,
   validate,
@@ -276,6 +279,32 @@ describe("a compiled operation", () => {
     ["several fields of a mutation, which run in turn", "mutation { make(size: {}) { name } other }"],
   ])("is not made of %s", async (_, text) => {
     expect((await both(text, () => null, {})).compiled).toBeUndefined();
+  });
+
+  it("takes a variable of any name for what it is", async () => {
+    const text = "query($__proto__: [String!]) { echo(texts: $__proto__) }";
+    for (const given of [JSON.parse('{"__proto__":["a"]}'), {}]) {
+      const { asIs, compiled } = await both(text, () => null, given);
+      expect(compiled).toEqual(asIs);
+    }
+  });
+
+  it("looks at no more of what is wrong than graphql-js does", async () => {
+    let looks = 0;
+    const refusing = new GraphQLScalarType({
+      name: "Never",
+      parseValue: () => {
+        looks += 1;
+        throw new GraphQLError("never");
+      },
+    });
+    const args = { list: { type: new GraphQLList(refusing) } };
+    const type = new GraphQLObjectType({ name: "Query", fields: { x: { type: GraphQLString, args } } });
+    const own = new GraphQLSchema({ query: type });
+    const compiled = compile(own, "query($list: [Never]) { x(list: $list) }");
+    const { errors } = await compiled.run({}, { list: Array.from({ length: 10_000 }, () => 1) });
+    expect(errors).toHaveLength(MAX_COERCION_ERRORS + 1);
+    expect(looks).toBeLessThanOrEqual(MAX_COERCION_ERRORS + 3);
   });
 
   it("gives each run arguments of its own, also those that are the same each time", async () => {

@@ -170,11 +170,13 @@ export class GuardedService implements CommunicationService {
       limit.answered(call.operation, elapsed() - begun, gate.underWay);
       return result;
     } catch (error) {
-      if (error instanceof ServiceFailure) {
-        if (showsOverload(error.reason)) limit.overloaded();
-        const { askedToWaitSeconds } = error;
-        if (askedToWaitSeconds !== undefined) gate.hold(call.operation, askedToWaitSeconds * 1000);
-      }
+      if (!(error instanceof ServiceFailure)) throw error;
+      // How late a caller comes is the caller's choice, and no sign of an outage.
+      if (error.reason === "timeout" && call.deadline?.aborted && !time.aborted)
+        throw new ServiceFailure("left", error.message, { cause: error.cause });
+      if (showsOverload(call.operation, error.reason)) limit.overloaded();
+      const { askedToWaitSeconds } = error;
+      if (askedToWaitSeconds !== undefined) gate.hold(call.operation, askedToWaitSeconds * 1000);
       throw error;
     }
   }

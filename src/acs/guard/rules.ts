@@ -29,8 +29,9 @@ export function mayRepeat(operation: ServiceOperation, reason: FailureReason, as
   return repeat === "always" && (reason === "broken" || reason === "outOfOrder");
 }
 
-/** What tells that the service has more to do than it can. */
-export function showsOverload(reason: FailureReason): boolean {
+/** What tells that the service has more to do than it can. Not an exchange: what that carries is the user's choice. */
+export function showsOverload(operation: ServiceOperation, reason: FailureReason): boolean {
+  if (operation === "exchangeTeamsToken") return false;
   return reason === "timeout" || reason === "throttled" || reason === "outOfOrder";
 }
 

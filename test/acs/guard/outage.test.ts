@@ -126,6 +126,21 @@ describe("an outage of the service", () => {
     expect(guarded.logged("service outage")).toBe(0);
   });
 
+  it("is not what a caller shows who comes with hardly any time left", async () => {
+    const guarded = await GuardedEmulator.start();
+    await guarded.fault({
+      operation: "exchangeTeamsUserAccessToken",
+      kind: "delay",
+      delayMs: 300,
+      times: FOR_EVER,
+    });
+    const limit = await guarded.metric("gateway_service_concurrency_limit");
+    const outcomes = await times(60, () => guarded.exchange({ deadline: AbortSignal.timeout(50) }));
+    expect(new Set(outcomes.map((outcome) => outcome.split(",")[0]))).toEqual(new Set(["left"]));
+    expect(await guarded.metric("gateway_service_teams_breaker_open")).toBe(0);
+    expect(await guarded.metric("gateway_service_concurrency_limit")).toBe(limit);
+  });
+
   it("of the exchange alone, which a user might bring about, leaves everybody else in peace", async () => {
     const guarded = await GuardedEmulator.start();
     await guarded.fault({ operation: "exchangeTeamsUserAccessToken", kind: "status", status: 500, times: FOR_EVER });
