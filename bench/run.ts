@@ -34,7 +34,7 @@ const { values, positionals } = parseArgs({
     answers: { type: "string", default: "1000000" },
     arrivals: { type: "string", default: "20" },
     identities: { type: "string", default: "1000000" },
-    connections: { type: "string", default: "1000" },
+    connections: { type: "string", default: "4000" },
     fresh: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
   },

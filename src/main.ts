@@ -97,7 +97,9 @@ function guardStandardError(): void {
 function openLog(config: Config): Logger {
   const secrets = secretsIn(config);
   redact = createRedact(secrets);
-  return createLogger({ level: config.log.level, secrets, destination: logOutput(process.stdout, Date.now) });
+  const destination = logOutput(process.stdout, Date.now);
+  process.on("exit", () => destination.flush());
+  return createLogger({ level: config.log.level, secrets, destination });
 }
 
 interface CommonOptions {

@@ -17,7 +17,7 @@ const GOAL: Goal = { is: "at least", value: 0.8 };
 export const overload: Suite = {
   about: `
 \`issueAccessToken\` from the warm cache. The *peak* is what ${CONNECTIONS} connections get out of a server in a closed loop; then
-${TIMES_CAPACITY} times as much is offered by the clock on many connections (\`--connections\`, 1,000 unless it says otherwise), whether or not
+${TIMES_CAPACITY} times as much is offered by the clock on many connections (\`--connections\`, 4,000 unless it says otherwise), whether or not
 it is answered; then as many connections ask in a closed loop. Counted are answers with a token; what is refused for the time being (503, 429); what
 fails; and what could not be sent, as every connection was waiting. A latency is from when the request was due. The gateway as
 shipped, on SQLite with its trail, beside Apollo on Express with jose on each request. A ratio is of answers with a token by

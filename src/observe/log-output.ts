@@ -4,22 +4,27 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 /** What waits for a reader of the log, in bytes. */
 const MOST_WAITING = 1 << 18;
 
+interface LogOutput {
+  write(line: string): void;
+  /** Writes what waits for the end of the turn: for a process that does not reach it. */
+  flush(): void;
+}
+
 /**
  * Where log lines go that share a stream with others, each in one piece. A reader that stalls holds up nobody: lines beyond a
  * bound are dropped, and the next one that fits is preceded by one that says how many.
  */
-export function logOutput(stream: Writable, now: () => number): { write(line: string): void } {
+export function logOutput(stream: Writable, now: () => number): LogOutput {
   let dropped = 0;
   let lines = "";
   const flush = () => {
     if (lines !== "") stream.write(lines);
     lines = "";
   };
-  // However the process ends, those of its last turn are written.
-  process.on("exit", flush);
   // Whoever read it has gone, which is no reason to end.
   stream.on("error", () => {});
   return {
+    flush,
     write: (line) => {
       if (stream.writableLength + lines.length > MOST_WAITING) {
         dropped += 1;
