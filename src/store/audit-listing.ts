@@ -25,7 +25,6 @@ export class AuditListing {
 
   /** How many records are not listed. */
   async count(): Promise<number> {
-    if (!this.isLater) return 0;
     const { count } = await this.#unlisted()
       .select(({ fn }) => fn.countAll<number | string | bigint>().as("count"))
       .executeTakeFirstOrThrow();
@@ -43,8 +42,6 @@ export class AuditListing {
    * are few next to the rest, which stays as it is: a reader who had to wait for all would wait for seconds.
    */
   async listThose(condition: Expression<boolean>): Promise<void> {
-    // Nor is the trail's connection asked, which is for records alone.
-    if (!this.isLater) return;
     const ids = (await this.#unlisted().select("id").where(condition).execute()).map(({ id }) => id);
     while (ids.length > 0) {
       await this.#list(ids.splice(0, this.#mostIn(CHUNK_MS)));

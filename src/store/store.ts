@@ -115,7 +115,8 @@ interface TrailDatabase {
 
 function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: IdentityRows): Store {
   const all = [...new Set([database, trail.database])];
-  const listing = new AuditListing(trail.database, trail.listsLater ?? false);
+  // Where nothing is listed later, the trail's connection is for records alone; what somebody has marked is listed all the same.
+  const listing = new AuditListing(trail.listsLater ? trail.database : database, trail.listsLater ?? false);
   return {
     identities: new IdentityStore(database, rows, trail.listsLater ? trail.database : database),
     attempts: new AttemptStore(database),
