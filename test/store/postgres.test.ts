@@ -228,6 +228,17 @@ function onServer(server: string): void {
       expect(await database.ask("select id from audit_events")).toEqual([{ id: "aud_while-reads-wait_000000000001" }]);
     });
 
+    it("writes the trail while more read it by user than may wait for a connection", async () => {
+      const small = await open(database.url, 2);
+      const count = () => small.auditReader.count({ identityId: "idn_any" }, 10).catch(() => "refused");
+      const reads = Array.from({ length: 100 }, count);
+      const writer = new TestWriter("while-others-read-it");
+      writer.add(1);
+      await writer.appendTo(small.audit);
+      expect(await Promise.all(reads)).toContain("refused");
+      await small.close();
+    });
+
     it("lets as many wait for a connection as are to, and refuses the next one at once", async () => {
       const queueSize = 2;
       const small = await open(database.url, queueSize);
