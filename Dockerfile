@@ -12,7 +12,7 @@ RUN npm run build && npm run sbom && mkdir data
 FROM gcr.io/distroless/nodejs24-debian12:nonroot
 WORKDIR /app
 ENV NODE_ENV=production HOST=0.0.0.0
-# A heap that is told how large it may get is swept sooner: half the memory at the same speed. Raise it with larger caches.
+# A heap that is told how large it may get is swept sooner: half the memory. Raise it with larger caches.
 ENV NODE_OPTIONS="--max-semi-space-size=8 --max-old-space-size=512"
 COPY --from=build /app/package.json ./
 COPY --from=build /app/dist ./dist

@@ -5,12 +5,11 @@
 import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import { CommunicationIdentityClient } from "@azure/communication-identity";
-import { Kysely, sql } from "kysely";
+import { type Kysely, sql } from "kysely";
 import type { StoreConfig } from "../../src/config/config.js";
-import { openPostgres } from "../../src/store/dialect-postgres.js";
-import { openSqlite } from "../../src/store/dialect-sqlite.js";
 import { migrate } from "../../src/store/migrations.js";
 import type { IdentityRow, Tables } from "../../src/store/tables.js";
+import { openToFill } from "../filling.js";
 import type { Outside } from "../outside.js";
 import { Progress } from "../progress.js";
 
@@ -29,7 +28,7 @@ interface FillOptions {
 }
 
 export async function fillIdentities({ config, total, callers, outside, say }: FillOptions): Promise<void> {
-  const database = await open(config);
+  const database = await openToFill(config);
   try {
     await migrate(database);
     await sql.raw(ROOM[config.kind]).execute(database);
@@ -40,19 +39,6 @@ export async function fillIdentities({ config, total, callers, outside, say }: F
     await database.destroy();
   }
 }
-
-async function open(config: StoreConfig): Promise<Kysely<Tables>> {
-  const dialect =
-    config.kind === "sqlite"
-      ? openSqlite(config.file)
-      : openPostgres({ url: config.url.reveal(), maxConnections: 1, queueSize: 500, purpose: "migration" });
-  const database = new Kysely<Tables>({ dialect });
-  await sql.raw(HURRY[config.kind]).execute(database);
-  return database;
-}
-
-/** Filling is not what is measured. */
-const HURRY = { sqlite: "pragma synchronous = off", postgres: "set synchronous_commit = off" } as const;
 
 const FINISH = { sqlite: "pragma wal_checkpoint(truncate)", postgres: "vacuum (analyze) identities" } as const;
 

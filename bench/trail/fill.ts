@@ -4,13 +4,12 @@
  * already is gone on from.
  */
 import { setImmediate } from "node:timers/promises";
-import { Kysely, sql } from "kysely";
+import { type Kysely, sql } from "kysely";
 import type { StoreConfig } from "../../src/config/config.js";
 import { AuditStore } from "../../src/store/audit-store.js";
-import { openPostgres } from "../../src/store/dialect-postgres.js";
-import { openSqlite } from "../../src/store/dialect-sqlite.js";
 import { migrate } from "../../src/store/migrations.js";
 import type { Tables } from "../../src/store/tables.js";
+import { openToFill } from "../filling.js";
 import { Progress } from "../progress.js";
 import { Writers } from "./events.js";
 
@@ -21,7 +20,7 @@ const BATCHES = 20;
 type Say = (line: string) => void;
 
 export async function fillTrail(config: StoreConfig, total: number, say: Say): Promise<void> {
-  const database = await open(config);
+  const database = await openToFill(config, SQL[config.kind].hurry);
   try {
     await migrate(database);
     await sql.raw(SQL[config.kind].keepIndexes).execute(database);
@@ -33,27 +32,17 @@ export async function fillTrail(config: StoreConfig, total: number, say: Say): P
   }
 }
 
-async function open(config: StoreConfig): Promise<Kysely<Tables>> {
-  const dialect =
-    config.kind === "sqlite"
-      ? openSqlite(config.file)
-      : openPostgres({ url: config.url.reveal(), maxConnections: 1, queueSize: 500, purpose: "migration" });
-  const database = new Kysely<Tables>({ dialect });
-  for (const statement of SQL[config.kind].hurry) await sql.raw(statement).execute(database);
-  return database;
-}
-
 /** The table of indexes that are yet to be made outlasts a run that is broken off. */
 const SQL = {
   sqlite: {
-    hurry: ["pragma synchronous = off", "pragma cache_size = -500000"],
+    hurry: ["pragma cache_size = -500000"],
     keepIndexes: `create table if not exists bench_indexes as select name, sql as ddl from sqlite_master
       where type = 'index' and tbl_name = 'audit_events' and sql is not null`,
     // No statistics: the gateway has none on SQLite.
     finish: "pragma wal_checkpoint(truncate)",
   },
   postgres: {
-    hurry: ["set synchronous_commit = off", "set maintenance_work_mem = '1GB'"],
+    hurry: ["set maintenance_work_mem = '1GB'"],
     keepIndexes: `create table if not exists bench_indexes as select indexname as name, indexdef as ddl from pg_indexes
       where schemaname = current_schema() and tablename = 'audit_events' and indexname <> 'audit_events_pkey'`,
     // As autovacuum does in the time in which a trail grows so long.

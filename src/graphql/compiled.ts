@@ -6,7 +6,6 @@
  * Left to graphql-js: directives, introspection, fields of an interface or union, and several root fields in turn.
  */
 import {
-  coerceInputValue,
   type DocumentNode,
   defaultFieldResolver,
   type ExecutionResult,
@@ -19,11 +18,9 @@ import {
   type GraphQLOutputType,
   type GraphQLResolveInfo,
   type GraphQLSchema,
-  getArgumentValues,
   getVariableValues,
   type InlineFragmentNode,
   isAbstractType,
-  isInputType,
   isLeafType,
   isListType,
   isNonNullType,
@@ -32,13 +29,10 @@ import {
   type OperationDefinitionNode,
   type SelectionSetNode,
   TypeNameMetaFieldDef,
-  typeFromAST,
-  type ValueNode,
-  type VariableDefinitionNode,
 } from "graphql";
+import { argumentsOf, coercionOf, NotCompiled, type Variables } from "./compiled-input.js";
 
 type Path = GraphQLResolveInfo["path"];
-type Variables = Readonly<Record<string, unknown>>;
 
 /** One run of an operation. */
 interface Run {
@@ -121,8 +115,6 @@ function runToEnd(select: Select, run: Run): ExecutionResult | Promise<Execution
     return fail(error);
   }
 }
-
-class NotCompiled extends Error {}
 
 class Compiler {
   readonly #parts: CompileParts;
@@ -253,72 +245,10 @@ function emptyObjects(keys: readonly string[]): () => Record<string, unknown> {
   return keys.includes("__proto__") ? () => Object.create(null) : () => ({});
 }
 
-/** The variables of the operation, from those that are given; undefined when one is not as it has to be. */
-function coercionOf(
-  schema: GraphQLSchema,
-  definitions: readonly VariableDefinitionNode[],
-): (given: Variables) => Variables | undefined {
-  const known = definitions.map(({ variable, type: node, defaultValue }) => {
-    const type = typeFromAST(schema, node);
-    if (!isInputType(type)) throw new NotCompiled();
-    return { name: variable.name.value, type, hasDefault: defaultValue !== undefined };
-  });
-  return (given) => {
-    // By names of the client's own choice.
-    const variables: Record<string, unknown> = Object.create(null);
-    try {
-      for (const { name, type, hasDefault } of known) {
-        const isGiven = Object.hasOwn(given, name);
-        if (!isGiven && !hasDefault && !isNonNullType(type)) continue;
-        if (!isGiven || (given[name] === null && isNonNullType(type))) return undefined;
-        variables[name] = given[name] === null ? null : coerceInputValue(given[name], type, stopAtFault);
-      }
-    } catch (error) {
-      if (error === FAULT) return undefined;
-      throw error;
-    }
-    return variables;
-  };
-}
-
-const FAULT = Symbol("fault");
-
-/** The first is enough: a long list of what is wrong would otherwise be looked at to its end. */
-function stopAtFault(): never {
-  throw FAULT;
-}
-
 function definitionOf(parent: GraphQLObjectType, { name: { value: name } }: FieldNode): GraphQLField<unknown, unknown> {
   const definition = name === TypeNameMetaFieldDef.name ? TypeNameMetaFieldDef : parent.getFields()[name];
   if (definition === undefined) throw new NotCompiled();
   return definition;
-}
-
-/** Those that no variable is part of are the same in each run. */
-function argumentsOf(
-  definition: GraphQLField<unknown, unknown>,
-  node: FieldNode,
-): (variables: Variables) => Record<string, unknown> {
-  const read = (variables: Variables) => getArgumentValues(definition, node, variables);
-  // Lists and objects are made anew, so that none is shared by requests.
-  if (node.arguments?.some(({ value }) => hasVariable(value) || isMadeOfOthers(value))) return read;
-  let always: Record<string, unknown>;
-  try {
-    always = read({});
-  } catch {
-    return read;
-  }
-  return () => ({ ...always });
-}
-
-function isMadeOfOthers({ kind }: ValueNode): boolean {
-  return kind === Kind.LIST || kind === Kind.OBJECT;
-}
-
-function hasVariable(value: ValueNode): boolean {
-  if (value.kind === Kind.VARIABLE) return true;
-  if (value.kind === Kind.LIST) return value.values.some(hasVariable);
-  return value.kind === Kind.OBJECT && value.fields.some((field) => hasVariable(field.value));
 }
 
 function refuseError(complete: Complete): Complete {

@@ -153,8 +153,7 @@ export class IdentityStore {
 
   /** Undefined when tokens were revoked since `revocations` was read: what was issued meanwhile must not be handed out. */
   async recordIssue(id: string, revocations: number, at: number): Promise<Identity | undefined> {
-    const update = new IdentityStore(this.beforeRecord)
-      .#update(id, ["ACTIVE"])
+    const update = this.#update(id, ["ACTIVE"], this.beforeRecord)
       .set({ last_token_issued_at: at })
       .where("revocations", "=", revocations);
     return asIdentity(await update.executeTakeFirst());
@@ -341,8 +340,8 @@ export class IdentityStore {
     return select;
   }
 
-  #update(id: string, from: readonly IdentityStatus[]) {
-    return this.database
+  #update(id: string, from: readonly IdentityStatus[], database = this.database) {
+    return database
       .updateTable("identities")
       .where("id", "=", id)
       .where("status", "in", [...from])
