@@ -43,6 +43,8 @@ const IDLE_GRACE_MS = 500;
 const GRACE_MS = 8000;
 /** Requests that a client may send ahead of their answers (RFC 9112 §9.3.2); each takes memory until it is answered. */
 const MOST_PIPELINED = 16;
+/** Connections that wait to be accepted: Node's own number, as those beyond `maxConnections` are to be dropped at once, too. */
+const LEAST_BACKLOG = 511;
 /** How late a client that is too slow may be found. */
 const CHECK_EVERY_MS = 500;
 
@@ -159,7 +161,7 @@ async function bind(server: Server, { host, port, portVariable, maxConnections }
       reject(new StartError(`Port ${port} of ${host} ${why}: ${cure}.`, { cause: error }));
     });
     // Those that wait to be accepted. The system has a limit of its own; beyond it a client tries again after a second, or three.
-    server.listen({ port, host, backlog: maxConnections }, resolve);
+    server.listen({ port, host, backlog: Math.max(LEAST_BACKLOG, maxConnections) }, resolve);
   });
 }
 
