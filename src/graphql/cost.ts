@@ -45,20 +45,28 @@ const FREE: Cost = { once: 0, perItem: 0 };
 
 /** Refuses an operation over the limit with GRAPHQL_VALIDATION_FAILED. */
 export function costLimit(maxCost: number): ApolloServerPlugin<RequestContext> {
-  /** Of those for which no variable is a size. */
-  const known = new WeakMap<OperationDefinitionNode, number>();
+  const check = costCheck(maxCost);
   const listener: GraphQLRequestListener<RequestContext> = {
     didResolveOperation: async ({ schema, document, operation, request }) => {
-      if (!operation) return;
-      const { cost, isConstant } = known.has(operation)
-        ? { cost: known.get(operation) ?? 0, isConstant: true }
-        : costOf({ schema, document, operation, variables: request.variables ?? {} });
-      if (isConstant) known.set(operation, cost);
-      if (cost <= maxCost) return;
-      throw new GraphQLError(tooCostly(cost, maxCost), { extensions: { code: "GRAPHQL_VALIDATION_FAILED" } });
+      if (operation) check({ schema, document, operation, variables: request.variables ?? {} });
     },
   };
   return { requestDidStart: async () => listener };
+}
+
+/** Throws GRAPHQL_VALIDATION_FAILED for an operation over the limit. */
+export function costCheck(maxCost: number): (about: Operation) => void {
+  /** Of those for which no variable is a size. */
+  const known = new WeakMap<OperationDefinitionNode, number>();
+  return (about) => {
+    const { operation } = about;
+    const { cost, isConstant } = known.has(operation)
+      ? { cost: known.get(operation) ?? 0, isConstant: true }
+      : costOf(about);
+    if (isConstant) known.set(operation, cost);
+    if (cost <= maxCost) return;
+    throw new GraphQLError(tooCostly(cost, maxCost), { extensions: { code: "GRAPHQL_VALIDATION_FAILED" } });
+  };
 }
 
 export function tooCostly(cost: number, maxCost: number): string {

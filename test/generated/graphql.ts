@@ -278,6 +278,14 @@ export type AuditEventsQueryVariables = Exact<{
 
 export type AuditEventsQuery = { auditEvents: { edges: Array<{ cursor: string, node: { id: string, at: string, action: AuditAction, phase: AuditPhase, scopes: Array<TokenScope> | null, tokenFingerprint: string | null, tokenExpiresOn: string | null, reason: string | null, requestId: string, clientName: string | null, clientVersion: string | null, sequence: number, hash: string, actor: { issuer: string, subject: string } | null, identity: { id: string } | null } }>, pageInfo: { hasNextPage: boolean, hasPreviousPage: boolean, startCursor: string | null, endCursor: string | null } } };
 
+export type AuditEventAddedSubscriptionVariables = Exact<{
+  after?: string | null | undefined;
+  filter?: AuditEventFilter | null | undefined;
+}>;
+
+
+export type AuditEventAddedSubscription = { auditEventAdded: { cursor: string, node: { id: string, at: string, action: AuditAction, phase: AuditPhase, scopes: Array<TokenScope> | null, tokenFingerprint: string | null, tokenExpiresOn: string | null, reason: string | null, requestId: string, clientName: string | null, clientVersion: string | null, sequence: number, hash: string, actor: { issuer: string, subject: string } | null, identity: { id: string } | null } } };
+
 export type CountAuditEventsQueryVariables = Exact<{
   filter?: AuditEventFilter | null | undefined;
 }>;
@@ -840,6 +848,37 @@ fragment PageFields on PageInfo {
   startCursor
   endCursor
 }`, {"hash":"sha256:5dda1213a0d95fa07803c8b4a73601a01ecac9a55d3efd0436c7fab8213c74fc"}) as unknown as TypedDocumentString<AuditEventsQuery, AuditEventsQueryVariables>;
+export const AuditEventAddedDocument = new TypedDocumentString(`
+    subscription AuditEventAdded($after: String, $filter: AuditEventFilter) {
+  auditEventAdded(after: $after, filter: $filter) {
+    cursor
+    node {
+      ...AuditEventFields
+    }
+  }
+}
+    fragment AuditEventFields on AuditEvent {
+  id
+  at
+  action
+  phase
+  actor {
+    issuer
+    subject
+  }
+  identity {
+    id
+  }
+  scopes
+  tokenFingerprint
+  tokenExpiresOn
+  reason
+  requestId
+  clientName
+  clientVersion
+  sequence
+  hash
+}`, {"hash":"sha256:6181eee757f18a8c100cba9ed968d9d09fbb74ff35eb6159f9fe14363e6301b6"}) as unknown as TypedDocumentString<AuditEventAddedSubscription, AuditEventAddedSubscriptionVariables>;
 export const CountAuditEventsDocument = new TypedDocumentString(`
     query CountAuditEvents($filter: AuditEventFilter) {
   auditEvents(first: 1, filter: $filter) {

@@ -96,7 +96,7 @@ async function pageOf(
   return { ...toPage(request, records, ({ at, id }) => writeCursor(LIST, { value: at, id })), filter };
 }
 
-function readFilter(filter: AuditEventFilter | null): AuditFilter {
+export function readFilter(filter: AuditEventFilter | null): AuditFilter {
   return {
     action: filter?.action ?? undefined,
     identityId: filter?.identityId ?? undefined,

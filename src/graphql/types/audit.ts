@@ -63,7 +63,9 @@ export class AuditEvent extends Node {
 
 @ObjectType({ description: "An audit event and its place in the list." })
 export class AuditEventEdge {
-  @Field(() => String, { description: "Opaque; good for `after` and `before` with the same filter." })
+  @Field(() => String, {
+    description: "Opaque; good for `after` and `before` with the same filter, and where it came from.",
+  })
   readonly cursor!: string;
 
   @Field(() => AuditEvent, { description: "The event." })
