@@ -390,6 +390,7 @@ export type RevokeMyAccessTokensMutationVariables = Exact<{
 export type RevokeMyAccessTokensMutation = { revokeAccessTokens: { effectiveBy: string | null, userErrors: Array<{ code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null }> } };
 
 export type DeleteMyIdentityMutationVariables = Exact<{
+  identityId?: string | number | null | undefined;
   reason?: string | null | undefined;
 }>;
 
@@ -1092,8 +1093,8 @@ export const RevokeMyAccessTokensDocument = new TypedDocumentString(`
   retryAfterSeconds
 }`, {"hash":"sha256:b0ea3df36d27b8d1ad00f27f6c69f5dacfe76e3b726f4d9dca4823b9d373421c"}) as unknown as TypedDocumentString<RevokeMyAccessTokensMutation, RevokeMyAccessTokensMutationVariables>;
 export const DeleteMyIdentityDocument = new TypedDocumentString(`
-    mutation DeleteMyIdentity($reason: String) {
-  deleteIdentity(input: {reason: $reason}) {
+    mutation DeleteMyIdentity($identityId: ID, $reason: String) {
+  deleteIdentity(input: {identityId: $identityId, reason: $reason}) {
     deletedIdentityId
     userErrors {
       ...UserErrorFields
@@ -1105,7 +1106,7 @@ export const DeleteMyIdentityDocument = new TypedDocumentString(`
   message
   path
   retryAfterSeconds
-}`, {"hash":"sha256:23f2c0c2974a02b723ef409b6b1dbbd9e2502783b0ef32bfba76880edd2e4772"}) as unknown as TypedDocumentString<DeleteMyIdentityMutation, DeleteMyIdentityMutationVariables>;
+}`, {"hash":"sha256:cf78c90493e683fa7088d73edc0759d7ccffd1a0cd287c63c61c25d878165d30"}) as unknown as TypedDocumentString<DeleteMyIdentityMutation, DeleteMyIdentityMutationVariables>;
 export const ViewerDocument = new TypedDocumentString(`
     query Viewer {
   viewer {

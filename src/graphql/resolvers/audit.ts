@@ -47,7 +47,7 @@ export class AuditEventsResolver {
 
   @FieldResolver(() => Int, {
     description:
-      "How many events the filter lets through, on all pages together. Counted up to 100,000; 100001 stands for any more.",
+      "How many events the filter lets through, on all pages together: 0 or more. Counted up to 100,000; 100001 stands for any more.",
   })
   async totalCount(@Root() { filter }: AuditEventConnection, @Ctx() { call }: RequestContext): Promise<number> {
     return await this.audit.countEvents(call, filter);
