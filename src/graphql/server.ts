@@ -11,7 +11,7 @@ import {
   ApolloServerPluginSchemaReportingDisabled,
   ApolloServerPluginUsageReportingDisabled,
 } from "@apollo/server/plugin/disabled";
-import type { GraphQLFormattedError, GraphQLSchema } from "graphql";
+import { type GraphQLFormattedError, type GraphQLSchema, TypeNameMetaFieldDef } from "graphql";
 import { errorKind, GatewayError } from "../errors.js";
 import { RateLimited } from "../limits/quota.js";
 import type { Events } from "../observe/events.js";
@@ -153,7 +153,7 @@ function withRequestId(error: GraphQLFormattedError, requestId: string): GraphQL
   return { ...error, extensions: { ...error.extensions, requestId } };
 }
 
-/** No data at all, or every root field null: the request as a whole has failed. */
+/** No data at all, or every root field null but for the name of the root's type: the request as a whole has failed. */
 function isEmpty(data: Record<string, unknown> | null | undefined): boolean {
-  return data === null || data === undefined || Object.values(data).every((value) => value === null);
+  return Object.entries(data ?? {}).every(([name, value]) => value === null || name === TypeNameMetaFieldDef.name);
 }
