@@ -1,17 +1,21 @@
 /**
- * Writes what is made from the code: the SDL and the configuration's JSON Schema. With `--check` it writes nothing and
- * fails when a file is not what it would write.
+ * Writes what is made from the code: the SDL, the manifest of the operations, the client's document and the configuration's JSON
+ * Schema. With `--check` it writes nothing and fails when a file is not what it would write.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { lexicographicSortSchema, printSchema } from "graphql";
 import { createSchema } from "../src/graphql/schema.js";
 import { describeConfigSchema } from "./config-schema.js";
+import { clientDocumentModule, persistedDocuments } from "./persisted-documents.js";
 
-const sdl = printSchema(lexicographicSortSchema(await createSchema()));
+const schema = await createSchema();
+const sdl = printSchema(lexicographicSortSchema(schema));
 const configSchema = describeConfigSchema(readFileSync("gateway.yaml", "utf8"));
 
 const files: Readonly<Record<string, string>> = {
   "schema/schema.graphql": `# Made by \`npm run generate\` from src/graphql. Do not edit.\n\n${sdl}\n`,
+  "schema/persisted-documents.json": await persistedDocuments(schema),
+  "src/client/document.ts": clientDocumentModule(schema),
   "schema/config.schema.json": `${JSON.stringify(configSchema, null, 2)}\n`,
 };
 
