@@ -40,7 +40,7 @@ export async function refresh(
       memory.sendsId = false;
       continue;
     }
-    if (outcome.status === 401 && !forceRefresh) {
+    if (!forceRefresh && (outcome.status === 401 || outcome.code === "UNAUTHENTICATED")) {
       forceRefresh = true;
       continue;
     }

@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import type { CallerTokenRequest, TokenRefresherOptions, TokenScope } from "../../src/client/client.js";
 import { IssueAccessTokenDocument, SuspendIdentityDocument } from "../generated/graphql.js";
 import { ClientRig } from "./client-rig.js";
+import type { ForeignAnswer } from "./foreign-server.js";
 
 const own = ClientRig.use();
 
@@ -26,6 +27,17 @@ describe("a caller token that the gateway refuses", () => {
       requestId: expect.any(String),
       message: expect.stringMatching(/sign the user in again.*getCallerToken/i),
     });
+    expect(own.world.asked).toHaveLength(2);
+  });
+
+  const refusal = (code: string) => JSON.stringify({ errors: [{ message: "", extensions: { code } }] });
+  it.each<[string, ForeignAnswer, string]>([
+    ["by a proxy, without a word", { status: 401 }, "UNAUTHENTICATED"],
+    ["by a router, with a code of its own", { status: 401, body: refusal("BAD_JWT") }, "BAD_JWT"],
+    ["by the gateway behind a router that answers 200", { body: refusal("UNAUTHENTICATED") }, "UNAUTHENTICATED"],
+  ])("is known as such when it is refused %s", async (_, answer, code) => {
+    own.foreign.answerWith(answer);
+    await expect(own.refresher({ url: own.foreign.url })()).rejects.toMatchObject({ code, retryable: false });
     expect(own.world.asked).toHaveLength(2);
   });
 

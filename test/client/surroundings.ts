@@ -16,7 +16,7 @@ interface Timer {
 }
 
 /** As much of a signal as every platform has. */
-class BareSignal {
+export class BareSignal {
   aborted = false;
   readonly listeners = new Set<() => void>();
   addEventListener(_type: "abort", listener: () => void): void {
@@ -99,7 +99,10 @@ export class Surroundings {
 
   #setTimer(work: () => void, milliseconds: number): number {
     this.#lastTimer += 1;
-    this.timers.set(this.#lastTimer, { at: this.now + milliseconds, work });
+    // As everywhere: what is too long for a timer goes off at once.
+    const isTooLong = milliseconds > 2 ** 31 - 1;
+    this.timers.set(this.#lastTimer, { at: this.now + (isTooLong ? 0 : milliseconds), work });
+    if (isTooLong) setImmediate(() => this.elapse(0));
     return this.#lastTimer;
   }
 

@@ -193,6 +193,7 @@ describe("an abort ends the call at once", () => {
       const asked = own.world.asked.length;
       controller.abort();
       await expect(call).rejects.toMatchObject({ name: "AbortError" });
+      expect(controller.signal.listeners.size).toBe(0);
       own.world.elapse(3600);
       await new Promise(setImmediate);
       expect(own.world.asked).toHaveLength(asked);
@@ -228,5 +229,21 @@ describe("an abort ends the call at once", () => {
     given.resolve(own.member.token);
     await new Promise(setImmediate);
     expect(own.world.asked).toEqual([]);
+  });
+
+  it("no failure of what was aborted is told as one that is followed by another try", async () => {
+    const getCallerToken = vi.fn<TokenRefresherOptions["getCallerToken"]>(() => own.member.token);
+    const refresher = own.refresher({ getCallerToken });
+    await refresher();
+    const controller = new BareController();
+    getCallerToken.mockImplementationOnce(
+      ({ signal }) =>
+        new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("sign-in was aborted")))),
+    );
+    const call = refresher(controller.signal);
+    controller.abort();
+    await expect(call).rejects.toMatchObject({ name: "AbortError" });
+    await new Promise(setImmediate);
+    expect(own.world.pauses).toEqual([]);
   });
 });
