@@ -74,6 +74,7 @@ function issuerRoutes(issuer: string, signer: Signer, grants: Grants): Routes {
     ["/sign-in", postOnly((request) => signIn.decide(request))],
     ["/oauth/token", forPagesHere(postOnly((request) => tokens.answer(request)))],
     ["/token", getOnly((request) => answerShellToken(request, signer))],
+    ["/token.txt", getOnly((request) => answerShellToken(request, signer))],
   ]);
 }
 

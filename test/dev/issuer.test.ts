@@ -311,6 +311,7 @@ describe("web pages", () => {
 
   it("of no origin can read a token that was asked for by name alone", async () => {
     expect(await allowed("/token?subject=alice", "http://localhost:5173")).toBeNull();
+    expect(await allowed("/token.txt?subject=alice", "http://localhost:5173")).toBeNull();
   });
 
   it("under a name that was made to point here get nothing", async () => {
@@ -329,6 +330,11 @@ describe("web pages", () => {
 });
 
 describe("a token by name, for a shell", () => {
+  it("is there alone, too, for a variable", async () => {
+    const text = await (await fetch(`${issuer.issuer}/token.txt?subject=bob&roles=A&roles=B`)).text();
+    expect(decodeJwt(text)).toMatchObject({ sub: "bob", roles: ["A", "B"] });
+  });
+
   it("lasts as long as is asked for, twelve hours at most", async () => {
     const ask = async (query: string) => await (await fetch(`${issuer.issuer}/token?subject=alice${query}`)).json();
     expect(await ask("&expires_in=30")).toMatchObject({ token_type: "Bearer", expires_in: 30 });
