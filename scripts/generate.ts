@@ -1,18 +1,20 @@
 /**
- * Writes what is made from the code: the SDL and the configuration's JSON Schema. With `--check` it writes nothing and
- * fails when a file is not what it would write.
+ * Writes what is made from the code: the published schema, the configuration's JSON Schema and the table of costs in the docs.
+ * With `--check` it writes nothing and fails when a file is not what it would write.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { lexicographicSortSchema, printSchema } from "graphql";
 import { createSchema } from "../src/graphql/schema.js";
 import { describeConfigSchema } from "./config-schema.js";
+import { costTable } from "./schema/costs.js";
+import { schemaFiles } from "./schema/files.js";
 
-const sdl = printSchema(lexicographicSortSchema(await createSchema()));
+const schema = await createSchema();
 const configSchema = describeConfigSchema(readFileSync("gateway.yaml", "utf8"));
 
 const files: Readonly<Record<string, string>> = {
-  "schema/schema.graphql": `# Made by \`npm run generate\` from src/graphql. Do not edit.\n\n${sdl}\n`,
+  ...schemaFiles(schema),
   "schema/config.schema.json": `${JSON.stringify(configSchema, null, 2)}\n`,
+  "docs/schema.md": withTable(readFileSync("docs/schema.md", "utf8"), costTable(schema)),
 };
 
 const stale = Object.entries(files).filter(([file, content]) => readOrNothing(file) !== content);
@@ -23,6 +25,13 @@ if (process.argv.includes("--check")) {
 for (const [file, content] of stale) {
   writeFileSync(file, content);
   process.stdout.write(`wrote ${file}\n`);
+}
+
+/** The docs with the table between its two marks. */
+function withTable(docs: string, table: string): string {
+  const marks = /(<!-- costs: .* -->\n)[\s\S]*(\n<!-- end of costs -->)/;
+  if (!marks.test(docs)) throw new Error("docs/schema.md has no place for the table of costs.");
+  return docs.replace(marks, `$1\n${table}\n$2`);
 }
 
 function readOrNothing(file: string): string | undefined {

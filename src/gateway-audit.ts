@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { type CheckpointSink, Checkpoints } from "./audit/checkpoint.js";
 import { addressSink, fileSink, streamSink } from "./audit/checkpoint-sinks.js";
+import type { AuditFeed } from "./audit/feed.js";
 import { createFingerprint } from "./audit/fingerprint.js";
 import { Lister } from "./audit/lister.js";
 import { AuditLog } from "./audit/log.js";
@@ -40,6 +41,7 @@ interface AuditBase {
   readonly events: Events;
   readonly store: Store;
   readonly keys: Keys;
+  readonly feed: AuditFeed;
 }
 
 export interface AuditOptions {
@@ -151,7 +153,7 @@ function startLister({ events, store }: AuditBase, closers: Closers): void {
 }
 
 function openTrail(
-  { config, now, events, store }: AuditBase,
+  { config, now, events, store, feed }: AuditBase,
   { checkpoints, sinks }: { checkpoints: Checkpoints | undefined; sinks: Sinks },
   closers: Closers,
 ): Trail {
@@ -166,6 +168,7 @@ function openTrail(
       written: (count, end) => {
         events.auditWritten(count);
         checkpoints?.reached(end);
+        feed.nudge();
       },
       failed: (count, error) => events.auditFailed(count, error),
     },
@@ -175,12 +178,12 @@ function openTrail(
 }
 
 function startRetention({ config, now, events, store, keys }: AuditBase, closers: Closers): void {
-  const { retentionDays } = config.audit;
-  if (retentionDays === null) return;
+  const maxAgeMs = auditAgeMs(config);
+  if (maxAgeMs === null) return;
   const retention = new Retention({
     reader: store.auditReader,
     store: store.audit,
-    maxAgeMs: retentionDays * BUCKET_MS.DAY,
+    maxAgeMs,
     key: keys.checkpointKey,
     earlierKeys: keys.earlierCheckpointKeys,
     now,
@@ -192,6 +195,11 @@ function startRetention({ config, now, events, store, keys }: AuditBase, closers
   });
   retention.start();
   closers.push(() => retention.stop());
+}
+
+/** How long records are kept; null: for ever. */
+export function auditAgeMs({ audit: { retentionDays } }: Config): number | null {
+  return retentionDays === null ? null : retentionDays * BUCKET_MS.DAY;
 }
 
 function writeMs({ server }: Config): number {

@@ -3,18 +3,20 @@
  * part stands behind an interface.
  */
 import { readFileSync } from "node:fs";
+import { AuditFeed } from "./audit/feed.js";
 import { Authenticator } from "./auth/authenticator.js";
 import { Dpop } from "./auth/dpop.js";
 import { DpopNonces } from "./auth/dpop-nonces.js";
 import type { Config } from "./config/config.js";
 import { StartError } from "./errors.js";
-import { type AuditOptions, type Closers, openAudit } from "./gateway-audit.js";
+import { type AuditOptions, auditAgeMs, type Closers, openAudit } from "./gateway-audit.js";
 import { openService } from "./gateway-service.js";
 import type { ManifestFile } from "./graphql/manifest.js";
 import { createSchema, type Services } from "./graphql/schema.js";
 import { createGraphqlServer } from "./graphql/server.js";
 import { fixedHeaders } from "./http/answer.js";
 import { CallerCheck } from "./http/caller-check.js";
+import { Contexts } from "./http/contexts.js";
 import { withCors } from "./http/cors.js";
 import { GraphqlEndpoint } from "./http/graphql-endpoint.js";
 import { Load } from "./http/load.js";
@@ -22,7 +24,9 @@ import { Proxies } from "./http/proxies.js";
 import { type Dependency, Readiness } from "./http/readiness.js";
 import { getOnly, type Handler, type Routes } from "./http/routes.js";
 import { type Listener, listen } from "./http/server.js";
+import { Streams } from "./http/streams.js";
 import { createRefusal } from "./http/too-much.js";
+import { WebSocketEndpoint } from "./http/web-socket-endpoint.js";
 import { AuditAccess } from "./identities/audit-access.js";
 import { Eraser } from "./identities/eraser.js";
 import type { ApplicationUser } from "./identities/identity.js";
@@ -87,13 +91,15 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     const base = await openBase(config, options, closers);
     const authenticator = createAuthenticator(base);
     const load = watchLoad(base, closers);
-    const endpoint = await createEndpoint(base, { authenticator, load }, closers);
+    const endpoints = await createEndpoints(base, { authenticator, load }, closers);
     const readiness = createReadiness(base, { authenticator, load });
-    const [publicListener, adminListener] = await listenOnBoth(base, endpoint, readiness, options.routes);
+    const [publicListener, adminListener] = await listenOnBoth(base, endpoints, readiness, options.routes);
     // Health stays reachable, and says that the gateway is draining, until the last request is answered.
     closers.push(
       () => adminListener.close(),
       () => publicListener.close(),
+      () => endpoints.sockets.close(),
+      () => endpoints.streams.close(),
     );
     return {
       url: publicListener.url,
@@ -129,7 +135,8 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
     listing.count(),
   );
   const keys = openKeys(config);
-  const audit = await openAudit({ config, now, events, store, keys }, options, closers);
+  const feed = new AuditFeed({ trail: store.auditTail, now });
+  const audit = await openAudit({ config, now, events, store, keys, feed }, options, closers);
   const redis = await openRedis(config, events, options.redisPrefix);
   if (redis) closers.push(() => redis.close());
   else if (config.store.kind === "postgres") events.nothingShared();
@@ -137,7 +144,7 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   const leaseMs = config.acs.timeoutSeconds * 1000 + LEASE_MARGIN_MS;
   const observe = (error: unknown) => events.limitCountedHere(error);
   const limits = new Limits({ config: config.limits, key: keys.auditKey, redis, now, observe });
-  return { config, now, elapsed, random, metrics, events, store, keys, audit, redis, service, leaseMs, limits };
+  return { config, now, elapsed, random, metrics, events, store, keys, feed, audit, redis, service, leaseMs, limits };
 }
 
 function createAuthenticator({ config, now, elapsed, events, keys, redis }: Base): Authenticator {
@@ -173,34 +180,42 @@ interface FrontDoor {
   readonly load: Load;
 }
 
-async function createEndpoint(
-  base: Base,
-  { authenticator, load }: FrontDoor,
-  closers: Closers,
-): Promise<GraphqlEndpoint> {
-  const { config, random, events, store, limits } = base;
+async function createEndpoints(base: Base, { authenticator, load }: FrontDoor, closers: Closers): Promise<Endpoints> {
+  const { config, now, random, events, metrics, store, limits } = base;
   const schema = await createSchema(createServices(base, closers));
   const settings = config.graphql;
   const manifests = settings.trustedDocuments.manifests.map(readManifestFile);
   const server = await createGraphqlServer({ schema, settings, manifests, events });
   closers.push(() => server.stop());
   const proxies = new Proxies(config.server.proxies);
-  const { publicUrl } = config.server;
-  return new GraphqlEndpoint({
-    server,
-    callerCheck: new CallerCheck({ authenticator, limits, proxies, events, publicUrl }),
+  const { publicUrl, corsOrigins: origins } = config.server;
+  const contexts = new Contexts({
     entitlementsOf: rememberingEntitlements(config.policy.rules),
-    limits,
     identities: store.identities,
-    events,
     requestTimeoutMs: config.server.requestTimeoutSeconds * 1000,
-    load,
-    refusal: createRefusal(random),
   });
+  const { atOnce: most, perUser: mostPerUser } = settings.subscriptions;
+  const streams = new Streams({ most, mostPerUser, now });
+  metrics.observe("gateway_streams_open", "Answers that go on: subscriptions.", async () => streams.count);
+  const callerCheck = new CallerCheck({ authenticator, limits, proxies, events, publicUrl });
+  const common = { server, callerCheck, contexts, streams, limits, events };
+  const clientTimeoutMs = config.server.clientTimeoutSeconds * 1000;
+  return {
+    graphql: new GraphqlEndpoint({ ...common, load, refusal: createRefusal(random) }),
+    sockets: new WebSocketEndpoint({ ...common, origins, clientTimeoutMs, now }),
+    streams,
+  };
+}
+
+/** The two ways to the API, and what both may keep open. */
+interface Endpoints {
+  readonly graphql: GraphqlEndpoint;
+  readonly sockets: WebSocketEndpoint;
+  readonly streams: Streams;
 }
 
 function createServices(base: Base, closers: Closers): Services {
-  const { config, now, random, events, store, keys, audit, service, leaseMs, limits } = base;
+  const { config, now, random, events, store, keys, feed, audit, service, leaseMs, limits } = base;
   const { identities, attempts, work, erasures, audit: trail } = store;
   const { onLostIdentity } = config.acs;
   const hashUser = (user: ApplicationUser) => keyedUserHash(user, keys.auditKey);
@@ -224,7 +239,7 @@ function createServices(base: Base, closers: Closers): Services {
     teams: new TeamsExchange({ ...common, service, limits, random }),
     revocation: new Revocation({ ...common, worker }),
     operations: new Operations({ attempts, work, now }),
-    audit: new AuditAccess(store.auditReader, now),
+    audit: new AuditAccess({ trail: store.auditReader, feed, maxAgeMs: auditAgeMs(config), now }),
     lifecycle: new IdentityLifecycle({ ...common, provisioning, worker, eraser, hashUser, issuers }),
   };
 }
@@ -254,7 +269,7 @@ function createReadiness({ elapsed, store, service, redis }: Base, { authenticat
 
 async function listenOnBoth(
   { config, events, metrics }: Base,
-  endpoint: GraphqlEndpoint,
+  endpoints: Endpoints,
   readiness: Readiness,
   moreRoutes: Routes = new Map(),
 ): Promise<[Listener, Listener]> {
@@ -264,7 +279,7 @@ async function listenOnBoth(
       ["/health/live", live],
       ["/health/ready", () => readiness.answer({ withProblems })],
     ]);
-  const graphql: Handler = (request, requestId) => endpoint.handle(request, requestId);
+  const graphql: Handler = (request, requestId) => endpoints.graphql.handle(request, requestId);
   const publicRoutes = new Map([
     ["/graphql", withCors(server.corsOrigins, graphql)],
     ...health(false),
@@ -280,7 +295,14 @@ async function listenOnBoth(
     onFailure: (requestId: string, error: unknown) => events.requestFailed(requestId, error),
   };
   const { host, port, admin } = server;
-  const publicListener = await listen({ ...common, host, port, portVariable: "PORT", routes: publicRoutes });
+  const publicListener = await listen({
+    ...common,
+    host,
+    port,
+    portVariable: "PORT",
+    routes: publicRoutes,
+    upgrades: endpoints.sockets,
+  });
   try {
     const adminListener = await listen({ ...common, ...admin, portVariable: "ADMIN_PORT", routes: adminRoutes });
     return [publicListener, adminListener];

@@ -55,6 +55,24 @@ export function withoutImpossible(filter: AuditFilter): AuditFilter {
   return { ...filter, action: filter.action.filter((action) => !NEVER_INTENDED.includes(action)) };
 }
 
+/** Whether a record is one of those that a page by this filter has. */
+export function isIn(filter: AuditFilter, record: StoredRecord): boolean {
+  const { action, phase, identityId, actor, since, until, tokenFingerprint } = filter;
+  return (
+    (action?.includes(record.action) ?? true) &&
+    (phase ?? record.phase) === record.phase &&
+    (identityId === undefined || identityId === record.identityId) &&
+    (actor === undefined || isUser(actor, record.actor)) &&
+    (since === undefined || record.at >= since) &&
+    (until === undefined || record.at < until) &&
+    (tokenFingerprint === undefined || tokenFingerprint === record.tokenFingerprint)
+  );
+}
+
+function isUser({ issuer, subject }: ApplicationUser, actor: ApplicationUser | null): boolean {
+  return actor?.issuer === issuer && actor.subject === subject;
+}
+
 /** Where a record stands in the order of time: its `at`, then its id. */
 export interface AuditPosition {
   readonly value: number;

@@ -14,7 +14,8 @@ export interface Credentials {
   readonly certificate: Buffer | undefined;
 }
 
-interface AuthenticationHeaders {
+/** By header, its lines. */
+export interface AuthenticationHeaders {
   readonly authorization?: readonly string[] | undefined;
   readonly dpop?: readonly string[] | undefined;
 }

@@ -125,6 +125,9 @@ const graphql = z.strictObject({
   maxAliases: whole(0, 1000).default(10),
   maxDirectives: whole(0, 1000).default(10),
   maxCost: whole(1, 1_000_000).default(1000),
+  subscriptions: z
+    .strictObject({ atOnce: whole(0, 1_000_000).default(1000), perUser: whole(1, 1_000_000).default(20) })
+    .prefault({}),
   trustedDocuments: z
     .strictObject({ mode: z.enum(["off", "log", "enforce"]).default("off"), manifests: z.array(text).default([]) })
     .prefault({}),

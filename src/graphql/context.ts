@@ -6,6 +6,8 @@ import type { Call } from "../policy/call.js";
 export interface RequestContext {
   readonly call: Call;
   readonly identities: IdentityReader;
+  /** Of a request whose answer is a stream: when no more of it is wanted, or may be sent. */
+  readonly ended?: AbortSignal;
   /** What the request came to, filled in when its errors are translated; for the log and the metrics. */
   readonly outcome: { code: ErrorCode | "OK" };
 }

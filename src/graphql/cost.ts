@@ -7,12 +7,15 @@
  * - the lists of a connection (`edges`, `nodes`) have the size that the connection was asked for with `first` or `last`;
  * - a size that is left out, or that no resolver takes, counts as the largest page;
  * - a list that cannot be asked for at a size, such as `userErrors`, counts once.
+ *
+ * The published SDL says the same in directives, and docs/schema.md in a table, both made from this (scripts/schema/costs.ts).
  */
 import type { ApolloServerPlugin, GraphQLRequestListener } from "@apollo/server";
 import {
   type DocumentNode,
   type FieldNode,
   type FragmentDefinitionNode,
+  type GraphQLArgument,
   GraphQLError,
   type GraphQLField,
   type GraphQLNamedType,
@@ -45,20 +48,28 @@ const FREE: Cost = { once: 0, perItem: 0 };
 
 /** Refuses an operation over the limit with GRAPHQL_VALIDATION_FAILED. */
 export function costLimit(maxCost: number): ApolloServerPlugin<RequestContext> {
-  /** Of those for which no variable is a size. */
-  const known = new WeakMap<OperationDefinitionNode, number>();
+  const check = costCheck(maxCost);
   const listener: GraphQLRequestListener<RequestContext> = {
     didResolveOperation: async ({ schema, document, operation, request }) => {
-      if (!operation) return;
-      const { cost, isConstant } = known.has(operation)
-        ? { cost: known.get(operation) ?? 0, isConstant: true }
-        : costOf({ schema, document, operation, variables: request.variables ?? {} });
-      if (isConstant) known.set(operation, cost);
-      if (cost <= maxCost) return;
-      throw new GraphQLError(tooCostly(cost, maxCost), { extensions: { code: "GRAPHQL_VALIDATION_FAILED" } });
+      if (operation) check({ schema, document, operation, variables: request.variables ?? {} });
     },
   };
   return { requestDidStart: async () => listener };
+}
+
+/** Throws GRAPHQL_VALIDATION_FAILED for an operation over the limit. */
+export function costCheck(maxCost: number): (about: Operation) => void {
+  /** Of those for which no variable is a size. */
+  const known = new WeakMap<OperationDefinitionNode, number>();
+  return (about) => {
+    const { operation } = about;
+    const { cost, isConstant } = known.has(operation)
+      ? { cost: known.get(operation) ?? 0, isConstant: true }
+      : costOf(about);
+    if (isConstant) known.set(operation, cost);
+    if (cost <= maxCost) return;
+    throw new GraphQLError(tooCostly(cost, maxCost), { extensions: { code: "GRAPHQL_VALIDATION_FAILED" } });
+  };
 }
 
 export function tooCostly(cost: number, maxCost: number): string {
@@ -75,7 +86,7 @@ interface Operation {
 }
 
 /** For a document that passed validation: no fragment spreads itself. */
-function costOf({ schema, document, operation, variables }: Operation): { cost: number; isConstant: boolean } {
+export function costOf({ schema, document, operation, variables }: Operation): { cost: number; isConstant: boolean } {
   const root = schema.getRootType(operation.operation);
   if (!root) return { cost: 0, isConstant: true };
   const costs = new Costs(schema, document, withDefaults(operation, variables));
@@ -172,10 +183,18 @@ class Costs {
   }
 }
 
+/**
+ * What says the size of the list that a field answers, or of the lists right below the object that it answers: the largest
+ * counts, and of a list its length. Empty for a field that cannot be asked for at a size.
+ */
+export function sizingArguments({ args }: GraphQLField<unknown, unknown>): readonly GraphQLArgument[] {
+  const pageSizes = args.filter(({ name }) => name === "first" || name === "last");
+  return pageSizes.length > 0 ? pageSizes : args.filter(({ type }) => isListType(getNullableType(type)));
+}
+
 /** Undefined for a field that has no argument to say a size with. */
 function sizeAskedFor(field: GraphQLField<unknown, unknown>, given: (argument: string) => unknown): number | undefined {
-  const pageSizes = field.args.filter(({ name }) => name === "first" || name === "last");
-  const sizing = pageSizes.length > 0 ? pageSizes : field.args.filter(({ type }) => isListType(getNullableType(type)));
+  const sizing = sizingArguments(field);
   if (sizing.length === 0) return undefined;
   const sizes = sizing.flatMap(({ name, defaultValue }) => {
     const value = given(name);

@@ -82,15 +82,19 @@ function nextToken(lexer: Lexer): Token | undefined {
   }
 }
 
+/** GraphQL's rules and ours. */
+export function allRules(settings: GraphqlSettings): ValidationRule[] {
+  const introspection = settings.introspection ? [] : [NoSchemaIntrospectionCustomRule];
+  return [...specifiedRules, ...introspection, ...documentRules(settings)];
+}
+
 /** Why this text would be refused whatever its variables say; undefined if it would not. */
 export function whyRefused(text: string, schema: GraphQLSchema, settings: GraphqlSettings): string | undefined {
   const why = whyNotParsed(text, settings);
   if (why !== undefined) return why;
   try {
     const document = parse(text, parseOptions(settings));
-    const introspection = settings.introspection ? [] : [NoSchemaIntrospectionCustomRule];
-    const rules = [...specifiedRules, ...introspection, ...documentRules(settings)];
-    const [error] = validate(schema, document, rules, { maxErrors: 1 });
+    const [error] = validate(schema, document, allRules(settings), { maxErrors: 1 });
     if (error) return error.message;
     for (const operation of document.definitions) {
       if (operation.kind !== Kind.OPERATION_DEFINITION) continue;

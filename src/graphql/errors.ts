@@ -96,11 +96,35 @@ export function codeOf(error: GraphQLFormattedError): ErrorCode {
   return errorKind(code) === undefined ? "INTERNAL_SERVER_ERROR" : (code as ErrorCode);
 }
 
+/** A dependency's failure has a cause to log; a refusal by policy or limits is in the request's own line; the rest are bugs. */
+export function isWorthALine(error: unknown): boolean {
+  if (error instanceof GatewayError) return error.cause !== undefined;
+  return codeOf(translateError({ message: "", extensions: extensionsIn(error) }, error)) === "INTERNAL_SERVER_ERROR";
+}
+
+function extensionsIn(error: unknown): Record<string, unknown> {
+  return (error as { extensions?: Record<string, unknown> }).extensions ?? {};
+}
+
+/** Masked errors carry the id under which the log has the cause. */
+export function withRequestId(error: GraphQLFormattedError, requestId: string): GraphQLFormattedError {
+  if (codeOf(error) !== "INTERNAL_SERVER_ERROR") return error;
+  return { ...error, extensions: { ...error.extensions, requestId } };
+}
+
 /** A `GatewayError` that ends a request before GraphQL sees it, as the body of the answer. */
-export function errorBody({ message, code, retryAfterSeconds }: GatewayError): string {
-  return JSON.stringify({
-    errors: [{ message: clip(message, MAX_MESSAGE), extensions: extensionsOf(code, retryAfterSeconds) }],
-  });
+export function errorBody(error: GatewayError): string {
+  return JSON.stringify({ errors: [formatGatewayError(error)] });
+}
+
+/** A bug, as its client may hear of it. */
+export function masked(cause: unknown, requestId: string): GatewayError {
+  const message = `Something went wrong on our side; the log has it as ${requestId}.`;
+  return new GatewayError("INTERNAL_SERVER_ERROR", message, { cause });
+}
+
+export function formatGatewayError({ message, code, retryAfterSeconds }: GatewayError) {
+  return { message: clip(message, MAX_MESSAGE), extensions: extensionsOf(code, retryAfterSeconds) };
 }
 
 function extensionsOf(code: ErrorCode, retryAfterSeconds?: number): Record<string, unknown> {

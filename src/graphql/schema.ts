@@ -8,6 +8,7 @@ import type { Revocation } from "../identities/revocation.js";
 import type { TeamsExchange } from "../tokens/exchange.js";
 import type { TokenIssuance } from "../tokens/issue.js";
 import { AuditEventResolver, AuditEventsResolver, IdentityAuditResolver } from "./resolvers/audit.js";
+import { AuditFeedResolver, auditTopic } from "./resolvers/audit-feed.js";
 import { IdentitiesResolver } from "./resolvers/identities.js";
 import { LifecycleResolver } from "./resolvers/lifecycle.js";
 import { NodesResolver } from "./resolvers/nodes.js";
@@ -40,6 +41,7 @@ export async function createSchema(services?: Services): Promise<GraphQLSchema> 
     [AttemptsResolver, new AttemptsResolver(operations)],
     [WorkResolver, new WorkResolver(operations)],
     [AuditEventsResolver, new AuditEventsResolver(audit)],
+    [AuditFeedResolver, new AuditFeedResolver()],
     [AuditEventResolver, new AuditEventResolver()],
     [IdentityAuditResolver, new IdentityAuditResolver(audit)],
     [TokenRecordsResolver, new TokenRecordsResolver(audit)],
@@ -50,6 +52,7 @@ export async function createSchema(services?: Services): Promise<GraphQLSchema> 
     // The type asks for one at least.
     resolvers: [ViewerResolver, ...resolvers.keys()],
     container: { get: (resolverClass) => resolvers.get(resolverClass as ResolverClass) },
+    pubSub: auditTopic(audit),
     // Input is checked by GraphQL's types and by the services; no second validator.
     validate: false,
     // The tests check it, whole; a start need not.
@@ -57,6 +60,7 @@ export async function createSchema(services?: Services): Promise<GraphQLSchema> 
   });
   describeRoot(schema.getQueryType(), "What can be read. Nothing here changes anything.");
   describeRoot(schema.getMutationType(), "What can be done. One root field a request.");
+  describeRoot(schema.getSubscriptionType(), "What can be watched: by server-sent events or a WebSocket.");
   return schema;
 }
 

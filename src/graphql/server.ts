@@ -11,18 +11,27 @@ import {
   ApolloServerPluginSchemaReportingDisabled,
   ApolloServerPluginUsageReportingDisabled,
 } from "@apollo/server/plugin/disabled";
-import type { GraphQLFormattedError, GraphQLSchema } from "graphql";
+import { type FormattedExecutionResult, GraphQLError, type GraphQLFormattedError, type GraphQLSchema } from "graphql";
 import { errorKind, GatewayError } from "../errors.js";
 import { RateLimited } from "../limits/quota.js";
 import type { Events } from "../observe/events.js";
 import type { RequestContext } from "./context.js";
 import { costLimit } from "./cost.js";
 import { documentRules, type GraphqlSettings, parseOptions, rememberingWhyNotParsed } from "./document.js";
-import { codeOf, MAX_ERRORS, shortData, translateError, withoutSuggestion } from "./errors.js";
+import {
+  codeOf,
+  isWorthALine,
+  MAX_ERRORS,
+  shortData,
+  translateError,
+  withoutSuggestion,
+  withRequestId,
+} from "./errors.js";
 import { compilingGateway } from "./executor.js";
 import type { ManifestFile } from "./manifest.js";
 import { type GraphqlRequest, readRequest } from "./request.js";
 import { storableVariables } from "./storable-text.js";
+import { Subscriptions } from "./subscriptions.js";
 import { TrustedDocuments } from "./trusted-documents.js";
 
 interface GraphqlServerParts {
@@ -31,6 +40,9 @@ interface GraphqlServerParts {
   readonly manifests: readonly ManifestFile[];
   readonly events: Events;
 }
+
+/** What GraphQL has to say, its errors translated. */
+export type GraphqlResult = FormattedExecutionResult;
 
 /** An answer as it goes out. */
 interface GraphqlAnswer {
@@ -42,6 +54,11 @@ interface GraphqlAnswer {
 export interface GraphqlServer {
   /** Runs the operation in the parsed body of a POST. */
   execute(body: unknown, context: RequestContext): Promise<GraphqlAnswer>;
+  /**
+   * Runs an operation whose results come one after the other, or any other for its one result. `contextNow` makes a context for
+   * each; what it brings in `ended` ends the stream. Throws what goes wrong before GraphQL.
+   */
+  stream(body: unknown, contextNow: () => RequestContext): Promise<AsyncGenerator<GraphqlResult>>;
   stop(): Promise<void>;
 }
 
@@ -50,6 +67,8 @@ export async function createGraphqlServer(parts: GraphqlServerParts): Promise<Gr
   const { schema, settings, events } = parts;
   const documents = new TrustedDocuments(parts);
   const { introspection } = settings;
+  const translate = (error: GraphQLFormattedError, original: unknown) =>
+    translateError(introspection ? error : withoutSuggestion(error), original);
   const server = new ApolloServer<RequestContext>({
     gateway: compilingGateway(schema, MAX_ERRORS),
     introspection,
@@ -59,10 +78,11 @@ export async function createGraphqlServer(parts: GraphqlServerParts): Promise<Gr
     persistedQueries: false,
     stopOnTerminationSignals: false,
     validationRules: documentRules(settings),
-    formatError: (formatted, error) => translateError(introspection ? formatted : withoutSuggestion(formatted), error),
+    formatError: translate,
     logger: silent,
     plugins: [
       storableVariables,
+      noStream,
       costLimit(settings.maxCost),
       documents.log,
       answerByErrors(events),
@@ -75,31 +95,57 @@ export async function createGraphqlServer(parts: GraphqlServerParts): Promise<Gr
   });
   await server.start();
   const whyNotParsed = rememberingWhyNotParsed(settings);
+  const read = (body: unknown, context: RequestContext): GraphqlRequest => {
+    const request = readRequest(documents.resolve(body, context));
+    const why = whyNotParsed(request.query);
+    if (why !== undefined) throw new GatewayError("GRAPHQL_PARSE_FAILED", why);
+    return request;
+  };
+  const subscriptions = new Subscriptions({ schema, settings, documents, events, translate });
   return {
     execute: async (body, context) => {
-      const request = readRequest(documents.resolve(body, context));
-      const why = whyNotParsed(request.query);
-      if (why !== undefined) throw new GatewayError("GRAPHQL_PARSE_FAILED", why);
-      return await execute(server, request, context);
+      const { http, result } = await execute(server, read(body, context), context);
+      const { errors, data } = result;
+      return {
+        status: http.status ?? 200,
+        headers: Object.fromEntries(http.headers),
+        body: JSON.stringify({ errors, data }),
+      };
+    },
+    stream: async (body, contextNow) => {
+      const context = contextNow();
+      const request = read(body, context);
+      const subscription = subscriptions.find(request);
+      if (subscription) return subscriptions.run(subscription, contextNow);
+      const { result } = await execute(server, request, context);
+      return once(result as GraphqlResult);
     },
     stop: () => server.stop(),
   };
 }
 
-async function execute(
-  server: ApolloServer<RequestContext>,
-  request: GraphqlRequest,
-  context: RequestContext,
-): Promise<GraphqlAnswer> {
-  const { body, http } = await server.executeOperation(request, { contextValue: context });
+async function execute(server: ApolloServer<RequestContext>, request: GraphqlRequest, contextValue: RequestContext) {
+  const { body, http } = await server.executeOperation(request, { contextValue });
   if (body.kind !== "single") throw new Error("incremental delivery is not part of this schema");
-  const { errors, data } = body.singleResult;
-  return {
-    status: http.status ?? 200,
-    headers: Object.fromEntries(http.headers),
-    body: JSON.stringify({ errors, data }),
-  };
+  return { http, result: body.singleResult };
 }
+
+async function* once<Result>(result: Result): AsyncGenerator<Result> {
+  yield result;
+}
+
+/** One answer is all that a request without a stream has. */
+const noStream: ApolloServerPlugin<RequestContext> = {
+  requestDidStart: async () => ({
+    didResolveOperation: async ({ operation }) => {
+      if (operation?.operation !== "subscription") return;
+      throw new GraphQLError(STREAM_NEEDED, { extensions: { code: "BAD_REQUEST" } });
+    },
+  }),
+};
+
+const STREAM_NEEDED =
+  "A subscription has many answers: send it with accept: text/event-stream, or over a WebSocket (graphql-transport-ws).";
 
 /** What Apollo would log reaches the log by `events`, once. */
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -135,22 +181,6 @@ function answerByErrors(events: Events): ApolloServerPlugin<RequestContext> {
     },
   };
   return { requestDidStart: async () => listener };
-}
-
-/** A dependency's failure has a cause to log; a refusal by policy or limits is in the request's own line; the rest are bugs. */
-function isWorthALine(error: unknown): boolean {
-  if (error instanceof GatewayError) return error.cause !== undefined;
-  return codeOf(translateError({ message: "", extensions: extensionsIn(error) }, error)) === "INTERNAL_SERVER_ERROR";
-}
-
-function extensionsIn(error: unknown): Record<string, unknown> {
-  return (error as { extensions?: Record<string, unknown> }).extensions ?? {};
-}
-
-/** Masked errors carry the id under which the log has the cause. */
-function withRequestId(error: GraphQLFormattedError, requestId: string): GraphQLFormattedError {
-  if (codeOf(error) !== "INTERNAL_SERVER_ERROR") return error;
-  return { ...error, extensions: { ...error.extensions, requestId } };
 }
 
 /** No data at all, or every root field null: the request as a whole has failed. */

@@ -15,19 +15,22 @@ export function storableLiterals(context: ValidationContext): ASTVisitor {
   };
 }
 
-/** The same for variables. Throws BAD_USER_INPUT that names the variable. */
+/** The same for variables. */
 export const storableVariables: ApolloServerPlugin<RequestContext> = {
   requestDidStart: async () => checkVariables,
 };
 
 const checkVariables: GraphQLRequestListener<RequestContext> = {
-  didResolveOperation: async ({ request }) => {
-    for (const [argument, value] of Object.entries(request.variables ?? {})) {
-      if (isStorableThroughout(value)) continue;
-      throw new GraphQLError(MESSAGE, { extensions: { code: "BAD_USER_INPUT", argument } });
-    }
-  },
+  didResolveOperation: async ({ request }) => refuseUnstorable(request.variables ?? {}),
 };
+
+/** Throws BAD_USER_INPUT that names the variable. */
+export function refuseUnstorable(variables: Readonly<Record<string, unknown>>): void {
+  for (const [argument, value] of Object.entries(variables)) {
+    if (isStorableThroughout(value)) continue;
+    throw new GraphQLError(MESSAGE, { extensions: { code: "BAD_USER_INPUT", argument } });
+  }
+}
 
 /** By a list of what is left to do: a body may nest deeper than calls can. */
 function isStorableThroughout(value: unknown): boolean {

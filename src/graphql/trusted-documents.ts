@@ -63,13 +63,17 @@ export class TrustedDocuments {
   get log(): ApolloServerPlugin<RequestContext> {
     if (this.#mode !== "log") return {};
     const listener: GraphQLRequestListener<RequestContext> = {
-      didResolveOperation: async ({ source, queryHash, operationName, contextValue }) => {
-        if (this.#isTrusted(source)) return;
-        const { requestId, client } = contextValue.call;
-        this.#events.untrustedDocument({ requestId, client, operationName, sha256: queryHash, refused: false });
-      },
+      didResolveOperation: async ({ source, operationName, contextValue }) =>
+        this.noteRun(source, operationName, contextValue),
     };
     return { requestDidStart: async () => listener };
+  }
+
+  /** The same, for one that Apollo does not run. */
+  noteRun(text: string, operationName: string | null, { call: { requestId, client } }: RequestContext): void {
+    if (this.#mode !== "log" || this.#isTrusted(text)) return;
+    const sha256 = sha256Of(text);
+    this.#events.untrustedDocument({ requestId, client, operationName, sha256, refused: false });
   }
 
   #isTrusted(text: unknown): boolean {
@@ -82,10 +86,14 @@ export class TrustedDocuments {
       client: call.client,
       operationName: typeof operationName === "string" ? operationName : null,
       ...(id !== undefined && { documentId: id }),
-      ...(typeof query === "string" && { sha256: createHash("sha256").update(query).digest("hex") }),
+      ...(typeof query === "string" && { sha256: sha256Of(query) }),
       refused: true,
     });
   }
+}
+
+function sha256Of(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
 }
 
 type Request = Readonly<Record<string, unknown>>;

@@ -1,8 +1,14 @@
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
+import type { EventStream } from "./event-stream.js";
 
 export interface Answer {
   readonly status: number;
   readonly headers: OutgoingHttpHeaders;
+  readonly body: string | Buffer | EventStream;
+}
+
+/** One that is said at once. */
+export interface WholeAnswer extends Answer {
   readonly body: string | Buffer;
 }
 
@@ -24,22 +30,26 @@ export function fixedHeaders(publicUrl: string | null): FixedHeaders {
   };
 }
 
-/** Head and body in one write. Nothing that this gateway says may be kept by a cache; what else is fixed, an answer may change. */
+/**
+ * Head and body in one write; of a stream the head. Nothing that this gateway says may be kept by a cache; what else is fixed, an
+ * answer may change.
+ */
 export function send(response: ServerResponse, requestId: string, answer: Answer, fixed: FixedHeaders): void {
   if (response.destroyed || response.headersSent) return;
   const { status, headers, body } = answer;
+  const isWhole = typeof body === "string" || body instanceof Buffer;
   response.writeHead(status, {
     ...fixed,
     ...headers,
     // RFC 9110 §8.6
-    ...(status !== 204 && { "content-length": Buffer.byteLength(body) }),
+    ...(isWhole && status !== 204 && { "content-length": Buffer.byteLength(body) }),
     "cache-control": "no-store",
     "x-request-id": requestId,
   });
-  response.end(body);
+  if (isWhole) response.end(body);
 }
 
-export function json(status: number, value: unknown, headers: OutgoingHttpHeaders = {}): Answer {
+export function json(status: number, value: unknown, headers: OutgoingHttpHeaders = {}): WholeAnswer {
   return {
     status,
     headers: { "content-type": "application/json; charset=utf-8", ...headers },

@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { GatewayError } from "../errors.js";
 import { parseStrictJson } from "../json.js";
 
-const MAX_BODY_BYTES = 64 * 1024;
+export const MAX_BODY_BYTES = 64 * 1024;
 
 /** Thrown for a body over the limit, which is answered 413 and not read to its end. */
 export class BodyTooLarge extends GatewayError {

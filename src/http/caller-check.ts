@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Authenticator } from "../auth/authenticator.js";
 import type { Caller } from "../auth/caller.js";
 import { challengesFor } from "../auth/challenge.js";
-import { readCredentials } from "../auth/credentials.js";
+import { type AuthenticationHeaders, readCredentials } from "../auth/credentials.js";
 import { AuthenticationFailure, NonceNeeded } from "../auth/failure.js";
 import type { Limits } from "../limits/limits.js";
 import type { Events } from "../observe/events.js";
@@ -27,12 +27,16 @@ export class CallerCheck {
     this.#parts = parts;
   }
 
-  /** Throws an `AuthenticationFailure`, or RATE_LIMITED in its place when there were too many from the client's network. */
-  async authenticate(request: IncomingMessage, requestId: string): Promise<Caller> {
+  /** By the request's headers, unless what they would say is given. Throws an `AuthenticationFailure`, or RATE_LIMITED in its place when there were too many from the client's network. */
+  async authenticate(
+    request: IncomingMessage,
+    requestId: string,
+    given: AuthenticationHeaders = headerLines(request),
+  ): Promise<Caller> {
     const { authenticator, proxies, publicUrl } = this.#parts;
     try {
       return await authenticator.authenticate({
-        ...readCredentials(headerLines(request)),
+        ...readCredentials(given),
         method: request.method ?? "",
         uri: `${publicUrl ?? connectedUrl(request)}/graphql`,
         certificate: proxies.clientCertificate(request),

@@ -5,7 +5,7 @@
 import { randomUUID } from "node:crypto";
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
-import { type FixedHeaders, json } from "./answer.js";
+import { type FixedHeaders, json, type WholeAnswer } from "./answer.js";
 import { MAX_HEAD_BYTES } from "./request-shape.js";
 
 interface Connection {
@@ -57,15 +57,14 @@ export class ClientErrors {
     // Whoever has said nothing has asked nothing, such as a browser or proxy that connects ahead.
     const isSilent = socket.bytesRead === 0;
     if (isSilent || error.code === "ECONNRESET" || !this.#canAnswer(socket)) socket.destroy();
-    else this.answer(socket, status, message);
+    else this.answer(socket, json(status, { error: message }));
   }
 
   /** Writes an answer to the connection and closes it. */
-  answer(socket: Duplex, status: number, error: string): void {
+  answer(socket: Duplex, { status, headers, body }: WholeAnswer): void {
     this.#onRefused(status);
     // Node has let go of a socket that it hands over for a CONNECT: nobody else would hear that the other end is gone.
     socket.on("error", () => socket.destroy());
-    const { headers, body } = json(status, { error });
     const lines = Object.entries({
       ...this.#fixed,
       ...headers,

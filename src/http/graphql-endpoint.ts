@@ -5,33 +5,30 @@
 import type { IncomingMessage } from "node:http";
 import type { Caller } from "../auth/caller.js";
 import { AuthenticationFailure } from "../auth/failure.js";
-import { Deadline } from "../deadline.js";
 import { type ErrorCode, errorKind, GatewayError } from "../errors.js";
-import type { RequestContext } from "../graphql/context.js";
-import { errorBody } from "../graphql/errors.js";
+import { errorBody, masked } from "../graphql/errors.js";
 import type { GraphqlServer } from "../graphql/server.js";
-import { IdentityReader } from "../identities/reader.js";
 import type { Limits } from "../limits/limits.js";
 import { type Quota, RateLimited } from "../limits/quota.js";
 import type { Events } from "../observe/events.js";
-import type { Entitlements } from "../policy/policy.js";
-import type { IdentityStore } from "../store/identity-store.js";
 import type { Answer } from "./answer.js";
 import { BodyTooLarge, readJson } from "./body.js";
 import type { CallerCheck } from "./caller-check.js";
+import { type Contexts, clientOf } from "./contexts.js";
+import { EVENT_STREAM, STREAM_HEADERS } from "./event-stream.js";
 import type { Load } from "./load.js";
-import { chooseMediaType } from "./media-type.js";
+import { chooseMediaType, wholeType } from "./media-type.js";
 import { rateLimitHeaders } from "./rate-limit-headers.js";
 import { refuseForm } from "./request-form.js";
+import type { Streams } from "./streams.js";
 
 export interface GraphqlEndpointParts {
   readonly server: GraphqlServer;
   readonly callerCheck: CallerCheck;
-  readonly entitlementsOf: (caller: Caller) => Entitlements;
+  readonly contexts: Contexts;
+  readonly streams: Streams;
   readonly limits: Limits;
-  readonly identities: IdentityStore;
   readonly events: Events;
-  readonly requestTimeoutMs: number;
   readonly load: Load;
   /** For whom there is no room. */
   readonly refusal: (request: IncomingMessage) => Answer;
@@ -69,10 +66,11 @@ export class GraphqlEndpoint {
       status: answer.status,
       code: exchange.outcome.code,
       milliseconds: performance.now() - started,
-      clientName: headerText(request, CLIENT_NAME),
+      clientName: clientOf(request.headers).name,
     });
     // All that is answered here is GraphQL, so clients may take its errors for what they are.
-    const mediaType = chooseMediaType(request.headers.accept) ?? "application/json";
+    const isStream = answer.status === 200 && wantsStream(request);
+    const mediaType = isStream ? EVENT_STREAM : wholeType(request.headers.accept);
     return {
       ...answer,
       headers: {
@@ -84,7 +82,7 @@ export class GraphqlEndpoint {
   }
 
   async #answer(exchange: Exchange): Promise<Answer> {
-    const { callerCheck, limits, server } = this.#parts;
+    const { callerCheck, limits, server, contexts } = this.#parts;
     const { request, requestId, outcome, quotas } = exchange;
     try {
       const refused = refuseForm(request);
@@ -95,21 +93,21 @@ export class GraphqlEndpoint {
       const caller = await callerCheck.authenticate(request, requestId);
       exchange.caller = caller;
       quotas.push(await limits.takeRequest(caller));
-      const context = this.#contextFor(caller, exchange);
-      const answer = await server.execute(await readJson(request), context);
+      const facts = { caller, requestId, client: clientOf(request.headers), outcome, quotas };
+      const body = await readJson(request);
+      const answer = wantsStream(request)
+        ? await this.#stream(body, facts)
+        : await server.execute(body, contexts.now(facts));
       return { ...answer, headers: { ...answer.headers, ...callerCheck.headersFor(caller, request) } };
     } catch (error) {
       return this.#failed(error, exchange);
     }
   }
 
-  #contextFor(caller: Caller, { request, requestId, outcome, quotas }: Exchange): RequestContext {
-    const { entitlementsOf, identities, requestTimeoutMs } = this.#parts;
-    const deadline = new Deadline(requestTimeoutMs);
-    const client = { name: headerText(request, CLIENT_NAME), version: headerText(request, CLIENT_VERSION) };
-    const entitlements = entitlementsOf(caller);
-    const call = { requestId, client, caller, entitlements, deadline, quotas };
-    return { call, identities: new IdentityReader(identities, call), outcome };
+  async #stream(body: unknown, facts: Parameters<Contexts["now"]>[0]): Promise<Answer> {
+    const { streams, contexts, server } = this.#parts;
+    const start = (ended: AbortSignal) => server.stream(body, contexts.until(ended, facts));
+    return { status: 200, headers: STREAM_HEADERS, body: await streams.begin(facts.caller, start) };
   }
 
   #failed(error: unknown, { request, requestId, outcome, quotas }: Exchange): Answer {
@@ -130,16 +128,6 @@ export class GraphqlEndpoint {
   }
 }
 
-function masked(cause: unknown, requestId: string): GatewayError {
-  const message = `Something went wrong on our side; the log has it as ${requestId}.`;
-  return new GatewayError("INTERNAL_SERVER_ERROR", message, { cause });
-}
-
-const CLIENT_NAME = "apollographql-client-name";
-const CLIENT_VERSION = "apollographql-client-version";
-const MAX_CLIENT_NAME_LENGTH = 100;
-
-function headerText(request: IncomingMessage, name: string): string | null {
-  const value = request.headers[name];
-  return typeof value === "string" ? value.slice(0, MAX_CLIENT_NAME_LENGTH) : null;
+function wantsStream({ headers }: IncomingMessage): boolean {
+  return chooseMediaType(headers.accept) === EVENT_STREAM;
 }

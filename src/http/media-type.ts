@@ -1,9 +1,11 @@
-/** Which of GraphQL's two media types an answer is in (RFC 9110 §12.5.1), settled before anything is done. */
+/** Which media type an answer is in (RFC 9110 §12.5.1), settled before anything is done. */
 
 /** In the order of preference where the client has none. */
-const OFFERED = ["application/json", "application/graphql-response+json"] as const;
+const OFFERED = ["application/json", "application/graphql-response+json", "text/event-stream"] as const;
 
 type MediaType = (typeof OFFERED)[number];
+/** Of what is answered once and for all. */
+type WholeType = Exclude<MediaType, "text/event-stream">;
 
 interface Range {
   readonly type: string;
@@ -24,6 +26,12 @@ export function chooseMediaType(accept = ""): MediaType | undefined {
   if (chosen.size >= MOST_REMEMBERED) chosen.clear();
   chosen.set(accept, type);
   return type;
+}
+
+/** For an answer that is no stream, such as a refusal of one. */
+export function wholeType(accept?: string): WholeType {
+  const type = chooseMediaType(accept);
+  return type === undefined || type === "text/event-stream" ? "application/json" : type;
 }
 
 function choose(accept: string): MediaType | undefined {
@@ -48,7 +56,7 @@ function readRange(text: string): Range {
 
 /** The place of the range that speaks for a type; the exact one comes before `application/*` and that before the rest. */
 function mostSpecific(ranges: readonly Range[], type: MediaType): number {
-  for (const range of [type, "application/*", "*/*"]) {
+  for (const range of [type, `${type.split("/", 1)}/*`, "*/*"]) {
     const place = ranges.findIndex((candidate) => candidate.type === range);
     if (place >= 0) return place;
   }

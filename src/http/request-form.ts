@@ -9,7 +9,7 @@ export function refuseForm(request: IncomingMessage): Answer | undefined {
   if (request.method !== "POST") return refusal(405, "GraphQL is served by POST only.", { allow: "POST" });
   const { "content-type": contentType = "", "content-encoding": encoding = "identity", accept } = request.headers;
   if (chooseMediaType(accept) === undefined) {
-    return refusal(406, "Accept application/graphql-response+json or application/json.", {});
+    return refusal(406, "Accept application/graphql-response+json, application/json or text/event-stream.", {});
   }
   if (!JSON_IN_UTF_8.test(contentType) || encoding !== "identity")
     return refusal(415, "Send the request with content-type: application/json.", { "accept-post": "application/json" });

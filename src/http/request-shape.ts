@@ -3,7 +3,7 @@
  * another way (RFC 9112 §11.2). A connection that brought such a request is closed.
  */
 import type { IncomingMessage } from "node:http";
-import { type Answer, json } from "./answer.js";
+import { json, type WholeAnswer } from "./answer.js";
 
 /** A token of 8 KB, a proof and a client certificate fit, and what proxies add. */
 export const MAX_HEAD_BYTES = 32 * 1024;
@@ -13,7 +13,7 @@ const MAX_HEADERS = 100;
 const SINGLE = new Set(["host", "content-length", "transfer-encoding", "content-type"]);
 
 /** Undefined for a request that can be read in one way only. */
-export function refuseShape(request: IncomingMessage): Answer | undefined {
+export function refuseShape(request: IncomingMessage): WholeAnswer | undefined {
   const { httpVersion, headers, rawHeaders } = request;
   if (httpVersion !== "1.1" && httpVersion !== "1.0") return refuse(505, "HTTP/1.1 is spoken here.");
   if (rawHeaders.length > 2 * MAX_HEADERS) return refuse(431, `A request may have ${MAX_HEADERS} headers.`);
@@ -29,7 +29,7 @@ export function refuseShape(request: IncomingMessage): Answer | undefined {
   return undefined;
 }
 
-function refuse(status: number, error: string): Answer {
+function refuse(status: number, error: string): WholeAnswer {
   return json(status, { error }, { connection: "close" });
 }
 

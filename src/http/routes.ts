@@ -7,7 +7,7 @@ export type Handler = (request: IncomingMessage, requestId: string) => Promise<A
 export type Routes = ReadonlyMap<string, Handler>;
 
 export async function route(routes: Routes, request: IncomingMessage, requestId: string): Promise<Answer> {
-  const handler = routes.get(pathOf(request.url ?? "/"));
+  const handler = routes.get(pathOf(request.url));
   if (handler === undefined)
     return json(404, { error: `There is nothing at this path. Try ${[...routes.keys()].join(", ")}.` });
   return await handler(request, requestId);
@@ -22,7 +22,7 @@ export function getOnly(handler: Handler): Handler {
 }
 
 /** Of either form; the host in an absolute one counts for as little as the header does (RFC 9112 §3.2.2). */
-function pathOf(target: string): string {
+export function pathOf(target = "/"): string {
   const path = target.replace(/^https?:\/\/[^/?#]*/i, "").split("?", 1)[0];
   return path || "/";
 }

@@ -4,10 +4,12 @@
  */
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { Server as NetServer } from "node:net";
+import { Server as NetServer, Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { StartError } from "../errors.js";
-import { type FixedHeaders, json, send } from "./answer.js";
+import { type Answer, type FixedHeaders, json, send, type WholeAnswer } from "./answer.js";
 import { ClientErrors } from "./client-errors.js";
+import { type EventStream, writeEvents } from "./event-stream.js";
 import { IdleConnections } from "./idle-connections.js";
 import { MAX_HEAD_BYTES, refuseShape } from "./request-shape.js";
 import { type Routes, route } from "./routes.js";
@@ -24,6 +26,8 @@ interface ListenOptions {
   readonly keepAliveMs: number;
   readonly maxConnections: number;
   readonly fixedHeaders: FixedHeaders;
+  /** Whoever takes connections that are to be WebSockets. */
+  readonly upgrades?: Upgrades | undefined;
   /** Told of what is refused before there is a request: the status, or that a connection was dropped for want of room. */
   readonly onRefused: (what: number | "dropped") => void;
   /** For what a handler throws, which none is supposed to. */
@@ -35,6 +39,15 @@ export interface Listener {
   readonly url: string;
   /** Takes no new connections; resolves when the requests under way are answered, or cut off after 8 s. */
   close(): Promise<void>;
+}
+
+/** Connections that become something else than HTTP. */
+export interface Upgrades {
+  isFor(request: IncomingMessage): boolean;
+  /** The answer to a request that must not. */
+  refuse(request: IncomingMessage): WholeAnswer | undefined;
+  /** The connection is the taker's from then on. `head`: what the client has sent after the request. */
+  take(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
 /** How long a connection that is kept alive may take to bring its last request, whose answer closes it. */
@@ -61,6 +74,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       const answer = refused ?? (await route(options.routes, request, requestId));
       if (closing) response.setHeader("connection", "close");
       send(response, requestId, answer, options.fixedHeaders);
+      if (isStream(answer.body)) return await writeEvents(response, answer.body, options.clientTimeoutMs);
     } catch (error) {
       options.onFailure(requestId, error);
       const answer = json(500, { error: "Something went wrong on our side." });
@@ -97,6 +111,10 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   };
 }
 
+function isStream(body: Answer["body"]): body is EventStream {
+  return typeof body === "object" && "next" in body;
+}
+
 interface Responder {
   respond(request: IncomingMessage, response: ServerResponse): Promise<void>;
   /** One that was to be responded to has ended, one way or the other. */
@@ -104,7 +122,7 @@ interface Responder {
 }
 
 function createBoundedServer(options: ListenOptions, { respond, ended }: Responder) {
-  const { clientTimeoutMs, keepAliveMs, maxConnections, fixedHeaders, onRefused } = options;
+  const { clientTimeoutMs, keepAliveMs, maxConnections, fixedHeaders, upgrades, onRefused } = options;
   const settings = {
     headersTimeout: clientTimeoutMs,
     requestTimeout: clientTimeoutMs,
@@ -113,6 +131,8 @@ function createBoundedServer(options: ListenOptions, { respond, ended }: Respond
     maxHeaderSize: MAX_HEAD_BYTES,
     // Looked at by `refuseShape`, which has an answer.
     requireHostHeader: false,
+    // Any other is a request like all, to which no more is said of it (RFC 9110 §7.8).
+    shouldUpgradeCallback: (request: IncomingMessage) => upgrades?.isFor(request) ?? false,
   };
   const clients = new ClientErrors(fixedHeaders, onRefused);
   const idle = new IdleConnections(clientTimeoutMs, () => performance.now());
@@ -138,7 +158,13 @@ function createBoundedServer(options: ListenOptions, { respond, ended }: Respond
   // Otherwise Node leaves out what comes after a number of headers, without a word.
   server.maxHeadersCount = 0;
   server.on("clientError", (error, socket) => clients.refuse(error, socket));
-  server.on("connect", (_, socket) => clients.answer(socket, 405, "This is no proxy."));
+  server.on("upgrade", (request, socket, head) => {
+    if (socket instanceof Socket) idle.begin(socket);
+    const refused = refuseShape(request) ?? upgrades?.refuse(request);
+    if (refused) clients.answer(socket, refused);
+    else upgrades?.take(request, socket, head);
+  });
+  server.on("connect", (_, socket) => clients.answer(socket, json(405, { error: "This is no proxy." })));
   server.on("checkExpectation", (request: IncomingMessage, response: ServerResponse) => {
     const answer = json(417, { error: "The only expectation is 100-continue." }, { connection: "close" });
     send(response, readRequestId(request), answer, fixedHeaders);

@@ -10,7 +10,7 @@ import { GatewayError } from "../errors.js";
 import { errorBody } from "../graphql/errors.js";
 import type { Answer } from "./answer.js";
 import { isLong } from "./body.js";
-import { chooseMediaType } from "./media-type.js";
+import { wholeType } from "./media-type.js";
 
 /** A crowd that is sent away together does not come back together. */
 const LONGEST_SECONDS = 5;
@@ -23,7 +23,7 @@ export function createRefusal(random: () => number): (request: IncomingMessage) 
   const variants = Array.from({ length: LONGEST_SECONDS }, (_, index) => variantsOf(index + 1));
   return (request) => {
     const { kept, closed } = variants[Math.floor(random() * LONGEST_SECONDS)] ?? variantsOf(LONGEST_SECONDS);
-    const mediaType = chooseMediaType(request.headers.accept) ?? "application/json";
+    const mediaType = wholeType(request.headers.accept);
     // A short body is thrown away as it comes; a long one is not worth taking for that.
     if (isLong(request)) return closed[mediaType];
     request.once("close", () => leaveUnread(request));

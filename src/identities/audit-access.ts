@@ -1,9 +1,11 @@
+import type { AuditFeed, FeedItem, FeedPosition } from "../audit/feed.js";
 import {
   type ActivityCounts,
   type AuditFilter,
   type AuditPageQuery,
   BUCKET_MS,
   eventIdOf,
+  isIn,
   type StoredRecord,
   type TimeBucket,
   TOKENS,
@@ -32,6 +34,22 @@ interface Asking {
   readonly identities: IdentityReader;
 }
 
+interface FollowRequest {
+  readonly filter: AuditFilter;
+  /** Undefined: from now on. */
+  readonly position: FeedPosition | undefined;
+  readonly signal: AbortSignal;
+}
+
+interface AuditAccessParts {
+  readonly trail: AuditReader;
+  readonly feed: AuditFeed;
+  /** How long records are kept; null: for ever. */
+  readonly maxAgeMs: number | null;
+  /** ms since 1970 */
+  readonly now: () => number;
+}
+
 type PageRange = Omit<AuditPageQuery, "filter">;
 
 interface ActivityRequest {
@@ -47,54 +65,67 @@ interface ActivityRequest {
  * identity, which is its own user or takes IDENTITY_READ.
  */
 export class AuditAccess {
-  constructor(
-    private readonly trail: AuditReader,
-    private readonly now: () => number,
-  ) {}
+  readonly #parts: AuditAccessParts;
+
+  constructor(parts: AuditAccessParts) {
+    this.#parts = parts;
+  }
 
   async events(call: Call, query: AuditPageQuery): Promise<StoredRecord[]> {
     requirePermission(call.entitlements, "AUDIT_READ");
-    return await this.trail.page({ ...query, filter: withoutImpossible(query.filter) });
+    return await this.#parts.trail.page({ ...query, filter: withoutImpossible(query.filter) });
+  }
+
+  /** Those that are added from a position on, until the signal. BAD_USER_INPUT for a position that is older than the trail. */
+  follow({ entitlements }: Call, { filter, position, signal }: FollowRequest): AsyncGenerator<FeedItem> {
+    const { feed, maxAgeMs, now } = this.#parts;
+    requirePermission(entitlements, "AUDIT_READ");
+    if (maxAgeMs !== null && position !== undefined && position.since < now() - maxAgeMs)
+      throw new GatewayError("BAD_USER_INPUT", TOO_OLD);
+    return feed.follow({ position, signal, matches: (record) => isIn(filter, record) });
   }
 
   async countEvents(call: Call, filter: AuditFilter): Promise<number> {
     requirePermission(call.entitlements, "AUDIT_READ");
-    return await this.trail.count(withoutImpossible(filter), MAX_COUNTED);
+    return await this.#parts.trail.count(withoutImpossible(filter), MAX_COUNTED);
   }
 
   /** Those of them that there are; none for a caller who may not see them. */
   async eventsByIds({ entitlements }: Call, ids: readonly string[]): Promise<StoredRecord[]> {
-    return entitlements.permissions.has("AUDIT_READ") ? await this.trail.findByIds(ids) : [];
+    return entitlements.permissions.has("AUDIT_READ") ? await this.#parts.trail.findByIds(ids) : [];
   }
 
   async tokens(asking: Asking, identityId: string, range: PageRange): Promise<TokenRecord[]> {
     await this.#requireSight(asking, identityId);
-    const records = await this.trail.page({ ...range, filter: { ...TOKENS, identityId } });
+    const records = await this.#parts.trail.page({ ...range, filter: { ...TOKENS, identityId } });
     return records.flatMap((record) => toTokenRecord(record) ?? []);
   }
 
   async countTokens(asking: Asking, identityId: string): Promise<number> {
     await this.#requireSight(asking, identityId);
-    return await this.trail.count({ ...TOKENS, identityId }, MAX_COUNTED);
+    return await this.#parts.trail.count({ ...TOKENS, identityId }, MAX_COUNTED);
   }
 
   /** Those of them that there are and the caller may see. */
   async tokensByIds({ identities }: Asking, ids: readonly string[]): Promise<TokenRecord[]> {
-    const records = await this.trail.findByIds(ids.map(eventIdOf));
+    const records = await this.#parts.trail.findByIds(ids.map(eventIdOf));
     const tokens = records.flatMap((record) => toTokenRecord(record) ?? []);
     const owners = await Promise.all(tokens.map(({ identityId }) => identities.byId(identityId)));
     return tokens.filter((_, index) => owners[index]);
   }
 
   /** A point for each bucket from the one that `since` is in, those without any activity too. */
-  async activity(call: Call, { since, until = this.now(), bucket }: ActivityRequest): Promise<TokenActivityPoint[]> {
+  async activity(
+    call: Call,
+    { since, until = this.#parts.now(), bucket }: ActivityRequest,
+  ): Promise<TokenActivityPoint[]> {
     requirePermission(call.entitlements, "AUDIT_READ");
     const length = BUCKET_MS[bucket];
     const first = Math.floor(since / length);
     const size = Math.max(0, Math.ceil(until / length) - first);
     if (size > MAX_BUCKETS) throw new GatewayError("BAD_USER_INPUT", tooMany(size));
     if (size === 0) return [];
-    const counts = await this.trail.activity({ since, until, bucket });
+    const counts = await this.#parts.trail.activity({ since, until, bucket });
     return Array.from({ length: size }, (_, index) => {
       const start = (first + index) * length;
       return { start, ...NOTHING, ...counts.get(start) };
@@ -105,6 +136,9 @@ export class AuditAccess {
     if ((await identities.byId(identityId)) === null) requirePermission(call.entitlements, "IDENTITY_READ");
   }
 }
+
+const TOO_OLD =
+  'Argument "after" is older than what the trail keeps, so records after it may be gone. Follow without it, and read what there is by auditEvents.';
 
 function tooMany(size: number): string {
   return `Argument "bucket" would make ${size} points; the limit is ${MAX_BUCKETS}. Take a longer bucket, or a later "since".`;

@@ -57,7 +57,8 @@ export class IdentityLifecycle {
     const suspended = await audit
       .of(call)
       .change("IDENTITY_SUSPENDED", about, () => identities.revoke(target.id, SUSPENDABLE, now(), "SUSPENDED"));
-    if (suspended === undefined) throw goneRefusal(target);
+    // Another call was faster, as when a client repeats itself: what is there now decides.
+    if (suspended === undefined) return await this.suspend(call, input);
     events.identitySuspended(suspended, input.reason);
     await worker.settle(suspended.communicationUserId, call.deadline.signal);
     return (await identities.findByIds([target.id]))[0] ?? suspended;
@@ -70,7 +71,8 @@ export class IdentityLifecycle {
     if (target.status !== "SUSPENDED") throw goneRefusal(target);
     const about = { ...input, identityId: target.id };
     const reinstated = await audit.of(call).change("IDENTITY_REINSTATED", about, () => identities.reinstate(target.id));
-    if (reinstated === undefined) throw goneRefusal(target);
+    // As above.
+    if (reinstated === undefined) return await this.reinstate(call, input);
     events.identityReinstated(reinstated, input.reason);
     return reinstated;
   }
@@ -81,10 +83,7 @@ export class IdentityLifecycle {
    */
   async delete(call: Call, input: { identityId: string | null; reason: string | null }): Promise<string> {
     const { identities, worker, events } = this.#parts;
-    const permissions: TargetPermissions = { own: "TOKEN_ISSUE", any: "IDENTITY_MANAGE" };
-    const target =
-      (await this.#findOwnTombstone(call, input.identityId)) ??
-      (await findTarget(identities, call, input.identityId, permissions));
+    const target = await this.#findToDelete(call, input.identityId);
     const deleted = await this.#delete(call, target, input.reason);
     if (deleted !== undefined) events.identityDeleted(deleted, input.reason);
     else refuseSuspended((await identities.findByIds([target.id]))[0]);
@@ -108,11 +107,22 @@ export class IdentityLifecycle {
     return deleted;
   }
 
-  /** What is left of the caller's own identity, when that is what they ask to delete and they have no other by now. */
+  async #findToDelete(call: Call, identityId: string | null): Promise<Identity> {
+    try {
+      const permissions: TargetPermissions = { own: "TOKEN_ISSUE", any: "IDENTITY_MANAGE" };
+      return await findTarget(this.#parts.identities, call, identityId, permissions);
+    } catch (error) {
+      // After the living: one that is deleted between the two is found here, the other way round in neither place.
+      const tombstone = await this.#findOwnTombstone(call, identityId);
+      if (tombstone === undefined) throw error;
+      return tombstone;
+    }
+  }
+
+  /** What is left of the caller's own identity, when that is what they ask to delete. */
   async #findOwnTombstone({ caller, entitlements }: Call, identityId: string | null): Promise<Identity | undefined> {
     const { identities, hashUser } = this.#parts;
     if (!entitlements.permissions.has("TOKEN_ISSUE")) return undefined;
-    if (identityId === null && (await identities.findByUser(caller)) !== undefined) return undefined;
     const tombstone = await identities.findTombstone(hashUser(caller));
     return identityId === null || tombstone?.id === identityId ? tombstone : undefined;
   }

@@ -11,6 +11,9 @@ const BATCH = 1000;
 
 const NO_ACTOR = { actor_issuer: null, actor_subject: null, actor_salt: null } as const;
 
+/** How far a writer's entry in `audit_writers` may be behind its newest record: one statement more for a crowd of them. */
+export const WRITER_NOTED_MS = 5000;
+
 /** What a statement of ours is to a dialect. */
 const INSERT = InsertQueryNode.create(TableNode.create("audit_events"));
 const MOST_TEXTS = 250;
@@ -55,6 +58,8 @@ interface IdentityRange {
 export class AuditStore {
   /** Of the statement that adds records, by their number: to make it costs more than to run it. */
   readonly #texts = new Map<number, string>();
+  /** The writer's newest record of which its entry knows. */
+  #noted: Pick<AuditRecord, "writer" | "at"> | undefined;
 
   constructor(
     private readonly database: Kysely<Tables>,
@@ -64,12 +69,27 @@ export class AuditStore {
 
   /** All or none, in one statement, durable once it resolves. Rejects when one of them is there already. */
   async append(records: readonly AuditRecord[]): Promise<void> {
+    await this.#noteWriter(records.at(-1));
     const rows = records.map(toRow);
     const text = this.#texts.get(rows.length) ?? this.#makeText(rows);
     // Each row has its values in the order in which the text has the columns.
     const query = CompiledQuery.raw(text, rows.flatMap(Object.values));
     await this.trail.database.executeQuery({ ...query, query: INSERT });
     await this.trail.sync?.();
+  }
+
+  /** Before the record is there: who follows the trail looks for it where its writer is known to have written lately. */
+  async #noteWriter(record: AuditRecord | undefined): Promise<void> {
+    if (record === undefined) return;
+    const { writer, at } = record;
+    const noted = this.#noted;
+    if (noted?.writer === writer && Math.abs(at - noted.at) < WRITER_NOTED_MS) return;
+    await this.trail.database
+      .insertInto("audit_writers")
+      .values({ writer, written_at: at })
+      .onConflict((conflict) => conflict.column("writer").doUpdateSet({ written_at: at }))
+      .execute();
+    this.#noted = { writer, at };
   }
 
   #makeText(rows: readonly RecordRow[]): string {

@@ -9,6 +9,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0004-audit-erasures": { up: createAuditErasures },
   "0005-audit-dropped": { up: createAuditDropped },
   "0006-audit-listed": { up: addAuditListed },
+  "0007-audit-writers": { up: createAuditWriters },
 };
 
 const AUDIT_TABLE = "audit_events";
@@ -202,6 +203,15 @@ async function addAuditListed(database: Kysely<unknown>): Promise<void> {
   }
   // In SQLite every index ends with the row's number, so this one has the records in the order in which they were added.
   await createListedIndex(database, "audit_events_unlisted", ["listed"], 0);
+}
+
+async function createAuditWriters(database: Kysely<unknown>): Promise<void> {
+  await database.schema
+    .createTable("audit_writers")
+    .addColumn("writer", text(database), (column) => column.primaryKey())
+    .addColumn("written_at", "bigint", (column) => column.notNull())
+    .execute();
+  await database.schema.createIndex("audit_writers_written_at").on("audit_writers").column("written_at").execute();
 }
 
 /** Of the records that are listed, or of those that are not. */

@@ -9,6 +9,7 @@ import { AttemptStore } from "./attempt-store.js";
 import { AuditListing } from "./audit-listing.js";
 import { AuditReader } from "./audit-reader.js";
 import { AuditStore } from "./audit-store.js";
+import { AuditTail } from "./audit-tail.js";
 import { openSqlite, SqliteRows } from "./dialect-sqlite.js";
 import { ErasureStore } from "./erasure-store.js";
 import { type IdentityRows, rowsOfSqlite, rowsTogether } from "./identity-rows.js";
@@ -26,6 +27,7 @@ export interface Store {
   readonly work: WorkStore;
   readonly audit: AuditStore;
   readonly auditReader: AuditReader;
+  readonly auditTail: AuditTail;
   readonly listing: AuditListing;
   readonly erasures: ErasureStore;
   /** Resolves when the database answers, to the trail too. */
@@ -123,6 +125,7 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: Identity
     work: new WorkStore(database),
     audit: new AuditStore(database, listing, { database: trail.database, sync: trail.wal?.sync }),
     auditReader: new AuditReader(database, (condition) => listing.listThose(condition)),
+    auditTail: new AuditTail(database),
     listing,
     erasures: new ErasureStore(database),
     check: async () => {

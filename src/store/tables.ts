@@ -12,6 +12,7 @@ export interface Tables {
   readonly audit_events: AuditRow;
   readonly audit_erasures: ErasureRow;
   readonly audit_dropped: Dropped;
+  readonly audit_writers: WriterRow;
 }
 
 export interface IdentityRow {
@@ -71,6 +72,13 @@ interface ErasureRow {
   readonly next_try_at: number;
   /** 1: after it no record can come that was begun before the deletion. */
   readonly is_last: 0 | 1;
+}
+
+/** A chain of the trail that has been written to, for whoever follows the trail as it grows. */
+interface WriterRow {
+  readonly writer: string;
+  /** Of its newest record, or up to so much before that as `WRITER_NOTED_MS` says. */
+  readonly written_at: number;
 }
 
 /** One record of the audit trail. */

@@ -278,6 +278,14 @@ export type AuditEventsQueryVariables = Exact<{
 
 export type AuditEventsQuery = { auditEvents: { edges: Array<{ cursor: string, node: { id: string, at: string, action: AuditAction, phase: AuditPhase, scopes: Array<TokenScope> | null, tokenFingerprint: string | null, tokenExpiresOn: string | null, reason: string | null, requestId: string, clientName: string | null, clientVersion: string | null, sequence: number, hash: string, actor: { issuer: string, subject: string } | null, identity: { id: string } | null } }>, pageInfo: { hasNextPage: boolean, hasPreviousPage: boolean, startCursor: string | null, endCursor: string | null } } };
 
+export type AuditEventAddedSubscriptionVariables = Exact<{
+  after?: string | null | undefined;
+  filter?: AuditEventFilter | null | undefined;
+}>;
+
+
+export type AuditEventAddedSubscription = { auditEventAdded: { cursor: string, node: { id: string, at: string, action: AuditAction, phase: AuditPhase, scopes: Array<TokenScope> | null, tokenFingerprint: string | null, tokenExpiresOn: string | null, reason: string | null, requestId: string, clientName: string | null, clientVersion: string | null, sequence: number, hash: string, actor: { issuer: string, subject: string } | null, identity: { id: string } | null } } };
+
 export type CountAuditEventsQueryVariables = Exact<{
   filter?: AuditEventFilter | null | undefined;
 }>;
@@ -382,6 +390,7 @@ export type RevokeMyAccessTokensMutationVariables = Exact<{
 export type RevokeMyAccessTokensMutation = { revokeAccessTokens: { effectiveBy: string | null, userErrors: Array<{ code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null }> } };
 
 export type DeleteMyIdentityMutationVariables = Exact<{
+  identityId?: string | number | null | undefined;
   reason?: string | null | undefined;
 }>;
 
@@ -840,6 +849,37 @@ fragment PageFields on PageInfo {
   startCursor
   endCursor
 }`, {"hash":"sha256:5dda1213a0d95fa07803c8b4a73601a01ecac9a55d3efd0436c7fab8213c74fc"}) as unknown as TypedDocumentString<AuditEventsQuery, AuditEventsQueryVariables>;
+export const AuditEventAddedDocument = new TypedDocumentString(`
+    subscription AuditEventAdded($after: String, $filter: AuditEventFilter) {
+  auditEventAdded(after: $after, filter: $filter) {
+    cursor
+    node {
+      ...AuditEventFields
+    }
+  }
+}
+    fragment AuditEventFields on AuditEvent {
+  id
+  at
+  action
+  phase
+  actor {
+    issuer
+    subject
+  }
+  identity {
+    id
+  }
+  scopes
+  tokenFingerprint
+  tokenExpiresOn
+  reason
+  requestId
+  clientName
+  clientVersion
+  sequence
+  hash
+}`, {"hash":"sha256:6181eee757f18a8c100cba9ed968d9d09fbb74ff35eb6159f9fe14363e6301b6"}) as unknown as TypedDocumentString<AuditEventAddedSubscription, AuditEventAddedSubscriptionVariables>;
 export const CountAuditEventsDocument = new TypedDocumentString(`
     query CountAuditEvents($filter: AuditEventFilter) {
   auditEvents(first: 1, filter: $filter) {
@@ -1053,8 +1093,8 @@ export const RevokeMyAccessTokensDocument = new TypedDocumentString(`
   retryAfterSeconds
 }`, {"hash":"sha256:b0ea3df36d27b8d1ad00f27f6c69f5dacfe76e3b726f4d9dca4823b9d373421c"}) as unknown as TypedDocumentString<RevokeMyAccessTokensMutation, RevokeMyAccessTokensMutationVariables>;
 export const DeleteMyIdentityDocument = new TypedDocumentString(`
-    mutation DeleteMyIdentity($reason: String) {
-  deleteIdentity(input: {reason: $reason}) {
+    mutation DeleteMyIdentity($identityId: ID, $reason: String) {
+  deleteIdentity(input: {identityId: $identityId, reason: $reason}) {
     deletedIdentityId
     userErrors {
       ...UserErrorFields
@@ -1066,7 +1106,7 @@ export const DeleteMyIdentityDocument = new TypedDocumentString(`
   message
   path
   retryAfterSeconds
-}`, {"hash":"sha256:23f2c0c2974a02b723ef409b6b1dbbd9e2502783b0ef32bfba76880edd2e4772"}) as unknown as TypedDocumentString<DeleteMyIdentityMutation, DeleteMyIdentityMutationVariables>;
+}`, {"hash":"sha256:cf78c90493e683fa7088d73edc0759d7ccffd1a0cd287c63c61c25d878165d30"}) as unknown as TypedDocumentString<DeleteMyIdentityMutation, DeleteMyIdentityMutationVariables>;
 export const ViewerDocument = new TypedDocumentString(`
     query Viewer {
   viewer {

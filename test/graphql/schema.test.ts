@@ -96,6 +96,30 @@ describe("the emitted schema", () => {
     expect(missing).toEqual([]);
   });
 
+  it("gives the range of every number", () => {
+    const numbers = typesOf(schema).flatMap((type) => {
+      if (!isObjectType(type) && !isInputObjectType(type)) return [];
+      return Object.values(type.getFields()).flatMap((field) => {
+        const inputs = "args" in field ? field.args : [];
+        return [{ ...field, name: `${type.name}.${field.name}` }, ...inputs].filter(({ type }) =>
+          /^Int!?$/.test(String(type)),
+        );
+      });
+    });
+    expect(numbers.length).toBeGreaterThan(20);
+    const bare = numbers.filter(({ description }) => !/\d (to \d|or more)/.test(description ?? ""));
+    expect(bare.map(({ name }) => name)).toEqual([]);
+  });
+
+  it("says of every mutation whether, and why, it may be repeated; test/e2e/repeats.test.ts holds it to that", () => {
+    const mutations = Object.values(schema.getMutationType()?.getFields() ?? {});
+    expect(mutations.length).toBeGreaterThan(5);
+    const silent = mutations.filter(({ description }) => !/Safe to repeat: [^.]{20,}\./.test(description ?? ""));
+    expect(silent.map(({ name }) => name)).toEqual([]);
+    const repeated = readFileSync("test/e2e/repeats.test.ts", "utf8");
+    expect(mutations.filter(({ name }) => !repeated.includes(`it("${name} `)).map(({ name }) => name)).toEqual([]);
+  });
+
   it("is sorted, so that its changes are easy to read", () => {
     const names = [...sdl.matchAll(/^(?:type|enum|input|interface|scalar) (\w+)/gm)].map(([, name]) => name);
     expect(names.length).toBeGreaterThan(20);

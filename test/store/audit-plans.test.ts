@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { CompiledQuery, type Dialect, Kysely, PGliteDialect, sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import type { AuditFeed } from "../../src/audit/feed.js";
 import { type AuditFilter, type AuditPageQuery, TOKENS } from "../../src/audit/query.js";
 import { Deadline } from "../../src/deadline.js";
 import { AuditAccess } from "../../src/identities/audit-access.js";
@@ -202,6 +203,9 @@ describe("reading the trail on Postgres", () => {
   });
 });
 
+const accessTo = (trail: AuditReader) =>
+  new AuditAccess({ trail, feed: {} as AuditFeed, maxAgeMs: null, now: Date.now });
+
 describe("reading the trail on SQLite", () => {
   const folder = mkdtempSync(join(tmpdir(), "gateway-plans-"));
   const spy = new Spy(openSqlite(join(folder, "gateway.db")));
@@ -278,7 +282,7 @@ describe("reading the trail on SQLite", () => {
   });
 
   it("counts along an index for every filter and time, without a sort, and no further than 100,000", async () => {
-    const access = new AuditAccess(spy.reader, Date.now);
+    const access = accessTo(spy.reader);
     const counted = vi.spyOn(spy.reader, "count");
     for (const filter of filters.flatMap((filter) => times.map((time) => ({ ...filter, ...time })))) {
       const steps = (await planOf(() => access.countEvents(auditor, filter))).filter(isLong);
@@ -289,7 +293,7 @@ describe("reading the trail on SQLite", () => {
   });
 
   it("is not asked for the intents of what has none, which would be looked for in all records", async () => {
-    const access = new AuditAccess(spy.reader, Date.now);
+    const access = accessTo(spy.reader);
     const [paged, counted] = [vi.spyOn(spy.reader, "page"), vi.spyOn(spy.reader, "count")];
     const filter = { action: ["TOKEN_REUSED", "TOKEN_ISSUED", "TOKEN_REFUSED"], phase: "INTENT" } as const;
     await access.events(auditor, { filter, limit: 101, backward: false });

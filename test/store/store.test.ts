@@ -6,6 +6,7 @@ import { PGliteDialect } from "kysely";
 import { describe, it } from "vitest";
 import { Secret } from "../../src/config/secret.js";
 import { openStore, openStoreOn } from "../../src/store/store.js";
+import { auditFeedConformance } from "../conformance/audit-feed.js";
 import { auditReaderConformance } from "../conformance/audit-reader.js";
 import { identityStoreConformance, type OpenedStore } from "../conformance/identity-store.js";
 import { serviceWorkConformance } from "../conformance/service-work.js";
@@ -32,9 +33,11 @@ const IN_PROCESS = "Postgres in process (PGlite)";
 identityStoreConformance("SQLite", openOnDisk);
 serviceWorkConformance("SQLite", openOnDisk);
 auditReaderConformance("SQLite", openOnDisk);
+auditFeedConformance("SQLite", openOnDisk);
 identityStoreConformance(IN_PROCESS, openInProcess);
 serviceWorkConformance(IN_PROCESS, openInProcess);
 auditReaderConformance(IN_PROCESS, openInProcess);
+auditFeedConformance(IN_PROCESS, openInProcess);
 
 const server = POSTGRES_URL;
 if (server === undefined) {
@@ -45,6 +48,7 @@ if (server === undefined) {
   identityStoreConformance("a Postgres server", () => openOnServer(server));
   serviceWorkConformance("a Postgres server", () => openOnServer(server));
   auditReaderConformance("a Postgres server", () => openOnServer(server));
+  auditFeedConformance("a Postgres server", () => openOnServer(server));
 }
 
 async function openOnServer(server: string): Promise<OpenedStore> {

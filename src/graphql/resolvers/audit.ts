@@ -47,7 +47,7 @@ export class AuditEventsResolver {
 
   @FieldResolver(() => Int, {
     description:
-      "How many events the filter lets through, on all pages together. Counted up to 100,000; 100001 stands for any more.",
+      "How many events the filter lets through, on all pages together: 0 or more. Counted up to 100,000; 100001 stands for any more.",
   })
   async totalCount(@Root() { filter }: AuditEventConnection, @Ctx() { call }: RequestContext): Promise<number> {
     return await this.audit.countEvents(call, filter);
@@ -96,7 +96,7 @@ async function pageOf(
   return { ...toPage(request, records, ({ at, id }) => writeCursor(LIST, { value: at, id })), filter };
 }
 
-function readFilter(filter: AuditEventFilter | null): AuditFilter {
+export function readFilter(filter: AuditEventFilter | null): AuditFilter {
   return {
     action: filter?.action ?? undefined,
     identityId: filter?.identityId ?? undefined,

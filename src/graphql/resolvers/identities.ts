@@ -65,7 +65,9 @@ export class IdentitiesResolver {
     return { ...page, filter: query.filter };
   }
 
-  @FieldResolver(() => Int, { description: "How many identities the filter lets through, on all pages together." })
+  @FieldResolver(() => Int, {
+    description: "How many identities the filter lets through, on all pages together: 0 or more.",
+  })
   async totalCount(
     @Root() { filter }: CommunicationIdentityConnection,
     @Ctx() { identities }: RequestContext,

@@ -19,7 +19,7 @@ export class LifecycleResolver {
 
   @Mutation(() => ProvisionIdentityPayload, {
     description:
-      "Gives a user an identity before they ask for a token. Answers the one they have if they have one. Needs IDENTITY_MANAGE.",
+      "Gives a user an identity before they ask for a token. Safe to repeat: answers the identity that the user has, if they have one. Needs IDENTITY_MANAGE.",
   })
   async provisionIdentity(
     @Arg("input", () => ProvisionIdentityInput, { description: "Whom." }) { user }: ProvisionIdentityInput,
@@ -30,7 +30,7 @@ export class LifecycleResolver {
 
   @Mutation(() => SuspendIdentityPayload, {
     description:
-      "Stops an identity's tokens: revokes what it has and issues no more. Can be repeated freely. Needs IDENTITY_MANAGE.",
+      "Stops an identity's tokens: revokes what it has and issues no more. Safe to repeat: an identity that is suspended stays as it is. Needs IDENTITY_MANAGE.",
   })
   async suspendIdentity(
     @Arg("input", () => SuspendIdentityInput, { description: "Which, and why." }) input: SuspendIdentityInput,
@@ -43,7 +43,7 @@ export class LifecycleResolver {
 
   @Mutation(() => ReinstateIdentityPayload, {
     description:
-      "Lets a suspended identity have tokens again; old ones stay revoked. Can be repeated freely. Needs IDENTITY_MANAGE.",
+      "Lets a suspended identity have tokens again; old ones stay revoked. Safe to repeat: an identity that is not suspended stays as it is. Needs IDENTITY_MANAGE.",
   })
   async reinstateIdentity(
     @Arg("input", () => ReinstateIdentityInput, { description: "Which, and why." }) input: ReinstateIdentityInput,
@@ -56,7 +56,7 @@ export class LifecycleResolver {
 
   @Mutation(() => DeleteIdentityPayload, {
     description:
-      "Revokes an identity's tokens and erases it at the service, with its chats and calls, and the user from the gateway. Cannot be undone; the user coming back gets a new identity.",
+      "Revokes an identity's tokens and erases it at the service, with its chats and calls, and the user from the gateway. Cannot be undone; the user coming back gets a new identity. Safe to repeat: answers the same id, and deletes nothing more unless the user has a new identity by then; named by `identityId`, that one is left alone.",
   })
   async deleteIdentity(
     @Arg("input", () => DeleteIdentityInput, { description: "Which, and why." }) input: DeleteIdentityInput,

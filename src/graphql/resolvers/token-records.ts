@@ -16,7 +16,7 @@ export class IdentityTokensResolver {
 
   @FieldResolver(() => TokenRecordConnection, {
     description:
-      "The tokens that were issued for this identity, newest first. first or last is required. Another's than the caller's own needs IDENTITY_READ.",
+      "The tokens that were issued for this identity, newest first. first or last is required. Those of another than the caller need IDENTITY_READ.",
   })
   async tokenRecords(
     @Root() { id: identityId }: Identity,
@@ -36,7 +36,7 @@ export class TokenRecordsResolver {
 
   @FieldResolver(() => Int, {
     description:
-      "How many tokens were issued for this identity, on all pages together. Counted up to 100,000; 100001 stands for any more.",
+      "How many tokens were issued for this identity, on all pages together: 0 or more. Counted up to 100,000; 100001 stands for any more.",
   })
   async totalCount(@Root() { identityId }: TokenRecordConnection, @Ctx() context: RequestContext): Promise<number> {
     return await this.audit.countTokens(context, identityId);

@@ -22,7 +22,7 @@ export class TokensResolver {
 
   @Mutation(() => IssueAccessTokenPayload, {
     description:
-      "Gets or creates the caller's identity and returns a token for it. Calling it again is how a client refreshes, and does no harm: earlier tokens stay good.",
+      "Gets or creates the caller's identity and returns a token for it. Calling it again is how a client refreshes. Safe to repeat: the identity is the same, the token perhaps too, and earlier tokens stay good.",
   })
   async issueAccessToken(
     @Arg("input", () => IssueAccessTokenInput, { description: "What token, and for whom." })
@@ -41,7 +41,7 @@ export class TokensResolver {
 
   @Mutation(() => ExchangeTeamsUserTokenPayload, {
     description:
-      "Exchanges a Teams user's Entra ID token for a communication token. Makes no identity, and can be repeated freely.",
+      "Exchanges a Teams user's Entra ID token for a communication token. Makes no identity. Safe to repeat: each answer has a token of its own, and earlier ones stay good.",
   })
   async exchangeTeamsUserToken(
     @Arg("input", () => ExchangeTeamsUserTokenInput, { description: "The Entra ID token, and whose it is." })
@@ -55,7 +55,7 @@ export class TokensResolver {
 
   @Mutation(() => RevokeAccessTokensPayload, {
     description:
-      "Revokes every token issued so far. The gateway hands none of them out from then on; the service is told at once, and again until it has confirmed. Until then new tokens are refused with REVOCATION_PENDING. Can be repeated freely.",
+      "Revokes every token issued so far. The gateway hands none of them out from then on; the service is told at once, and again until it has confirmed. Until then new tokens are refused with REVOCATION_PENDING. Safe to repeat: revoked tokens stay revoked, and what was issued since is revoked, too; so ask for a new token once this is answered.",
   })
   async revokeAccessTokens(
     @Arg("input", () => RevokeAccessTokensInput, { description: "Whose tokens." }) input: RevokeAccessTokensInput,

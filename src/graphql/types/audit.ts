@@ -46,13 +46,13 @@ export class AuditEvent extends Node {
   @Field(() => String, { description: "The `x-request-id` of the answer; the same in the log." })
   readonly requestId!: string;
 
-  @Field(() => String, { nullable: true, description: "Which app asked, by its own word." })
+  @Field(() => String, { nullable: true, description: "Which app asked, by its own word, at most 100 characters." })
   readonly clientName!: string | null;
 
-  @Field(() => String, { nullable: true, description: "Which version of it." })
+  @Field(() => String, { nullable: true, description: "Which version of it, at most 100 characters." })
   readonly clientVersion!: string | null;
 
-  @Field(() => Int, { description: "Position in its writer's hash chain." })
+  @Field(() => Int, { description: "Position in its writer's hash chain: 1 or more." })
   readonly sequence!: number;
 
   @Field(() => String, { description: "SHA-256, base64url, of this record and all before it in its writer's chain." })
@@ -63,7 +63,9 @@ export class AuditEvent extends Node {
 
 @ObjectType({ description: "An audit event and its place in the list." })
 export class AuditEventEdge {
-  @Field(() => String, { description: "Opaque; good for `after` and `before` with the same filter." })
+  @Field(() => String, {
+    description: "Opaque; good for `after` and `before` with the same filter, and where it came from.",
+  })
   readonly cursor!: string;
 
   @Field(() => AuditEvent, { description: "The event." })
@@ -111,15 +113,15 @@ export class TokenActivityPoint implements Point {
   @Field(() => DateTime, { description: "When the bucket begins." })
   readonly start!: number;
 
-  @Field(() => Int, { description: "Tokens that the service made and the gateway handed out." })
+  @Field(() => Int, { description: "Tokens that the service made and the gateway handed out: 0 or more." })
   readonly issued!: number;
 
-  @Field(() => Int, { description: "Tokens that were handed out again." })
+  @Field(() => Int, { description: "Tokens that were handed out again: 0 or more." })
   readonly reused!: number;
 
-  @Field(() => Int, { description: "Requests for a token that were refused." })
+  @Field(() => Int, { description: "Requests for a token that were refused: 0 or more." })
   readonly refused!: number;
 
-  @Field(() => Int, { description: "Revocations, each of all tokens of an identity." })
+  @Field(() => Int, { description: "Revocations, each of all tokens of an identity: 0 or more." })
   readonly revoked!: number;
 }

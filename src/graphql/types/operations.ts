@@ -34,7 +34,7 @@ export class ServiceWork {
   @Field(() => DateTime, { description: "When it is tried next, unless it is being tried now." })
   readonly nextTryAt!: number;
 
-  @Field(() => Int, { description: "Tries that failed." })
+  @Field(() => Int, { description: "Tries that failed: 0 or more." })
   readonly tries!: number;
 
   @Field(() => String, { nullable: true, description: "What the last try failed with. Null when none did." })

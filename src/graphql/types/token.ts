@@ -36,7 +36,10 @@ export class UserError {
   @Field(() => [String], { description: "The input field at fault, outermost first." })
   readonly path!: readonly string[];
 
-  @Field(() => Int, { nullable: true, description: "Whole seconds, when trying the same call again can succeed." })
+  @Field(() => Int, {
+    nullable: true,
+    description: "Whole seconds, 1 or more, after which the same call can succeed. Null when it cannot.",
+  })
   readonly retryAfterSeconds!: number | null;
 }
 
@@ -79,7 +82,10 @@ export class IssueAccessTokenInput {
   })
   readonly scopes!: readonly ScopeName[];
 
-  @Field(() => Int, { nullable: true, description: "60 to 1440. Left out: the most that the policy allows." })
+  @Field(() => Int, {
+    nullable: true,
+    description: "In minutes, 60 to 1440. Left out: the most that the policy allows.",
+  })
   readonly lifetimeMinutes?: number | null;
 
   @Field(() => ID, {

@@ -1,0 +1,150 @@
+/**
+ * What `src/graphql/cost.ts` counts, for those who only have the schema: as directives of IBM's cost specification
+ * (https://ibm.github.io/graphql-specs/cost-spec.html), which gateways and clients read, and as a table for people.
+ */
+import {
+  type ASTNode,
+  type GraphQLField,
+  type GraphQLNamedType,
+  type GraphQLSchema,
+  getNamedType,
+  getNullableType,
+  isCompositeType,
+  isListType,
+  isObjectType,
+  parse,
+  visit,
+} from "graphql";
+import { MAX_PAGE } from "../../src/graphql/connection.js";
+import { sizingArguments } from "../../src/graphql/cost.js";
+
+type Field = GraphQLField<unknown, unknown>;
+
+/** How many objects a field brings up. */
+type Size =
+  /** One, or a list that is counted as one. */
+  | { readonly by: "nothing"; readonly isList: boolean }
+  /** A list that is as long as the field above says. */
+  | { readonly by: "field above" }
+  /** A list, or the lists of an object, that are as long as the largest of these says. */
+  | { readonly by: "arguments"; readonly names: readonly string[]; readonly lists?: readonly string[] };
+
+/** As the specification has them. */
+const DEFINITIONS = `"""How much this adds to the cost of an operation."""
+directive @cost(
+  """A number, 0 or more. Where there is none it is 1 for an object and 0 for all else."""
+  weight: String!
+) on ARGUMENT_DEFINITION | ENUM | FIELD_DEFINITION | INPUT_FIELD_DEFINITION | OBJECT | SCALAR
+
+"""
+How long a list is in the cost of an operation. One without this is as long as the field above says, or counts once.
+"""
+directive @listSize(
+  """How long it is when no slicing argument is given."""
+  assumedSize: Int
+
+  """
+  The arguments that say how long it is, by their value, or by their length if they are lists. The largest counts.
+  """
+  slicingArguments: [String!]
+
+  """The lists right below this field that it is about. Left out: this field."""
+  sizedFields: [String!]
+
+  """Whether an operation has to give exactly one of the slicing arguments."""
+  requireOneSlicingArgument: Boolean = true
+) on FIELD_DEFINITION
+`;
+
+/** The SDL of the schema with the costs of its fields, and the definitions of the directives that say them. */
+export function withCosts(sdl: string, schema: GraphQLSchema): string {
+  const sizes = sizesOf(schema);
+  const roots = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()];
+  const additions: { readonly at: number; readonly text: string }[] = [];
+  visit(parse(sdl), {
+    ObjectTypeDefinition: ({ name, interfaces = [], fields = [] }) => {
+      const isRoot = roots.some((root) => root?.name === name.value);
+      if (isRoot) additions.push({ at: endOf(interfaces.at(-1) ?? name), text: ' @cost(weight: "0")' });
+      for (const field of fields) {
+        const size = sizes.get(`${name.value}.${field.name.value}`);
+        if (size) additions.push({ at: endOf(field), text: listSize(size) });
+      }
+    },
+  });
+  const costed = additions.reduceRight((text, { at, text: added }) => text.slice(0, at) + added + text.slice(at), sdl);
+  return `${DEFINITIONS}\n${costed}`;
+}
+
+function endOf({ loc }: ASTNode): number {
+  if (loc === undefined) throw new Error("a node has no place in its text");
+  return loc.end;
+}
+
+/** The table of docs/schema.md: how many objects each field counts that answers objects. */
+export function costTable(schema: GraphQLSchema): string {
+  const places = new Map<string, string[]>();
+  for (const [place, size] of sizesOf(schema)) {
+    const words = inWords(size);
+    places.set(words, [...(places.get(words) ?? []), `\`${place}\``]);
+  }
+  const rows = [...places].map(([words, fields]) => `| ${words} | ${fields.sort().join(", ")} |`);
+  return ["| objects | fields |", "|---|---|", ...rows.sort()].join("\n");
+}
+
+function listSize(size: Size): string {
+  if (size.by === "field above" || (size.by === "nothing" && !size.isList)) return "";
+  if (size.by === "nothing") return " @listSize(assumedSize: 1)";
+  const { names: slicingArguments, lists: sizedFields } = size;
+  const requireOneSlicingArgument = false;
+  const given = { assumedSize: MAX_PAGE, slicingArguments, sizedFields, requireOneSlicingArgument };
+  const written = Object.entries(given).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}: ${JSON.stringify(value).replaceAll(",", ", ")}`],
+  );
+  return ` @listSize(${written.join(", ")})`;
+}
+
+function inWords(size: Size): string {
+  if (size.by === "nothing") return size.isList ? "1, however long the list" : "1";
+  if (size.by === "field above") return "as many as the field above says";
+  const count = `as many as ${code(size.names, "or")} says, or ${MAX_PAGE}`;
+  return size.lists ? `1, and its ${code(size.lists, "and")} ${count}` : count;
+}
+
+function code(names: readonly string[], conjunction: string): string {
+  return names.map((name) => `\`${name}\``).join(` ${conjunction} `);
+}
+
+/** Of each field that answers objects, by its place in the schema, such as `Query.viewer`. */
+function sizesOf(schema: GraphQLSchema): ReadonlyMap<string, Size> {
+  const types = Object.values(schema.getTypeMap()).filter(({ name }) => !name.startsWith("__"));
+  const fields = types.filter(isObjectType).flatMap((type) => objectFieldsOf(type).map((field) => ({ type, field })));
+  const sized = fields.filter(({ field }) => sizingArguments(field).length > 0 && !isList(field));
+  const sizedTypes = sized.map(({ field }) => getNamedType(field.type));
+  return new Map(
+    fields.map(({ type, field }) => {
+      const isSized = isList(field) && sizedTypes.includes(type);
+      return [`${type.name}.${field.name}`, sizeOf(field, isSized)];
+    }),
+  );
+}
+
+function sizeOf(field: Field, isSized: boolean): Size {
+  const names = sizingArguments(field).map(({ name }) => name);
+  if (names.length === 0) return isSized ? { by: "field above" } : { by: "nothing", isList: isList(field) };
+  if (isList(field)) return { by: "arguments", names };
+  const lists = objectFieldsOf(getNamedType(field.type)).filter(isUnsizedList);
+  return { by: "arguments", names, lists: lists.map(({ name }) => name) };
+}
+
+function objectFieldsOf(type: GraphQLNamedType): Field[] {
+  const fields = isObjectType(type) ? Object.values(type.getFields()) : [];
+  return fields.filter((field) => isCompositeType(getNamedType(field.type)));
+}
+
+function isUnsizedList(field: Field): boolean {
+  return isList(field) && sizingArguments(field).length === 0;
+}
+
+function isList({ type }: Field): boolean {
+  return isListType(getNullableType(type));
+}

@@ -1,0 +1,37 @@
+/** What is published of the schema, by file: all of it for operators' tools, and what is for apps. */
+import {
+  buildASTSchema,
+  type DocumentNode,
+  type GraphQLSchema,
+  introspectionFromSchema,
+  lexicographicSortSchema,
+  parse,
+  printSchema,
+} from "graphql";
+import { withCosts } from "./costs.js";
+import { forApps } from "./for-apps.js";
+
+const HEAD = "# Made by `npm run generate` from src/graphql. Do not edit.";
+
+export function schemaFiles(executable: GraphQLSchema): Record<string, string> {
+  const whole = parse(printSchema(executable));
+  return {
+    ...filesOf("schema", HEAD, whole),
+    ...filesOf("public", `${HEAD}\n# What an app can use. All there is: schema.graphql.`, forApps(whole)),
+  };
+}
+
+function filesOf(name: string, head: string, document: DocumentNode): Record<string, string> {
+  const schema = lexicographicSortSchema(buildASTSchema(document));
+  const sdl = withCosts(printSchema(schema), schema);
+  const introspection = introspectionFromSchema(schema, {
+    specifiedByUrl: true,
+    directiveIsRepeatable: true,
+    schemaDescription: true,
+    inputValueDeprecation: true,
+  });
+  return {
+    [`schema/${name}.graphql`]: `${head}\n\n${sdl}\n`,
+    [`schema/${name}.introspection.json`]: `${JSON.stringify(introspection, null, 2)}\n`,
+  };
+}

@@ -1,0 +1,283 @@
+/**
+ * The trail as it grows, for whoever watches it.
+ *
+ * Instances write side by side, each its own chain, and a record that was made earlier may be on disk later than another. So
+ * there is no one order in which records come to be seen, and who went by time alone would miss some. The feed goes by
+ * chains: their sequences have no holes, so how far each chain has been told says exactly what is yet to be told. Across
+ * chains the order is that of time as far as it is known.
+ *
+ * One look at the database, twice a second and after each write of this process, serves all who follow. Whoever takes their
+ * time, or begins in the past, reads the database in pages of their own; nothing is queued for anybody.
+ */
+import type { StoredRecord } from "./query.js";
+
+/** How far somebody has been told. */
+export interface FeedPosition {
+  /** ms since 1970; of chains that are not in `seen`, everything before it has been told. */
+  readonly since: number;
+  /** By writer: the last record that was told, or was there before. */
+  readonly seen: ReadonlyMap<string, Told>;
+}
+
+interface Told {
+  readonly sequence: number;
+  /** ms since 1970, when it was recorded; not before that. */
+  readonly at: number;
+}
+
+export interface FeedItem {
+  readonly record: StoredRecord;
+  /** After it. */
+  readonly position: FeedPosition;
+}
+
+/** Where the trail is read. */
+export interface GrowingTrail {
+  /** Those that may have records of this instant (ms since 1970) or later, and perhaps some that have not. */
+  writersSince(at: number): Promise<string[]>;
+  /** The sequence of the writer's last record before this instant; 0 when there is none. */
+  lastBefore(writer: string, at: number): Promise<number>;
+  /** The writer's next records after this sequence, in their order. */
+  after(writer: string, sequence: number, limit: number): Promise<StoredRecord[]>;
+}
+
+interface AuditFeedParts {
+  readonly trail: GrowingTrail;
+  /** ms since 1970 */
+  readonly now: () => number;
+}
+
+interface Follow {
+  /** Undefined: from now on. */
+  readonly position?: FeedPosition | undefined;
+  readonly matches: (record: StoredRecord) => boolean;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+}
+
+/** How late a record of another process may be told. */
+const LOOK_MS = 500;
+/** For more records of this process to be told together. */
+const NUDGE_MS = 20;
+/**
+ * How long a chain that is silent is looked at. It bounds how long a write may take and how far clocks may differ, together, for
+ * every record to be told.
+ */
+const WINDOW_MS = 60_000;
+const PAGE = 100;
+/** Records of each chain that are kept for those who follow. */
+const MOST_RECENT = 500;
+
+/** The end of a chain: the records after `from`, as far as they were looked at. */
+interface ChainTail {
+  readonly from: number;
+  readonly records: readonly StoredRecord[];
+}
+
+/** What the last look found. */
+interface Look {
+  /** When it began: ms since 1970. */
+  readonly at: number;
+  readonly chains: ReadonlyMap<string, ChainTail>;
+}
+
+export class AuditFeed {
+  readonly #parts: AuditFeedParts;
+  #look: Look | undefined;
+  #looking: Promise<Look> | undefined;
+  #next = Promise.withResolvers<void>();
+  #timer: NodeJS.Timeout | undefined;
+  #isNudged = false;
+  #followers = 0;
+
+  constructor(parts: AuditFeedParts) {
+    this.#parts = parts;
+  }
+
+  /** This process has written. */
+  nudge(): void {
+    if (this.#followers === 0 || this.#isNudged) return;
+    this.#isNudged = true;
+    this.#lookIn(NUDGE_MS);
+  }
+
+  /** Each record once, until the signal. Throws what the database fails with, after which the last position is where to go on. */
+  async *follow({ position, matches, signal }: Follow): AsyncGenerator<FeedItem> {
+    this.#followers += 1;
+    try {
+      let look = await this.#current();
+      let at = position ?? endOf(look);
+      while (!signal.aborted) {
+        const { promise: change } = this.#next;
+        look = this.#look ?? look;
+        const records = await this.#after(at, look);
+        for (const record of records) {
+          at = afterRecord(at, record);
+          if (!signal.aborted && matches(record)) yield { record, position: at };
+        }
+        if (records.length > 0) continue;
+        at = upTo(look, at);
+        await changeOrEnd(change, signal);
+      }
+    } finally {
+      this.#followers -= 1;
+      if (this.#followers === 0) this.#rest();
+    }
+  }
+
+  /** What comes next after a position, in the order of time; nothing once all is told that this look found. */
+  async #after(at: FeedPosition, look: Look): Promise<StoredRecord[]> {
+    const isOld = at.since < look.at - WINDOW_MS;
+    const past = isOld ? await this.#parts.trail.writersSince(at.since) : [];
+    const writers = new Set([...look.chains.keys(), ...at.seen.keys(), ...past]);
+    const pages = await inTurn(writers, (writer) => this.#page(writer, at, look.chains.get(writer)));
+    return merged(pages);
+  }
+
+  async #page(writer: string, { seen, since }: FeedPosition, tail: ChainTail | undefined): Promise<StoredRecord[]> {
+    const { trail } = this.#parts;
+    const told = seen.get(writer)?.sequence ?? (await trail.lastBefore(writer, since));
+    if (tail === undefined || told < tail.from) return await trail.after(writer, told, PAGE);
+    return tail.records.slice(told - tail.from, told - tail.from + PAGE);
+  }
+
+  async #current(): Promise<Look> {
+    return this.#look ?? (await this.#lookNow());
+  }
+
+  #lookIn(milliseconds: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#lookNow().catch(() => {}), milliseconds).unref();
+  }
+
+  /** For all who ask meanwhile. Those who wait for news learn of a failure, too. */
+  #lookNow(): Promise<Look> {
+    this.#looking ??= this.#lookAgain();
+    return this.#looking;
+  }
+
+  async #lookAgain(): Promise<Look> {
+    const told = this.#next;
+    this.#isNudged = false;
+    // Whoever does not wait just now is told by the next look.
+    told.promise.catch(() => {});
+    try {
+      const before = this.#look;
+      const look = await this.#take(before);
+      this.#look = look;
+      if (before === undefined || !isSame(before, look)) this.#tell(() => told.resolve());
+      return look;
+    } catch (error) {
+      this.#look = undefined;
+      this.#tell(() => told.reject(error));
+      throw error;
+    } finally {
+      this.#looking = undefined;
+      if (this.#followers > 0) this.#lookIn(LOOK_MS);
+      else this.#rest();
+    }
+  }
+
+  #tell(settle: () => void): void {
+    this.#next = Promise.withResolvers<void>();
+    settle();
+  }
+
+  async #take(before: Look | undefined): Promise<Look> {
+    const { trail, now } = this.#parts;
+    const at = now();
+    const writers = new Set(await trail.writersSince(at - WINDOW_MS));
+    const chains = await inTurn(writers, async (writer) => {
+      const tail = before?.chains.get(writer) ?? (await this.#firstTail(writer, before));
+      return [writer, await this.#grown(writer, tail)] as const;
+    });
+    return { at, chains: new Map(chains) };
+  }
+
+  /** At the first look all that there is has been; a chain that is found later has been silent, or is new. */
+  async #firstTail(writer: string, before: Look | undefined): Promise<ChainTail> {
+    const until = before === undefined ? Number.MAX_SAFE_INTEGER : before.at - WINDOW_MS;
+    return { from: await this.#parts.trail.lastBefore(writer, until), records: [] };
+  }
+
+  async #grown(writer: string, tail: ChainTail): Promise<ChainTail> {
+    const found = await this.#parts.trail.after(writer, headOf(tail), MOST_RECENT);
+    if (found.length === 0) return tail;
+    const records = [...tail.records, ...found].slice(-MOST_RECENT);
+    return { from: (records[0]?.sequence ?? 1) - 1, records };
+  }
+
+  #rest(): void {
+    clearTimeout(this.#timer);
+    this.#look = undefined;
+  }
+}
+
+/** Behind everything that was found. */
+function endOf({ at, chains }: Look): FeedPosition {
+  const seen = new Map([...chains].map(([writer, tail]) => [writer, { sequence: headOf(tail), at }]));
+  return { since: at - WINDOW_MS, seen };
+}
+
+/** The same place without what is long past, once all is told that this look found, and perhaps more. */
+function upTo(look: Look, at: FeedPosition): FeedPosition {
+  const end = endOf(look);
+  const since = Math.max(at.since, end.since);
+  const seen = new Map(end.seen);
+  for (const [writer, told] of at.seen) {
+    const isBehind = told.sequence < (seen.get(writer)?.sequence ?? 0);
+    if (!isBehind && told.at >= since) seen.set(writer, told);
+  }
+  return { since, seen };
+}
+
+function afterRecord({ since, seen }: FeedPosition, { writer, sequence, at }: StoredRecord): FeedPosition {
+  return { since, seen: new Map(seen).set(writer, { sequence, at }) };
+}
+
+function headOf({ from, records }: ChainTail): number {
+  return from + records.length;
+}
+
+/** Whether the second look found no more; after a standstill it would not have seen whoever wrote and was silent since. */
+function isSame(one: Look, other: Look): boolean {
+  if (other.at - one.at > WINDOW_MS / 2) return false;
+  return [...other.chains].every(([writer, tail]) => {
+    const before = one.chains.get(writer);
+    return before !== undefined && headOf(before) === headOf(tail);
+  });
+}
+
+/**
+ * By time, each page in its own order, as a clock may have been set back. Up to the end of the first full page: its chain has
+ * more, which may be earlier than what the others have.
+ */
+function merged(pages: readonly (readonly StoredRecord[])[]): StoredRecord[] {
+  const left = pages.filter((page) => page.length > 0).map((page) => ({ page, next: 0 }));
+  const records: StoredRecord[] = [];
+  for (;;) {
+    const [first, ...others] = left.filter(({ page, next }) => next < page.length);
+    if (first === undefined) return records;
+    const headOf = ({ page, next }: typeof first) => page[next]?.at ?? 0;
+    const earliest = others.reduce((best, other) => (headOf(other) < headOf(best) ? other : best), first);
+    records.push(...earliest.page.slice(earliest.next, earliest.next + 1));
+    earliest.next += 1;
+    if (earliest.next === PAGE) return records;
+  }
+}
+
+/** One wait leaves nothing behind on a signal that lasts for days. */
+function changeOrEnd(change: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const end = () => resolve();
+    signal.addEventListener("abort", end, { once: true });
+    change.then(resolve, reject).finally(() => signal.removeEventListener("abort", end));
+  });
+}
+
+/** One after the other: whoever catches up has no more than one of the database's connections. */
+async function inTurn<Item, Result>(items: Iterable<Item>, work: (item: Item) => Promise<Result>): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const item of items) results.push(await work(item));
+  return results;
+}

@@ -1,0 +1,135 @@
+/**
+ * Subscriptions: checked as any operation is, then run once for each event, as a query on that event (GraphQL specification
+ * §6.2.3). Nothing is fetched ahead: the next event is asked for when the one before it has been taken.
+ */
+import { unwrapResolverError } from "@apollo/server/errors";
+import {
+  createSourceEventStream,
+  type DocumentNode,
+  type ExecutionArgs,
+  execute,
+  GraphQLError,
+  type GraphQLFormattedError,
+  type GraphQLSchema,
+  getOperationAST,
+  type OperationDefinitionNode,
+  OperationTypeNode,
+  parse,
+  validate,
+} from "graphql";
+import { type ErrorCode, GatewayError } from "../errors.js";
+import type { Events } from "../observe/events.js";
+import type { RequestContext } from "./context.js";
+import { costCheck } from "./cost.js";
+import { allRules, type GraphqlSettings, parseOptions } from "./document.js";
+import { codeOf, isWorthALine, MAX_ERRORS, withRequestId } from "./errors.js";
+import type { GraphqlRequest } from "./request.js";
+import type { GraphqlResult } from "./server.js";
+import { refuseUnstorable } from "./storable-text.js";
+import type { TrustedDocuments } from "./trusted-documents.js";
+
+interface SubscriptionsParts {
+  readonly schema: GraphQLSchema;
+  readonly settings: GraphqlSettings;
+  readonly documents: TrustedDocuments;
+  readonly events: Events;
+  readonly translate: (formatted: GraphQLFormattedError, error: unknown) => GraphQLFormattedError;
+}
+
+interface Subscription {
+  readonly request: GraphqlRequest;
+  readonly document: DocumentNode;
+  readonly operation: OperationDefinitionNode;
+}
+
+export class Subscriptions {
+  readonly #parts: SubscriptionsParts;
+  readonly #checkCost: ReturnType<typeof costCheck>;
+
+  constructor(parts: SubscriptionsParts) {
+    this.#parts = parts;
+    this.#checkCost = costCheck(parts.settings.maxCost);
+  }
+
+  /** The subscription that is asked for; undefined for anything else, what cannot be read included. */
+  find(request: GraphqlRequest): Subscription | undefined {
+    try {
+      const document = parse(request.query, parseOptions(this.#parts.settings));
+      const operation = getOperationAST(document, request.operationName);
+      if (operation?.operation !== OperationTypeNode.SUBSCRIPTION) return undefined;
+      return { request, document, operation };
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** A result for each event, and a last one with errors if it ends by any. */
+  async *run(subscription: Subscription, contextNow: () => RequestContext): AsyncGenerator<GraphqlResult> {
+    const { schema } = this.#parts;
+    const { request, document } = subscription;
+    const { query, operationName, variables } = request;
+    const context = contextNow();
+    try {
+      const refusals = this.#refusals(subscription);
+      if (refusals.length > 0) {
+        yield this.#failed(refusals, context);
+        return;
+      }
+      this.#parts.documents.noteRun(query, operationName ?? null, context);
+      const args: ExecutionArgs = {
+        schema,
+        document,
+        operationName: operationName ?? null,
+        variableValues: variables ?? {},
+      };
+      const source = await createSourceEventStream({ ...args, contextValue: context });
+      if (!(Symbol.asyncIterator in source)) {
+        yield this.#failed((source.errors ?? []).map(asInputError), context);
+        return;
+      }
+      for await (const event of source) {
+        const contextValue = contextNow();
+        const { data, errors } = await execute({ ...args, rootValue: event, contextValue });
+        yield { data: data ?? null, ...(errors && this.#failed(errors, contextValue)) };
+      }
+      const why: unknown = context.ended?.reason;
+      if (why instanceof GatewayError) yield this.#failed([why], context);
+    } catch (error) {
+      yield this.#failed([error], context);
+    }
+  }
+
+  /** What is wrong with it, before anything is looked up. Throws when it asks for too much, or brings what nobody could keep. */
+  #refusals({ request, document, operation }: Subscription): readonly GraphQLError[] {
+    const { schema, settings } = this.#parts;
+    const options = { maxErrors: MAX_ERRORS, hideSuggestions: !settings.introspection };
+    const errors = validate(schema, document, allRules(settings), options);
+    if (errors.length > 0) return errors.map((error) => withCode(error, "GRAPHQL_VALIDATION_FAILED"));
+    const variables = request.variables ?? {};
+    refuseUnstorable(variables);
+    this.#checkCost({ schema, document, operation, variables });
+    return [];
+  }
+
+  #failed(errors: readonly unknown[], { call, outcome }: RequestContext): GraphqlResult {
+    const told = errors.slice(0, MAX_ERRORS).map((error) => {
+      const original = unwrapResolverError(error);
+      if (isWorthALine(original)) this.#parts.events.requestFailed(call.requestId, original);
+      const formatted = error instanceof GraphQLError ? error.toJSON() : { message: "" };
+      return withRequestId(this.#parts.translate(formatted, error), call.requestId);
+    });
+    const [first] = told;
+    if (first) outcome.code = codeOf(first);
+    return { errors: told };
+  }
+}
+
+/** What keeps a stream from beginning and has no code is a variable that is not of its type. */
+function asInputError(error: GraphQLError): GraphQLError {
+  const isCoded = error.originalError !== undefined || error.extensions.code !== undefined;
+  return isCoded ? error : withCode(error, "BAD_USER_INPUT");
+}
+
+function withCode({ message, nodes }: GraphQLError, code: ErrorCode): GraphQLError {
+  return new GraphQLError(message, { ...(nodes && { nodes }), extensions: { code } });
+}

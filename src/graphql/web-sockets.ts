@@ -1,0 +1,146 @@
+/**
+ * GraphQL over WebSockets, as its clients speak it (graphql-transport-ws): the protocol and the frames. Who connects, and what an
+ * operation comes to, is asked of whoever serves them.
+ */
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { type ExecutionResult, GraphQLError, GraphQLSchema, parse } from "graphql";
+import { CloseCode, handleProtocols, makeServer, type Server } from "graphql-ws";
+import { type WebSocket, WebSocketServer } from "ws";
+import type { GatewayError } from "../errors.js";
+import { formatGatewayError } from "./errors.js";
+import type { GraphqlResult } from "./server.js";
+
+export interface SocketHost<Session> {
+  /** By what the client said first. Undefined for who may not connect. */
+  connect(request: IncomingMessage, params: Readonly<Record<string, unknown>>): Promise<Session | undefined>;
+  /** How long a session may last, in ms. */
+  msLeft(session: Session): number;
+  /** The operation in a body as for POST, or why it is not begun. */
+  run(session: Session, body: unknown): Promise<AsyncGenerator<GraphqlResult> | GatewayError>;
+  /** Told of what nobody foresaw. */
+  failed(error: unknown): void;
+}
+
+interface SocketLimits {
+  /** For the client to say who it is, and to take what it is sent. */
+  readonly clientTimeoutMs: number;
+  readonly maxMessageBytes: number;
+}
+
+interface Opened<Session> {
+  readonly socket: WebSocket;
+  readonly request: IncomingMessage;
+  /** End with the socket. */
+  readonly timers: NodeJS.Timeout[];
+  /** Once the client has said who it is. */
+  session?: Session;
+}
+
+/** For a client and the proxies between to know that the other end is there, and for a dead one to be found. */
+const PING_MS = 15_000;
+/** For the streams to tell that the session is over, before the socket does. */
+const LAST_WORDS_MS = 500;
+/** RFC 6455 §7.4.1 */
+const GOING_AWAY = 1001;
+
+/** The library runs what it is given; what is run here has been begun already. */
+const BEGUN = { schema: new GraphQLSchema({}), document: parse("subscription { begun }") };
+
+export class WebSockets<Session> {
+  readonly #host: SocketHost<Session>;
+  readonly #limits: SocketLimits;
+  readonly #frames: WebSocketServer;
+  readonly #protocol: Server<Opened<Session>>;
+
+  constructor(host: SocketHost<Session>, limits: SocketLimits) {
+    const { maxMessageBytes: maxPayload, clientTimeoutMs: connectionInitWaitTimeout } = limits;
+    this.#host = host;
+    this.#limits = limits;
+    // Compression takes 300 KB for each connection, and would tell a listener what texts have in common.
+    this.#frames = new WebSocketServer({ noServer: true, maxPayload, perMessageDeflate: false, handleProtocols });
+    this.#protocol = makeServer({
+      connectionInitWaitTimeout,
+      onConnect: ({ extra, connectionParams = {} }) => this.#connect(extra, connectionParams),
+      onSubscribe: ({ extra }, _, payload) => this.#begin(extra, payload),
+      subscribe: ({ contextValue }) => contextValue as AsyncGenerator<ExecutionResult>,
+      // Errors are translated already.
+      onNext: (_context, _id, _payload, _args, result) => result as GraphqlResult,
+    });
+  }
+
+  take(request: IncomingMessage, connection: Duplex, head: Buffer): void {
+    this.#frames.handleUpgrade(request, connection, head, (socket) => this.#open(socket, request));
+  }
+
+  /** Says good-bye to all. */
+  close(): void {
+    for (const socket of this.#frames.clients) socket.close(GOING_AWAY, "This instance is being stopped.");
+  }
+
+  #open(socket: WebSocket, request: IncomingMessage): void {
+    const timers = [pinging(socket)];
+    const closed = this.#protocol.opened(
+      {
+        protocol: socket.protocol,
+        send: (text) => sent(socket, text, this.#limits.clientTimeoutMs),
+        close: (code, reason) => socket.close(code, reason),
+        onMessage: (take) =>
+          socket.on("message", (data, isBinary) => {
+            const text = isBinary ? "" : String(data);
+            take(text).catch((error: unknown) => {
+              this.#host.failed(error);
+              socket.close(CloseCode.InternalServerError, "Something went wrong on our side.");
+            });
+          }),
+      },
+      { socket, request, timers },
+    );
+    // What is wrong with a frame ends the connection, with a code that says so.
+    socket.on("error", () => {});
+    socket.once("close", (code, reason) => {
+      timers.forEach(clearInterval);
+      closed(code, String(reason)).catch((error: unknown) => this.#host.failed(error));
+    });
+  }
+
+  async #connect(opened: Opened<Session>, params: Readonly<Record<string, unknown>>): Promise<boolean> {
+    const { socket, request, timers } = opened;
+    const session = await this.#host.connect(request, params);
+    if (session === undefined) return false;
+    opened.session = session;
+    const end = () => socket.close(CloseCode.Forbidden, "The caller's token has expired.");
+    timers.push(setTimeout(end, this.#host.msLeft(session) + LAST_WORDS_MS).unref());
+    return true;
+  }
+
+  async #begin({ session }: Opened<Session>, body: unknown) {
+    if (session === undefined) throw new Error("an operation came before its session");
+    const begun = await this.#host.run(session, body);
+    if (!(begun instanceof Error)) return { ...BEGUN, contextValue: begun };
+    const { message, extensions } = formatGatewayError(begun);
+    return [new GraphQLError(message, { extensions })];
+  }
+}
+
+/** Until the client no longer answers. */
+function pinging(socket: WebSocket): NodeJS.Timeout {
+  let isThere = true;
+  socket.on("pong", () => {
+    isThere = true;
+  });
+  const ping = () => {
+    if (!isThere) return socket.terminate();
+    isThere = false;
+    socket.ping();
+  };
+  return setInterval(ping, PING_MS).unref();
+}
+
+/** Resolves when the client has room for more; one that has not for too long is cut off. */
+async function sent(socket: WebSocket, text: string, clientTimeoutMs: number): Promise<void> {
+  if (socket.readyState !== socket.OPEN) return;
+  const cut = setTimeout(() => socket.terminate(), clientTimeoutMs);
+  await new Promise<void>((resolve) => socket.send(text, () => resolve()));
+  clearTimeout(cut);
+}

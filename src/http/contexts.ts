@@ -1,0 +1,60 @@
+import type { IncomingHttpHeaders } from "node:http";
+import type { Caller } from "../auth/caller.js";
+import { Deadline } from "../deadline.js";
+import type { ErrorCode } from "../errors.js";
+import type { RequestContext } from "../graphql/context.js";
+import { IdentityReader } from "../identities/reader.js";
+import type { Quota } from "../limits/quota.js";
+import type { ClientInfo } from "../policy/call.js";
+import type { Entitlements } from "../policy/policy.js";
+import type { IdentityStore } from "../store/identity-store.js";
+
+interface ContextParts {
+  readonly entitlementsOf: (caller: Caller) => Entitlements;
+  readonly identities: IdentityStore;
+  readonly requestTimeoutMs: number;
+}
+
+/** What is known of a request when it is run. */
+interface RequestFacts {
+  readonly caller: Caller;
+  readonly requestId: string;
+  readonly client: ClientInfo;
+  readonly outcome: { code: ErrorCode | "OK" };
+  readonly quotas: Quota[];
+}
+
+/** Makes the context of a request, whose time begins now. */
+export class Contexts {
+  readonly #parts: ContextParts;
+
+  constructor(parts: ContextParts) {
+    this.#parts = parts;
+  }
+
+  now({ caller, requestId, client, outcome, quotas }: RequestFacts): RequestContext {
+    const { entitlementsOf, identities, requestTimeoutMs } = this.#parts;
+    const deadline = new Deadline(requestTimeoutMs);
+    const entitlements = entitlementsOf(caller);
+    const call = { requestId, client, caller, entitlements, deadline, quotas };
+    return { call, identities: new IdentityReader(identities, call), outcome };
+  }
+
+  /** The same for each event of a stream, until it ends. */
+  until(ended: AbortSignal, facts: RequestFacts): () => RequestContext {
+    return () => ({ ...this.now(facts), ended });
+  }
+}
+
+const CLIENT_NAME = "apollographql-client-name";
+const CLIENT_VERSION = "apollographql-client-version";
+const MAX_CLIENT_NAME_LENGTH = 100;
+
+/** Which app asks, by its own word. */
+export function clientOf(headers: IncomingHttpHeaders): ClientInfo {
+  return { name: short(headers[CLIENT_NAME]), version: short(headers[CLIENT_VERSION]) };
+}
+
+function short(value: string | string[] | undefined): string | null {
+  return typeof value === "string" ? value.slice(0, MAX_CLIENT_NAME_LENGTH) : null;
+}

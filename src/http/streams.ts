@@ -1,0 +1,147 @@
+/**
+ * Answers that go on: how many there may be, and when each has to end: with its client, with the caller's token, or with the
+ * gateway.
+ */
+import { setTimeout as startTimer } from "node:timers";
+import { setTimeout } from "node:timers/promises";
+import type { Caller } from "../auth/caller.js";
+import { GatewayError } from "../errors.js";
+import type { ApplicationUser } from "../identities/identity.js";
+
+interface StreamsParts {
+  readonly most: number;
+  readonly mostPerUser: number;
+  /** ms since 1970 */
+  readonly now: () => number;
+}
+
+/** For one stream, until it is ended. */
+interface Place {
+  readonly ended: AbortSignal;
+  /** The client has gone, or has all that it asked for. */
+  end(): void;
+}
+
+/** For those who are slow to take the last that they are told. */
+const LAST_WORDS_MS = 500;
+const LOOK_MS = 10;
+/** What a timer can count, 24 days: a caller whose token lasts longer connects again in between. */
+const LONGEST_MS = 2 ** 31 - 1;
+
+export class Streams {
+  readonly #parts: StreamsParts;
+  readonly #open = new Set<(why: GatewayError) => void>();
+  readonly #byUser = new Map<string, number>();
+  #isClosed = false;
+
+  constructor(parts: StreamsParts) {
+    this.#parts = parts;
+  }
+
+  get count(): number {
+    return this.#open.size;
+  }
+
+  /**
+   * Begins a stream: what `start` answers, which has to end with the signal. Its reason is a `GatewayError` if the client is to be
+   * told. Throws when there is no room.
+   */
+  async begin<Result>(
+    caller: Caller,
+    start: (ended: AbortSignal) => Promise<AsyncGenerator<Result>>,
+  ): Promise<AsyncGenerator<Result>> {
+    const place = this.#take(caller);
+    try {
+      return endingWith(await start(place.ended), place);
+    } catch (error) {
+      place.end();
+      throw error;
+    }
+  }
+
+  #take(caller: Caller): Place {
+    const user = keyOf(caller);
+    this.#requireRoom(user);
+    const controller = new AbortController();
+    const tell = (why: GatewayError) => controller.abort(why);
+    const timer = startTimer(tell, msLeft(caller, this.#parts.now()), expired()).unref();
+    this.#open.add(tell);
+    this.#byUser.set(user, this.#countOf(user) + 1);
+    const leave = () => {
+      clearTimeout(timer);
+      if (!this.#open.delete(tell)) return;
+      this.#forget(user);
+    };
+    return {
+      ended: controller.signal,
+      end: () => {
+        leave();
+        controller.abort();
+      },
+    };
+  }
+
+  /** Tells every client to come again, and takes no more. Resolves when they have been told, or will not be soon. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const tell of [...this.#open]) tell(goingAway());
+    for (let waited = 0; this.#open.size > 0 && waited < LAST_WORDS_MS; waited += LOOK_MS) await setTimeout(LOOK_MS);
+  }
+
+  #requireRoom(user: string): void {
+    const { most, mostPerUser } = this.#parts;
+    if (this.#isClosed) throw goingAway();
+    if (this.#countOf(user) >= mostPerUser)
+      throw new GatewayError("RATE_LIMITED", `A user may have ${mostPerUser} streams; end one first.`);
+    if (this.#open.size >= most)
+      throw new GatewayError("UPSTREAM_UNAVAILABLE", "The gateway has as many streams as it may; try again later.");
+  }
+
+  #countOf(user: string): number {
+    return this.#byUser.get(user) ?? 0;
+  }
+
+  #forget(user: string): void {
+    const left = this.#countOf(user) - 1;
+    if (left > 0) this.#byUser.set(user, left);
+    else this.#byUser.delete(user);
+  }
+}
+
+/** The results, whose place is given back with the last one, and as soon as no more are wanted. */
+function endingWith<Result>(results: AsyncGenerator<Result>, place: Place): AsyncGenerator<Result> {
+  const all = untilEnd(results, place);
+  return Object.assign(all, {
+    return: (value: unknown) => {
+      // What is waited for just now would be waited for to its end otherwise.
+      place.end();
+      return Object.getPrototypeOf(all).return.call(all, value);
+    },
+  });
+}
+
+async function* untilEnd<Result>(results: AsyncGenerator<Result>, place: Place): AsyncGenerator<Result> {
+  try {
+    yield* results;
+  } finally {
+    place.end();
+  }
+}
+
+/** Until the caller's token expires, which is never waited for longer than a timer can. */
+export function msLeft({ claims }: Caller, now: number): number {
+  const expiresAt = typeof claims.exp === "number" ? claims.exp * 1000 : 0;
+  return Math.min(Math.max(0, expiresAt - now), LONGEST_MS);
+}
+
+function keyOf({ issuer, subject }: ApplicationUser): string {
+  return JSON.stringify([issuer, subject]);
+}
+
+function expired(): GatewayError {
+  return new GatewayError("UNAUTHENTICATED", "The caller's token has expired: subscribe again with a new one.");
+}
+
+function goingAway(): GatewayError {
+  return new GatewayError("UPSTREAM_UNAVAILABLE", "This instance is being stopped: subscribe again.");
+}

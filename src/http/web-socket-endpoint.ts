@@ -1,0 +1,149 @@
+/**
+ * `/graphql` over WebSockets: shape → origin → protocol → (the connection is one) → authenticate by the first message → for each
+ * operation limit → run. Loaded with the first connection that wants it.
+ */
+import { randomUUID } from "node:crypto";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Caller } from "../auth/caller.js";
+import type { AuthenticationHeaders } from "../auth/credentials.js";
+import { type ErrorCode, GatewayError } from "../errors.js";
+import { masked } from "../graphql/errors.js";
+import type { GraphqlResult, GraphqlServer } from "../graphql/server.js";
+import type { SocketHost, WebSockets } from "../graphql/web-sockets.js";
+import type { Limits } from "../limits/limits.js";
+import type { Events } from "../observe/events.js";
+import type { ClientInfo } from "../policy/call.js";
+import { json, type WholeAnswer } from "./answer.js";
+import { MAX_BODY_BYTES } from "./body.js";
+import type { CallerCheck } from "./caller-check.js";
+import { type Contexts, clientOf } from "./contexts.js";
+import { pathOf } from "./routes.js";
+import type { Upgrades } from "./server.js";
+import { msLeft, type Streams } from "./streams.js";
+
+interface WebSocketParts {
+  readonly server: GraphqlServer;
+  readonly callerCheck: CallerCheck;
+  readonly limits: Limits;
+  readonly contexts: Contexts;
+  readonly streams: Streams;
+  readonly events: Events;
+  /** Of whose pages connections are taken, beside the gateway's own. */
+  readonly origins: readonly string[];
+  readonly clientTimeoutMs: number;
+  readonly now: () => number;
+}
+
+interface Session {
+  readonly caller: Caller;
+  readonly client: ClientInfo;
+}
+
+export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
+  readonly #parts: WebSocketParts;
+  #sockets: Promise<WebSockets<Session>> | undefined;
+  #isClosed = false;
+
+  constructor(parts: WebSocketParts) {
+    this.#parts = parts;
+  }
+
+  isFor(request: IncomingMessage): boolean {
+    return request.headers.upgrade?.toLowerCase() === "websocket" && pathOf(request.url) === "/graphql";
+  }
+
+  refuse({ headers }: IncomingMessage): WholeAnswer | undefined {
+    if (this.#isClosed) return json(503, { error: "This instance is being stopped; connect again." });
+    const { origin } = headers;
+    // RFC 6455 §10.2; a page can only do here what its user's token can, which it would have to have.
+    const isOwn = origin === undefined || origin.replace(/^https?:\/\//, "") === headers.host;
+    if (!isOwn && !this.#parts.origins.includes(origin))
+      return json(403, { error: "Pages of this origin may not connect; server.corsOrigins lists those that may." });
+    const offered = headers["sec-websocket-protocol"]?.split(",").map((name) => name.trim()) ?? [];
+    if (offered.includes(PROTOCOL)) return undefined;
+    return json(400, { error: `The protocol is ${PROTOCOL}; offer it in Sec-WebSocket-Protocol.` });
+  }
+
+  take(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.#open().then(
+      (sockets) => sockets.take(request, socket, head),
+      (error: unknown) => {
+        this.failed(error);
+        socket.destroy();
+      },
+    );
+  }
+
+  /** Takes no more, and has those that there are come again. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const sockets = await this.#sockets;
+    sockets?.close();
+  }
+
+  /** By the parameters that the client gave, as browsers can send no headers; else by the request's own. */
+  async connect(request: IncomingMessage, params: Readonly<Record<string, unknown>>): Promise<Session | undefined> {
+    const { callerCheck, limits, events } = this.#parts;
+    const given = headersIn(params);
+    const requestId = randomUUID();
+    try {
+      const caller = await callerCheck.authenticate(request, requestId, credentialsIn(given));
+      await limits.takeRequest(caller);
+      return { caller, client: clientOf({ ...request.headers, ...given }) };
+    } catch (error) {
+      if (!(error instanceof GatewayError)) events.requestFailed(requestId, error);
+      return undefined;
+    }
+  }
+
+  msLeft({ caller }: Session): number {
+    return msLeft(caller, this.#parts.now());
+  }
+
+  async run({ caller, client }: Session, body: unknown): Promise<AsyncGenerator<GraphqlResult> | GatewayError> {
+    const { server, limits, contexts, streams, events } = this.#parts;
+    const outcome: { code: ErrorCode | "OK" } = { code: "OK" };
+    const requestId = randomUUID();
+    const facts = { caller, client, requestId, outcome, quotas: [] };
+    const started = performance.now();
+    try {
+      await limits.takeRequest(caller);
+      return await streams.begin(caller, (ended) => server.stream(body, contexts.until(ended, facts)));
+    } catch (error) {
+      const known = error instanceof GatewayError ? error : masked(error, requestId);
+      outcome.code = known.code;
+      if (known.cause !== undefined) events.requestFailed(requestId, known);
+      return known;
+    } finally {
+      const milliseconds = performance.now() - started;
+      events.requestEnded({ requestId, status: 101, code: outcome.code, milliseconds, clientName: client.name });
+    }
+  }
+
+  failed(error: unknown): void {
+    this.#parts.events.requestFailed(randomUUID(), error);
+  }
+
+  #open(): Promise<WebSockets<Session>> {
+    this.#sockets ??= import("../graphql/web-sockets.js").then(({ WebSockets }) => {
+      const { clientTimeoutMs } = this.#parts;
+      return new WebSockets(this, { clientTimeoutMs, maxMessageBytes: MAX_BODY_BYTES });
+    });
+    return this.#sockets;
+  }
+}
+
+const PROTOCOL = "graphql-transport-ws";
+
+/** Names in whatever case, as a client would write headers. */
+function headersIn(params: Readonly<Record<string, unknown>>): IncomingHttpHeaders {
+  const texts = Object.entries(params).filter((entry): entry is [string, string] => typeof entry[1] === "string");
+  return Object.fromEntries(texts.map(([name, value]) => [name.toLowerCase(), value]));
+}
+
+/** Undefined when there are none. */
+function credentialsIn({ authorization, dpop }: IncomingHttpHeaders): AuthenticationHeaders | undefined {
+  if (authorization === undefined) return undefined;
+  return { authorization: [authorization], dpop: typeof dpop === "string" ? [dpop] : [] };
+}
