@@ -36,6 +36,8 @@ const KINDS = {
 
 export type ErrorCode = keyof typeof KINDS;
 
+export const ERROR_CODES = Object.keys(KINDS) as readonly ErrorCode[];
+
 /** What a client may assume of a code; undefined for a code that is not ours. */
 export function errorKind(code: unknown): ErrorKind | undefined {
   return typeof code === "string" && Object.hasOwn(KINDS, code) ? KINDS[code as ErrorCode] : undefined;

@@ -56,8 +56,17 @@ export function openKeys({ store, tokens, audit }: KeysConfig): Keys {
 
 /** For who checks what was signed: makes no keys, for those have signed nothing. Throws a `StartError` when there is none. */
 export function findPublicCheckpointKeys({ store, audit }: Omit<KeysConfig, "tokens">): KeyObject[] {
-  const key = configuredCheckpointKey(audit) ?? deriveCheckpointKey(audit.key ?? findAuditKey(store));
+  const cure = "set AUDIT_KEY or AUDIT_SIGNING_KEY, or name a public key with --public-key";
+  const key = configuredCheckpointKey(audit) ?? deriveCheckpointKey(audit.key ?? keptAuditKey(store, cure));
   return [createPublicKey(key), ...earlierCheckpointKeys(audit)];
+}
+
+/** For who looks a token up in the trail: makes no key, for no token stands in a trail by it. Throws a `StartError`. */
+export function findAuditKey({
+  store,
+  audit,
+}: Pick<Config, "store"> & { readonly audit: Pick<Config["audit"], "key"> }) {
+  return audit.key ?? keptAuditKey(store, "set AUDIT_KEY");
 }
 
 function earlierCheckpointKeys({ earlierKeys }: AuditKeysConfig): KeyObject[] {
@@ -83,11 +92,9 @@ function openSecrets({ store, tokens, audit }: KeysConfig): Pick<Keys, "cacheKey
   };
 }
 
-function findAuditKey(store: Config["store"]): Secret {
+function keptAuditKey(store: Config["store"], cure: string): Secret {
   const { auditKey } = readKeyFile(fileOf(store), (file) => {
-    throw new StartError(
-      `There are no keys in ${file}: restore it from a back-up, set AUDIT_KEY or AUDIT_SIGNING_KEY, or name a public key with --public-key.`,
-    );
+    throw new StartError(`There are no keys in ${file}: restore it from a back-up, or ${cure}.`);
   });
   return new Secret(auditKey);
 }

@@ -17,12 +17,13 @@ import { createRedact, type Redact } from "./observe/redact.js";
 const USAGE = `Usage: acs-token-gateway [command] [options]
 
 Commands
-  serve          start the gateway (what happens without a command)
-  dev            start it with an embedded service emulator, OpenID issuer and database, to try it and to develop
-  emulator       start the Communication Services identity emulator alone
-  config check   check the configuration and print what is in force, secrets hidden
-  audit verify   check that the audit trail is whole, and name the first record that was edited, removed or inserted
-  audit export   print the audit trail as JSON lines
+  serve              start the gateway (what happens without a command)
+  dev                start it with an embedded service emulator, OpenID issuer and database, to try it and to develop
+  emulator           start the Communication Services identity emulator alone
+  config check       check the configuration and print what is in force, secrets hidden
+  audit verify       check that the audit trail is whole, and name the first record that was edited, removed or inserted
+  audit export       print the audit trail as JSON lines
+  audit fingerprint  print what stands in the audit trail for the token on standard input
 
 Options
   --config FILE  read this file instead of gateway.yaml (also: GATEWAY_CONFIG)
@@ -178,7 +179,8 @@ async function emulator(args: readonly string[]): Promise<Running> {
 async function audit([command, ...args]: readonly string[]): Promise<void> {
   if (command === "verify") return await auditVerify(args);
   if (command === "export") return await auditExport(args);
-  throw new UsageError("audit needs the word verify or export");
+  if (command === "fingerprint") return await auditFingerprint(args);
+  throw new UsageError("audit needs the word verify, export or fingerprint");
 }
 
 async function auditVerify(args: readonly string[]): Promise<void> {
@@ -239,6 +241,13 @@ async function auditExport(args: readonly string[]): Promise<void> {
   } finally {
     await lines.close();
   }
+}
+
+async function auditFingerprint(args: readonly string[]): Promise<void> {
+  const config = readConfigOf(readOptions(args));
+  const { fingerprintOf } = await import("./commands/audit-fingerprint.js");
+  const { findAuditKey } = await import("./keys.js");
+  print(await fingerprintOf(findAuditKey(config), process.stdin));
 }
 
 /** For a command that says nothing but its result: what goes wrong is told without secrets. */

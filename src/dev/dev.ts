@@ -10,7 +10,7 @@ import { type Gateway, startGateway } from "../gateway.js";
 import type { Logger } from "../observe/logger.js";
 import { explorerRoutes } from "./explorer.js";
 import { type DevIssuer, startIssuer } from "./issuer.js";
-import { choosePort } from "./port.js";
+import { startOnPort } from "./port.js";
 
 const DATA = "./data";
 const AUDIENCE = "acs-token-gateway";
@@ -79,10 +79,12 @@ async function startEmbeddedIssuer(env: Environment): Promise<DevIssuer> {
 }
 
 async function startEmbeddedEmulator(): Promise<Emulator> {
-  const port = await choosePort({ remembered: undefined, preferred: EMULATOR_PORT }, "the emulator");
   const file = join(DATA, "emulator.db");
+  const choice = { remembered: undefined, preferred: EMULATOR_PORT, name: "the emulator" };
   try {
-    return await startEmulator({ host: "127.0.0.1", port, file, latency: "none", rateLimits: false });
+    return await startOnPort(choice, (port) =>
+      startEmulator({ host: "127.0.0.1", port, file, latency: "none", rateLimits: false }),
+    );
   } catch (error) {
     const why = error instanceof Error ? error.message : "unknown error";
     const cure = "delete it, or the whole folder, to start afresh";

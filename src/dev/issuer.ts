@@ -1,21 +1,22 @@
 /**
- * An OpenID issuer for development: discovery, a key and tokens for whoever is named, without a password. Its key and port
- * are kept in a file, so that tokens and users outlive a restart. It gives its tokens to loopback names only.
+ * An OpenID issuer for development: whoever is named gets tokens, without a password. An app signs its user in by
+ * authorization code with PKCE (RFC 6749 §4.1, RFC 7636, RFC 8252); a shell takes a token by `/token?subject=`. Key and
+ * port are kept in a file, so that tokens and users outlive a restart. It answers to loopback names only.
  */
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { type CryptoKey, exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from "jose";
-import { StartError } from "../errors.js";
+import { GatewayError } from "../errors.js";
+import { type Answer, fixedHeaders, json, send } from "../http/answer.js";
+import { getOnly, type Handler, type Routes, route } from "../http/routes.js";
+import { forPagesHere } from "./issuer/cors.js";
+import { Grants } from "./issuer/grants.js";
+import { LIFE_SECONDS } from "./issuer/life.js";
+import { answerShellToken } from "./issuer/shell-token.js";
+import { SignIn } from "./issuer/sign-in.js";
+import { ALGORITHM, type DevUser, NO_APP, newKey, Signer } from "./issuer/signer.js";
+import { readState, writeState } from "./issuer/state.js";
+import { TokenEndpoint } from "./issuer/token-endpoint.js";
 import { isLoopbackHost } from "./loopback.js";
-import { listenOn } from "./port.js";
-
-const ALGORITHM = "ES256";
-const TOKEN_HOURS = 12;
-
-interface IssuerState {
-  readonly port: number;
-  readonly key: JWK;
-}
+import { listenHere, startOnPort } from "./port.js";
 
 interface IssuerOptions {
   /** Where key and port are kept. */
@@ -23,13 +24,8 @@ interface IssuerOptions {
   /** Tried first when there is no remembered port; another free one is taken if it is in use. */
   readonly preferredPort: number;
   readonly audience: string;
-}
-
-interface DevUser {
-  readonly subject: string;
-  readonly roles?: readonly string[];
-  /** Thumbprint of the client's key, for a token that is bound to it (RFC 9449 §6.1). */
-  readonly jkt?: string | undefined;
+  /** ms since 1970, for codes and sessions; the system's clock unless a test brings its own. */
+  readonly now?: () => number;
 }
 
 export interface DevIssuer {
@@ -40,23 +36,25 @@ export interface DevIssuer {
   close(): Promise<void>;
 }
 
-export async function startIssuer({ file, preferredPort, audience }: IssuerOptions): Promise<DevIssuer> {
+export async function startIssuer({
+  file,
+  preferredPort,
+  audience,
+  now = Date.now,
+}: IssuerOptions): Promise<DevIssuer> {
   const saved = readState(file);
   const key = saved?.key ?? (await newKey());
   const server = createServer();
-  const port = await listenOn(server, {
-    remembered: saved?.port,
-    preferred: preferredPort,
-    name: "the embedded issuer",
-  });
+  const choice = { remembered: saved?.port, preferred: preferredPort, name: "the embedded issuer" };
+  const port = await startOnPort(choice, (wanted) => listenHere(server, wanted));
   if (saved === undefined) writeState(file, { port, key });
-  const issuer = new Issuer(`http://127.0.0.1:${port}`, audience, key, (await importJWK(key, ALGORITHM)) as CryptoKey);
-  server.on("request", (request, response) => {
-    issuer.answer(request, response).catch(() => json(response, 500, { error: "server_error" }));
-  });
+  const issuer = `http://127.0.0.1:${port}`;
+  const signer = await Signer.create(issuer, audience, key);
+  const routes = issuerRoutes(issuer, signer, new Grants(now));
+  server.on("request", (request, response) => void respond(routes, request, response));
   return {
-    issuer: issuer.url,
-    token: (user) => issuer.token(user),
+    issuer,
+    token: (user) => signer.accessToken(user, { clientId: NO_APP, expiresIn: LIFE_SECONDS }),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -65,95 +63,59 @@ export async function startIssuer({ file, preferredPort, audience }: IssuerOptio
   };
 }
 
-class Issuer {
-  constructor(
-    readonly url: string,
-    private readonly audience: string,
-    private readonly key: JWK,
-    private readonly privateKey: CryptoKey,
-  ) {}
-
-  async token({ subject, roles = [], jkt }: DevUser): Promise<string> {
-    return await new SignJWT({ client_id: "dev", roles, ...(jkt !== undefined && { cnf: { jkt } }) })
-      .setProtectedHeader({ alg: ALGORITHM, typ: "at+jwt", kid: this.key.kid ?? "" })
-      .setIssuer(this.url)
-      .setAudience(this.audience)
-      .setSubject(subject)
-      .setJti(crypto.randomUUID())
-      .setIssuedAt()
-      .setExpirationTime(`${TOKEN_HOURS}h`)
-      .sign(this.privateKey);
-  }
-
-  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (!isLoopbackHost(request)) return json(response, 403, { error: "Ask at http://127.0.0.1 or http://localhost." });
-    const url = new URL(request.url ?? "/", this.url);
-    switch (url.pathname) {
-      case "/.well-known/openid-configuration":
-        return json(response, 200, this.#metadata());
-      case "/jwks":
-        return json(response, 200, { keys: [publicPart(this.key)] });
-      case "/token":
-        return await this.#answerToken(url.searchParams, response);
-      default:
-        return json(response, 404, { error: "Try /.well-known/openid-configuration, /jwks or /token?subject=alice" });
-    }
-  }
-
-  async #answerToken(query: URLSearchParams, response: ServerResponse): Promise<void> {
-    const subject = query.get("subject");
-    if (!subject) {
-      const error = "Name a user: /token?subject=alice, with &roles=Gateway.Admin or &jkt=<thumbprint> if you like";
-      return json(response, 400, { error });
-    }
-    const jkt = query.get("jkt") ?? undefined;
-    const access_token = await this.token({ subject, roles: query.getAll("roles"), jkt });
-    const token_type = jkt === undefined ? "Bearer" : "DPoP";
-    json(response, 200, { access_token, token_type, expires_in: TOKEN_HOURS * 3600 });
-  }
-
-  #metadata(): object {
-    return {
-      issuer: this.url,
-      jwks_uri: `${this.url}/jwks`,
-      token_endpoint: `${this.url}/token`,
-      response_types_supported: ["token"],
-      subject_types_supported: ["public"],
-      id_token_signing_alg_values_supported: [ALGORITHM],
-    };
-  }
+function issuerRoutes(issuer: string, signer: Signer, grants: Grants): Routes {
+  const signIn = new SignIn(issuer, grants);
+  const tokens = new TokenEndpoint(grants, signer);
+  const found = (value: object) => forPagesHere(getOnly(async () => json(200, value)));
+  return new Map<string, Handler>([
+    ["/.well-known/openid-configuration", found(metadata(issuer))],
+    ["/jwks", found({ keys: [signer.publicKey] })],
+    ["/authorize", getOnly((request) => signIn.authorize(request))],
+    ["/sign-in", postOnly((request) => signIn.decide(request))],
+    ["/oauth/token", forPagesHere(postOnly((request) => tokens.answer(request)))],
+    ["/token", getOnly((request) => answerShellToken(request, signer))],
+    ["/token.txt", getOnly((request) => answerShellToken(request, signer))],
+  ]);
 }
 
-async function newKey(): Promise<JWK> {
-  const { privateKey } = await generateKeyPair(ALGORITHM, { extractable: true });
-  return { ...(await exportJWK(privateKey)), kid: crypto.randomUUID(), alg: ALGORITHM, use: "sig" };
+async function respond(routes: Routes, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const requestId = crypto.randomUUID();
+  const answer = await answerTo(routes, request, requestId).catch((error: unknown) => {
+    const isTheirs = error instanceof GatewayError;
+    return json(isTheirs ? 400 : 500, { error: isTheirs ? "invalid_request" : "server_error" });
+  });
+  // A body that was too long to be read whole ends with its connection.
+  if (!request.complete) response.setHeader("connection", "close");
+  send(response, requestId, answer, fixedHeaders(null));
 }
 
-function publicPart({ d: _, ...publicKey }: JWK): JWK {
-  return publicKey;
+async function answerTo(routes: Routes, request: IncomingMessage, requestId: string): Promise<Answer> {
+  if (!isLoopbackHost(request)) return json(403, { error: "Ask at http://127.0.0.1 or http://localhost." });
+  return await route(routes, request, requestId);
 }
 
-function readState(file: string): IssuerState | undefined {
-  try {
-    return JSON.parse(readFileSync(file, "utf8")) as IssuerState;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new StartError(
-      `${file}, which has the embedded issuer's key, cannot be read: delete it, or the whole folder, to start afresh.`,
-      {
-        cause: error,
-      },
-    );
-  }
+function postOnly(handler: Handler): Handler {
+  return async (request, requestId) => {
+    if (request.method === "POST") return await handler(request, requestId);
+    return json(405, { error: "This is served by POST only." }, { allow: "POST" });
+  };
 }
 
-/** Whole or not at all, whenever the process ends. */
-function writeState(file: string, state: IssuerState): void {
-  writeFileSync(`${file}.new`, JSON.stringify(state), { mode: 0o600 });
-  renameSync(`${file}.new`, file);
-}
-
-function json(response: ServerResponse, status: number, value: unknown): void {
-  response.writeHead(status, { "content-type": "application/json", "cache-control": "no-store" });
-  response.end(JSON.stringify(value));
+/** OpenID Connect Discovery §3, RFC 8414 §2 */
+function metadata(issuer: string): object {
+  return {
+    issuer,
+    authorization_endpoint: `${issuer}/authorize`,
+    token_endpoint: `${issuer}/oauth/token`,
+    jwks_uri: `${issuer}/jwks`,
+    response_types_supported: ["code"],
+    response_modes_supported: ["query"],
+    grant_types_supported: ["authorization_code", "refresh_token"],
+    scopes_supported: ["openid", "offline_access"],
+    code_challenge_methods_supported: ["S256"],
+    token_endpoint_auth_methods_supported: ["none"],
+    authorization_response_iss_parameter_supported: true,
+    subject_types_supported: ["public"],
+    id_token_signing_alg_values_supported: [ALGORITHM],
+  };
 }

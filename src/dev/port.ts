@@ -1,5 +1,5 @@
 import type { Server } from "node:http";
-import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
 import { StartError } from "../errors.js";
 
 const HOST = "127.0.0.1";
@@ -8,35 +8,38 @@ interface PortChoice {
   /** From an earlier start: this one or none, because addresses made of it are in use. */
   readonly remembered: number | undefined;
   readonly preferred: number;
+  /** What is started. */
+  readonly name: string;
 }
 
-/** A port to listen on. Throws a `StartError` when the remembered one is taken. */
-export async function choosePort({ remembered, preferred }: PortChoice, name: string): Promise<number> {
-  if (remembered === undefined) return (await isFree(preferred)) ? preferred : 0;
-  if (await isFree(remembered)) return remembered;
-  throw new StartError(
-    `Port ${remembered}, which ${name} had before, is in use: end the program that has it (another \`dev\`?), or delete the data folder to start afresh.`,
-  );
+/**
+ * Starts something on the chosen port, or on any free one if the preferred is taken. It is tried rather than looked at
+ * before: two that start at once would both see it free. Throws a `StartError` when the remembered one is taken.
+ */
+export async function startOnPort<Started>(
+  { remembered, preferred, name }: PortChoice,
+  start: (port: number) => Promise<Started>,
+): Promise<Started> {
+  try {
+    return await start(remembered ?? preferred);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+    if (remembered === undefined) return await start(0);
+    throw new StartError(
+      `Port ${remembered}, which ${name} had before, is in use: end the program that has it (another \`dev\`?), or delete the data folder to start afresh.`,
+      { cause: error },
+    );
+  }
 }
 
-/** Listens on the chosen port and says which one it is. */
-export async function listenOn(
-  server: Server,
-  { name, ...choice }: PortChoice & { readonly name: string },
-): Promise<number> {
-  const port = await choosePort(choice, name);
+/** On this machine only; the port that it got. */
+export async function listenHere(server: Server, port: number): Promise<number> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(port, HOST, resolve);
+    server.listen(port, HOST, () => {
+      server.off("error", reject);
+      resolve();
+    });
   });
-  const address = server.address();
-  return typeof address === "object" && address !== null ? address.port : port;
-}
-
-async function isFree(port: number): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const probe = createServer();
-    probe.once("error", () => resolve(false));
-    probe.listen(port, HOST, () => probe.close(() => resolve(true)));
-  });
+  return (server.address() as AddressInfo).port;
 }

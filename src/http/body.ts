@@ -34,7 +34,8 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-async function readBytes(request: IncomingMessage): Promise<Buffer> {
+/** The whole body. Throws BAD_REQUEST for one that is too long or was cut off. */
+export async function readBytes(request: IncomingMessage): Promise<Buffer> {
   if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) throw new BodyTooLarge();
   // It has told already that it is closed.
   if (request.destroyed) throw new BodyCutOff();

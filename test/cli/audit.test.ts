@@ -5,8 +5,10 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ChainEnd } from "../../src/audit/chain.js";
+import { createFingerprint } from "../../src/audit/fingerprint.js";
 import { Retention } from "../../src/audit/retention.js";
 import { signEnd } from "../../src/audit/signed-end.js";
+import { Secret } from "../../src/config/secret.js";
 import { describePublicKey } from "../../src/config/signing-keys.js";
 import { openStore } from "../../src/store/store.js";
 import { TestWriter } from "../fixtures/audit.js";
@@ -288,6 +290,40 @@ describe.skipIf(!existsSync("/dev/full"))("a result that cannot be written", () 
     const { stdout, stderr } = led(["export"], "| head -n 1");
     expect(linesIn(stdout)).toHaveLength(1);
     expect(stderr).toMatch(/^Standard output cannot be written \(EPIPE\): [^\n]+\.\n$/);
+  });
+});
+
+describe("audit fingerprint", () => {
+  const key = Buffer.alloc(32, 9).toString("base64");
+  const print = (input: string, env = environment(file, { AUDIT_KEY: key })) => {
+    writeFileSync(path("token.txt"), input);
+    return Cli.runInShell(["audit", "fingerprint"], "< token.txt", { cwd: folder, env });
+  };
+
+  it("prints what stands in the trail for a token, whatever stands around it", () => {
+    const fingerprint = createFingerprint(new Secret(key))("aaa.bbb.ccc");
+    for (const input of ["aaa.bbb.ccc", "\n  aaa.bbb.ccc\r\n"]) {
+      expect(print(input)).toEqual({ code: 0, stdout: `${fingerprint}\n`, stderr: "" });
+    }
+  });
+
+  it("takes one token and nothing else", () => {
+    for (const input of ["", "aaa.bbb.ccc ddd.eee.fff", "a".repeat(16_385)]) {
+      expect(print(input)).toMatchObject({
+        code: 2,
+        stdout: "",
+        stderr: expect.stringMatching(/^There is not one token/),
+      });
+    }
+  });
+
+  it("makes no key where there is none, for no token stands in a trail by it", () => {
+    const elsewhere = path("elsewhere/gateway.db");
+    expect(print("aaa.bbb.ccc", environment(elsewhere))).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^There are no keys in .+: restore it from a back-up, or set AUDIT_KEY\.\n$/),
+    });
+    expect(existsSync(path("elsewhere"))).toBe(false);
   });
 });
 

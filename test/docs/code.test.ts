@@ -1,0 +1,69 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { buildSchema, parse, validate } from "graphql";
+import { describe, expect, it } from "vitest";
+import { parse as parseYaml, stringify } from "yaml";
+import { loadConfig } from "../../src/config/load.js";
+import { blocksIn } from "./pages.js";
+
+/** What a file says with `${NAME}`, which an operator has set. */
+const ENVIRONMENT = {
+  ACS_CONNECTION_STRING: `endpoint=https://my-resource.communication.azure.com/;accesskey=${Buffer.alloc(64).toString("base64")}`,
+  OIDC_ISSUER: "https://login.example.com",
+  OIDC_AUDIENCE: "gateway",
+  ENTRA_TENANT_ID: "b0d5a4f2-0000-4000-8000-000000000000",
+  ENTRA_API_CLIENT_ID: "5c1f0a3e-0000-4000-8000-000000000000",
+};
+
+describe("the code on the pages", () => {
+  it("compiles, where it is TypeScript, as the project's own does", () => {
+    // In the project, so that its packages are found.
+    const folder = mkdtempSync(".docs-");
+    try {
+      const blocks = blocksIn("ts");
+      expect(blocks.length).toBeGreaterThan(2);
+      for (const [place, { text }] of blocks) {
+        writeFileSync(join(folder, `${place.replace(/\W/g, "_")}.ts`), `${text}\n\nexport {};\n`);
+      }
+      const config = { extends: "../tsconfig.json", include: ["*.ts"] };
+      writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
+      const { stdout } = spawnSync("npx", ["tsc", "-p", folder], { encoding: "utf8" });
+      expect(stdout).toBe("");
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it("asks, where it is GraphQL, for what the schema has", () => {
+    const schema = buildSchema(readFileSync("schema/schema.graphql", "utf8"));
+    const problems = blocksIn("graphql").flatMap(([place, { text }]) =>
+      validate(schema, parse(text)).map(({ message }) => `${place} ${message}`),
+    );
+    expect(problems).toEqual([]);
+  });
+
+  it("is JSON where it says so", () => {
+    for (const [place, { text }] of blocksIn("json")) expect(() => JSON.parse(text), place).not.toThrow();
+  });
+
+  it("is, where it is YAML, a configuration or a part of one that the gateway takes", () => {
+    const blocks = blocksIn("yaml").filter(([, { note }]) => note !== "codegen.yml");
+    expect(blocks.length).toBeGreaterThan(2);
+    for (const [place, { text }] of blocks) expect(() => load(text), place).not.toThrow();
+  });
+});
+
+/** What a part leaves out is added where every file has to have it. */
+function load(text: string): void {
+  const { issuers, policy } = parseYaml(readFileSync("gateway.yaml", "utf8"));
+  const folder = mkdtempSync(join(tmpdir(), "gateway-docs-"));
+  try {
+    const file = join(folder, "gateway.yaml");
+    writeFileSync(file, stringify({ issuers, policy, ...parseYaml(text) }));
+    loadConfig(file, ENVIRONMENT, "production");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}

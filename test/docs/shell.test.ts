@@ -1,0 +1,140 @@
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+import { Cli } from "../fixtures/cli.js";
+import type { CodeBlock, Page } from "./markdown.js";
+import { pages } from "./pages.js";
+
+/**
+ * A reader with a shell. The blocks in `sh` and `ts run` of a page are run from top to bottom, in one shell and with a `dev`
+ * of the page's own at its side. Each has to end well, with answers that have no errors. `sh CODE` is a block whose answers
+ * have this error and no other. A block `yaml NAME.yaml` is a file that `dev` is started with.
+ */
+const hasCurl = spawnSync("curl", ["--version"]).status === 0;
+const MARK = "---- block ";
+const TYPESCRIPT = `'${process.execPath}' --import '${import.meta.resolve("tsx")}'`;
+
+type Addresses = readonly (readonly [written: string, real: string])[];
+
+const isRun = ({ language, note }: CodeBlock) => language === "sh" || (language === "ts" && note === "run");
+const runnable = [...pages].filter(([, { blocks }]) => blocks.some(isRun));
+
+describe.runIf(hasCurl)("what the pages have a reader run, with dev beside it", () => {
+  it.concurrent.each(runnable)("%s", { timeout: 60_000 }, async (_, page) => {
+    const folder = mkdtempSync(join(tmpdir(), "gateway-docs-"));
+    // In the project, so that its packages are found.
+    const programs = mkdtempSync(".docs-");
+    const dev = startDev(folder, page);
+    try {
+      const script = scriptOf(page, await addressesOf(dev), programs);
+      const { code, stdout, stderr } = await runScript(script, folder);
+      expect([code, stderr], `${stdout}\n${stderr}`).toEqual([0, ""]);
+      expect(problemsIn(page, stdout)).toEqual([]);
+    } finally {
+      dev.kill("SIGTERM");
+      await dev.ended();
+      for (const made of [folder, programs]) rmSync(made, { recursive: true });
+    }
+  });
+});
+
+function startDev(folder: string, { blocks }: Page): Cli {
+  const file = blocks.find(({ language, note }) => language === "yaml" && note.endsWith(".yaml"));
+  if (file !== undefined) writeFileSync(join(folder, file.note), file.text);
+  return Cli.start(["dev", ...(file === undefined ? [] : ["--config", file.note])], {
+    cwd: folder,
+    env: { PORT: "0", ADMIN_PORT: "0" },
+    shows: [/^eyJ\S+$/, /^curl -s \S+ .*'authorization: Bearer eyJ[^']+' -d '.*'$/],
+  });
+}
+
+/** Where the pages say that things are, and where they are now. */
+async function addressesOf(dev: Cli): Promise<Addresses> {
+  const hostOf = async (name: string) => (await dev.printed(new RegExp(`${name}\\s+http://([^/\\s]+)`)))[1] ?? "";
+  return [
+    ["127.0.0.1:4000", await hostOf("GraphQL API")],
+    ["127.0.0.1:4001", await hostOf("OpenID issuer")],
+    ["127.0.0.1:4002", await hostOf("Service")],
+    ["127.0.0.1:9464", await hostOf("Admin")],
+  ];
+}
+
+function scriptOf({ blocks }: Page, addresses: Addresses, programs: string): string {
+  const parts = blocks.filter(isRun).map(({ language, line, text }) => {
+    const real = withReal(text, addresses);
+    if (language === "sh") return `echo; echo '${MARK}${line}'\n${real}\n`;
+    const file = resolve(programs, `line-${line}.ts`);
+    writeFileSync(file, real);
+    return `echo; echo '${MARK}${line}'\n${TYPESCRIPT} '${file}'\n`;
+  });
+  return `set -eu\n${parts.join("")}`;
+}
+
+/** Two steps, so that no real address is taken for a written one. */
+function withReal(text: string, addresses: Addresses): string {
+  const marked = addresses.reduce((so, [written], index) => so.replaceAll(written, `\0${index}\0`), text);
+  return addresses.reduce((so, [, real], index) => so.replaceAll(`\0${index}\0`, real), marked);
+}
+
+async function runScript(
+  script: string,
+  cwd: string,
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const shell = spawn("sh", ["-c", script], { cwd });
+  const output = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"] as const) {
+    shell[name].on("data", (chunk) => {
+      output[name] += chunk;
+    });
+  }
+  const code = await new Promise<number | null>((done) => shell.once("close", done));
+  return { code, ...output };
+}
+
+function problemsIn({ blocks }: Page, stdout: string): string[] {
+  const outputs = new Map(stdout.split(MARK).map((part) => [Number.parseInt(part, 10), part]));
+  return blocks.filter(isRun).flatMap(({ language, line, note, text }) => {
+    const output = outputs.get(line);
+    if (output === undefined) return [`line ${line} was not reached`];
+    const codes = codesIn(output);
+    const expected = language === "sh" && note !== "" ? [note] : [];
+    if (codes.join() !== expected.join()) return [`line ${line} has the errors [${codes}]: ${output}`];
+    return isQuiet(text) || /\bdata\b/.test(output) || expected.length > 0
+      ? []
+      : [`line ${line} has no answer: ${output}`];
+  });
+}
+
+/** Whether a block asks nothing, or only for a variable. */
+function isQuiet(text: string): boolean {
+  return !text.split("\n\n").some((part) => part.includes("/graphql") && !/^\w+=\$\(/.test(part));
+}
+
+/** The codes of errors and user errors in the answers, each once. */
+function codesIn(output: string): string[] {
+  // curl ends no line.
+  const lines = output.replaceAll("}{", "}\n{").split("\n");
+  const answers = lines.filter((line) => line.startsWith("{")).map(readAnswer);
+  return [...new Set(answers.flatMap(findCodes))];
+}
+
+function readAnswer(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return {};
+  }
+}
+
+function findCodes(value: unknown): string[] {
+  if (Array.isArray(value)) return value.flatMap(findCodes);
+  if (typeof value !== "object" || value === null) return [];
+  const { errors, userErrors } = value as { errors?: unknown[]; userErrors?: unknown[] };
+  const own = [...(errors ?? []), ...(userErrors ?? [])].map((error) => {
+    const { code, extensions } = error as { code?: string; extensions?: { code?: string } };
+    return code ?? extensions?.code ?? "unknown";
+  });
+  return [...own, ...Object.values(value).flatMap(findCodes)];
+}
