@@ -6,6 +6,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { createSchema } from "../src/graphql/schema.js";
 import { describeConfigSchema } from "./config-schema.js";
+import { metricsTable } from "./metrics-table.js";
 import { clientDocumentModule, persistedDocuments } from "./persisted-documents.js";
 import { costTable } from "./schema/costs.js";
 import { schemaFiles } from "./schema/files.js";
@@ -18,7 +19,8 @@ const files: Readonly<Record<string, string>> = {
   "schema/persisted-documents.json": await persistedDocuments(schema),
   "src/client/document.ts": clientDocumentModule(schema),
   "schema/config.schema.json": `${JSON.stringify(configSchema, null, 2)}\n`,
-  "docs/schema.md": withTable(readFileSync("docs/schema.md", "utf8"), costTable(schema)),
+  "docs/schema.md": withTable("docs/schema.md", "costs", costTable(schema)),
+  "docs/metrics.md": withTable("docs/metrics.md", "metrics", await metricsTable()),
 };
 
 const stale = Object.entries(files).filter(([file, content]) => readOrNothing(file) !== content);
@@ -31,11 +33,12 @@ for (const [file, content] of stale) {
   process.stdout.write(`wrote ${file}\n`);
 }
 
-/** The docs with the table between its two marks. */
-function withTable(docs: string, table: string): string {
-  const marks = /(<!-- costs: .* -->\n)[\s\S]*(\n<!-- end of costs -->)/;
-  if (!marks.test(docs)) throw new Error("docs/schema.md has no place for the table of costs.");
-  return docs.replace(marks, `$1\n${table}\n$2`);
+/** The page with the table between its two marks. */
+function withTable(file: string, name: string, table: string): string {
+  const page = readFileSync(file, "utf8");
+  const marks = new RegExp(`(<!-- ${name}: .* -->\\n)[\\s\\S]*(\\n<!-- end of ${name} -->)`);
+  if (!marks.test(page)) throw new Error(`${file} has no place for the table of ${name}.`);
+  return page.replace(marks, `$1\n${table}\n$2`);
 }
 
 function readOrNothing(file: string): string | undefined {

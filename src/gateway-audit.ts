@@ -18,6 +18,7 @@ import { secretsIn } from "./config/secrets.js";
 import { StartError } from "./errors.js";
 import type { Keys } from "./keys.js";
 import type { Events } from "./observe/events.js";
+import type { Metrics } from "./observe/metrics.js";
 import { createRedact } from "./observe/redact.js";
 import type { Store } from "./store/store.js";
 
@@ -39,6 +40,7 @@ interface AuditBase {
   readonly config: Config;
   readonly now: () => number;
   readonly events: Events;
+  readonly metrics: Metrics;
   readonly store: Store;
   readonly keys: Keys;
   readonly feed: AuditFeed;
@@ -57,12 +59,14 @@ export async function openAudit(base: AuditBase, options: AuditOptions, closers:
   const sinks = await openSinks(base, options.standardOutput, closers);
   startLister(base, closers);
   const trail = openTrail(base, { checkpoints, sinks }, closers);
+  base.metrics.observe("gateway_audit_lag_seconds", async () => trail.lagMs / 1000);
   startRetention(base, closers);
   return new AuditLog({
     trail: options.trail ?? trail,
     fingerprint: createFingerprint(keys.auditKey),
     redact: createRedact(secretsIn(config)),
     timeoutMs: writeMs(config),
+    observe: (event) => base.events.recorded(event),
   });
 }
 

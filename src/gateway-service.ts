@@ -50,23 +50,11 @@ export async function openService(parts: ServiceParts): Promise<CommunicationSer
       },
     });
   const breakers = { identities: openBreaker("identities"), teamsExchange: openBreaker("teamsExchange") };
-  metrics.observe(
-    "gateway_service_breaker_open",
-    "Whether calls for identities and their tokens are held back, for most of them fail: 0 no, 1 yes.",
-    async () => Number(breakers.identities.isOpen),
-  );
-  metrics.observe(
-    "gateway_service_teams_breaker_open",
-    "Whether exchanges of Teams users' tokens are held back, for most of them fail: 0 no, 1 yes.",
-    async () => Number(breakers.teamsExchange.isOpen),
-  );
-  metrics.observe(
-    "gateway_service_concurrency_limit",
-    "Calls to the service that may be under way.",
-    async () => limit.current,
-  );
-  metrics.observe("gateway_service_calls_under_way", "Calls to the service under way.", async () => gate.underWay);
-  metrics.observe("gateway_service_calls_waiting", "Calls that wait for the service.", async () => gate.waiting);
+  metrics.observe("gateway_service_breaker_open", async () => Number(breakers.identities.isOpen));
+  metrics.observe("gateway_service_teams_breaker_open", async () => Number(breakers.teamsExchange.isOpen));
+  metrics.observe("gateway_service_concurrency_limit", async () => limit.current);
+  metrics.observe("gateway_service_calls_under_way", async () => gate.underWay);
+  metrics.observe("gateway_service_calls_waiting", async () => gate.waiting);
   return new GuardedService({
     ...clocks,
     service,

@@ -125,18 +125,13 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   const store = await openStore(config.store);
   closers.push(() => store.close());
   const { attempts, work, listing } = store;
-  metrics.observe("gateway_provisioning_attempts_in_doubt", "Attempts whose outcome nobody knows.", () =>
-    attempts.countInDoubt(now()),
-  );
-  metrics.observe("gateway_service_work_pending", "Revocations and deletions yet to be carried out.", () =>
-    work.count(),
-  );
-  metrics.observe("gateway_audit_unlisted", "Audit records yet to be listed by user, identity and token.", () =>
-    listing.count(),
-  );
+  metrics.observe("gateway_provisioning_attempts_in_doubt", () => attempts.countInDoubt(now()));
+  metrics.observe("gateway_service_work_pending", () => work.count());
+  metrics.observe("gateway_service_work_oldest_seconds", async () => secondsSince(await work.oldest(), now()));
+  metrics.observe("gateway_audit_unlisted", () => listing.count());
   const keys = openKeys(config);
   const feed = new AuditFeed({ trail: store.auditTail, now });
-  const audit = await openAudit({ config, now, events, store, keys, feed }, options, closers);
+  const audit = await openAudit({ config, now, events, metrics, store, keys, feed }, options, closers);
   const redis = await openRedis(config, events, options.redisPrefix);
   if (redis) closers.push(() => redis.close());
   else if (config.store.kind === "postgres") events.nothingShared();
@@ -147,11 +142,16 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   return { config, now, elapsed, random, metrics, events, store, keys, feed, audit, redis, service, leaseMs, limits };
 }
 
-function createAuthenticator({ config, now, elapsed, events, keys, redis }: Base): Authenticator {
+/** 0 for what has not begun. */
+function secondsSince(began: number | undefined, now: number): number {
+  return began === undefined ? 0 : Math.max(0, now - began) / 1000;
+}
+
+function createAuthenticator({ config, now, elapsed, events, metrics, keys, redis }: Base): Authenticator {
   const { issuers, auth } = config;
   const nonces = new DpopNonces(keys.cacheKeys, now);
   const used = redis ? redisSingleUse(redis, "proofs") : memorySingleUse({ maxEntries: auth.rememberedProofs, now });
-  return new Authenticator({
+  const authenticator = new Authenticator({
     issuers,
     settings: auth,
     dpop: new Dpop({ used, nonces, now }),
@@ -160,6 +160,10 @@ function createAuthenticator({ config, now, elapsed, events, keys, redis }: Base
     elapsed,
     observeFetch: (...fetched) => events.issuerKeysFetched(...fetched),
   });
+  metrics.observeIssuers("gateway_issuer_keys_age_seconds", () =>
+    authenticator.keyAges().map(({ issuer, milliseconds }) => ({ issuer, value: milliseconds / 1000 })),
+  );
+  return authenticator;
 }
 
 function watchLoad({ config: { server }, events, metrics }: Base, closers: Closers): Load {
@@ -170,7 +174,7 @@ function watchLoad({ config: { server }, events, metrics }: Base, closers: Close
   const load = new Load({ maxRequests, unreadyAtPercent, requestTimeoutMs, elapsed, watcher: events });
   const stop = load.watch();
   closers.push(async () => stop());
-  metrics.observe("gateway_requests_under_way", "GraphQL requests under way.", async () => load.underWay);
+  metrics.observe("gateway_requests_under_way", async () => load.underWay);
   return load;
 }
 
@@ -196,7 +200,7 @@ async function createEndpoints(base: Base, { authenticator, load }: FrontDoor, c
   });
   const { atOnce: most, perUser: mostPerUser } = settings.subscriptions;
   const streams = new Streams({ most, mostPerUser, now });
-  metrics.observe("gateway_streams_open", "Answers that go on: subscriptions.", async () => streams.count);
+  metrics.observe("gateway_streams_open", async () => streams.count);
   const callerCheck = new CallerCheck({ authenticator, limits, proxies, events, publicUrl });
   const common = { server, callerCheck, contexts, streams, limits, events };
   const clientTimeoutMs = config.server.clientTimeoutSeconds * 1000;

@@ -8,7 +8,7 @@ import { Deadline } from "../deadline.js";
 import { GatewayError, Refusal } from "../errors.js";
 import type { Call } from "../policy/call.js";
 import type { Fingerprint } from "./fingerprint.js";
-import type { AuditAction, AuditPhase } from "./record.js";
+import type { AuditAction, AuditEvent, AuditPhase } from "./record.js";
 import type { Trail } from "./trail.js";
 
 /** What an event is about; left out: null. */
@@ -37,6 +37,8 @@ interface AuditLogParts {
   readonly redact: (text: string) => string;
   /** How long a record is waited for that no call's deadline is for. */
   readonly timeoutMs: number;
+  /** Told of what is recorded. */
+  readonly observe?: (event: AuditEvent) => void;
 }
 
 /** A token that is kept is one object, and its fingerprint is made once. */
@@ -140,6 +142,7 @@ export class CallAudit {
       clientVersion: redacted(client.version),
     };
     await this.parts.trail.record(event, this.deadline());
+    this.parts.observe?.(event);
   }
 }
 

@@ -92,6 +92,12 @@ export class Trail {
     });
   }
 
+  /** How long the oldest event that is not written has been waiting, in ms. */
+  get lagMs(): number {
+    const oldest = this.#batch[0] ?? this.#queue[0];
+    return oldest === undefined ? 0 : Math.max(0, this.#parts.now() - oldest.at);
+  }
+
   /** Takes no more events, and writes those that it has for as long as given. */
   async close(milliseconds: number): Promise<void> {
     this.#isClosed = true;

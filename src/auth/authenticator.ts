@@ -58,6 +58,12 @@ export class Authenticator {
     return [...this.#issuers].map(([issuer, { keys }]) => ({ issuer, check: () => keys.check() }));
   }
 
+  /** Of the issuers whose keys are at hand. */
+  keyAges(): { issuer: string; milliseconds: number }[] {
+    const ages = [...this.#issuers].map(([issuer, { keys }]) => ({ issuer, milliseconds: keys.age }));
+    return ages.filter(({ milliseconds }) => Number.isFinite(milliseconds));
+  }
+
   async #verify(text: string): Promise<VerifiedToken> {
     const known = await this.#recall(text);
     if (known !== undefined) return known;

@@ -81,16 +81,16 @@ export class IssuerKeys {
 
   async #current(): Promise<readonly PublicKey[]> {
     const greatestAge = this.#config.keyMaxAgeSeconds * 1000;
-    if (this.#age() < greatestAge / 2 && this.#held !== undefined) return this.#held.keys;
-    const canServe = this.#age() < greatestAge || (this.#failures > 0 && this.#age() < this.#mostStale());
+    if (this.age < greatestAge / 2 && this.#held !== undefined) return this.#held.keys;
+    const canServe = this.age < greatestAge || (this.#failures > 0 && this.age < this.#mostStale());
     if (this.#mayTry()) void this.#fetch();
     if (!canServe) await this.#underWay;
-    if (this.#held === undefined || this.#age() >= this.#mostStale()) throw this.#unavailable();
+    if (this.#held === undefined || this.age >= this.#mostStale()) throw this.#unavailable();
     return this.#held.keys;
   }
 
   /** ms, of the keys that are held; infinite when there are none. */
-  #age(): number {
+  get age(): number {
     return this.#held === undefined ? Number.POSITIVE_INFINITY : this.#elapsed() - this.#held.at;
   }
 
@@ -106,7 +106,7 @@ export class IssuerKeys {
   #mayTry(): boolean {
     const now = this.#elapsed();
     const [last, beforeLast] = this.#triedAt;
-    if (this.#age() < this.#mostStale()) return now - last >= COOL_DOWN_MS && now - beforeLast >= TWO_FETCHES_MS;
+    if (this.age < this.#mostStale()) return now - last >= COOL_DOWN_MS && now - beforeLast >= TWO_FETCHES_MS;
     // Without a failure since the last keys, the one before is longer ago than any pause, or at no time.
     return now - this.#failedAt >= Math.min(COOL_DOWN_MS, FIRST_BACK_OFF_MS * 2 ** (this.#failures - 1));
   }

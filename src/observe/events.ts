@@ -4,6 +4,7 @@ import type { BreakerName } from "../acs/guard/breaker.js";
 import type { ShedReason } from "../acs/guard/gate.js";
 import type { HoldReason } from "../acs/guard/pace.js";
 import type { ServiceOperation } from "../acs/service.js";
+import type { AuditEvent } from "../audit/record.js";
 import type { Fault } from "../audit/verifier.js";
 import type { AuthenticationFailure } from "../auth/failure.js";
 import type { FetchedKeys } from "../auth/key-fetch.js";
@@ -105,6 +106,7 @@ export class Events implements LoadWatcher {
 
   serviceCalled(operation: ServiceOperation, outcome: "ok" | "failed", milliseconds: number): void {
     this.metrics.serviceCalls.inc({ operation, outcome });
+    this.metrics.serviceCallSeconds.observe({ operation }, milliseconds / 1000);
     this.log.debug({ operation, outcome, milliseconds: Math.round(milliseconds) }, "service call");
   }
 
@@ -187,6 +189,13 @@ export class Events implements LoadWatcher {
 
   identityDeleted(identity: Identity, reason: string | null): void {
     this.log.info({ identityId: identity.id, reason }, "identity deleted");
+  }
+
+  /** Something is in the trail. What was only about to be done is no event yet. */
+  recorded({ action, phase, reason }: AuditEvent): void {
+    if (phase === "INTENT") return;
+    this.metrics.auditEvents.inc({ action });
+    if (action === "TOKEN_REFUSED") this.metrics.tokensRefused.inc({ reason: reason ?? "" });
   }
 
   /** So many records of the audit trail went into one write. */

@@ -1,5 +1,65 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
+/** What is read when the metrics are. */
+const GAUGES = {
+  gateway_requests_under_way: "GraphQL requests under way.",
+  gateway_streams_open: "Answers that go on: subscriptions.",
+  gateway_provisioning_attempts_in_doubt:
+    "Attempts to provision an identity whose outcome nobody knows. Of the database: the same in each instance.",
+  gateway_service_work_pending:
+    "Revocations and deletions yet to be carried out at the service. Of the database: the same in each instance.",
+  gateway_service_work_oldest_seconds:
+    "How long the oldest of the revocations and deletions has been waiting that are yet to be carried out; 0 when there is none. Of the database: the same in each instance.",
+  gateway_service_breaker_open:
+    "Whether calls for identities and their tokens are held back, for most of them fail: 0 no, 1 yes.",
+  gateway_service_teams_breaker_open:
+    "Whether exchanges of Teams users' tokens are held back, for most of them fail: 0 no, 1 yes.",
+  gateway_service_concurrency_limit: "Calls to the service that may be under way.",
+  gateway_service_calls_under_way: "Calls to the service under way.",
+  gateway_service_calls_waiting: "Calls that wait for the service.",
+  gateway_audit_lag_seconds:
+    "How long the oldest event has been waiting to be written to the audit trail, with the answer that waits for it; 0 when none is.",
+  gateway_audit_unlisted:
+    "Audit records that are durable and yet to be listed by user, identity and token (SQLite). Of the database: the same in each instance.",
+} as const satisfies Record<string, string>;
+
+/** The same for each issuer. */
+const ISSUER_GAUGES = {
+  gateway_issuer_keys_age_seconds: "Since the issuer's keys that are in use were fetched; absent until they are.",
+} as const satisfies Record<string, string>;
+
+interface Reading {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+interface IssuerReading {
+  readonly issuer: string;
+  readonly value: number;
+}
+
+/** What a metric is, without its values. */
+interface MetricAbout {
+  readonly name: string;
+  readonly help: string;
+  /** counter, gauge, histogram, summary */
+  readonly type: string;
+  readonly labels: readonly string[];
+}
+
+/** For one to be read. Whoever scrapes waits for the slowest, and has to see the others when the database hangs. */
+const READ_MS = 1000;
+
+async function inTime<Value>(reading: Promise<Value>): Promise<Value> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(reject, READ_MS, new Error("not read in time"));
+  try {
+    return await Promise.race([reading, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Every metric of the gateway, in a registry of its own, so that several gateways can live in one process. */
 export class Metrics {
   readonly #registry = new Registry();
@@ -48,7 +108,21 @@ export class Metrics {
 
   readonly tokensIssued = new Counter({
     name: "gateway_tokens_issued_total",
-    help: "Communication tokens handed out.",
+    help: "Communication tokens handed out, new ones and those handed out again.",
+    registers: [this.#registry],
+  });
+
+  readonly tokensRefused = new Counter({
+    name: "gateway_tokens_refused_total",
+    help: "Tokens that were asked for and refused, by the code that the caller was told.",
+    labelNames: ["reason"],
+    registers: [this.#registry],
+  });
+
+  readonly auditEvents = new Counter({
+    name: "gateway_audit_events_total",
+    help: "What was recorded in the audit trail as done or refused, by action: TOKEN_ISSUED, TOKEN_REUSED, TOKEN_REFUSED and so on.",
+    labelNames: ["action"],
     registers: [this.#registry],
   });
 
@@ -69,6 +143,14 @@ export class Metrics {
     name: "gateway_service_calls_total",
     help: "Calls to Communication Services, by operation and outcome.",
     labelNames: ["operation", "outcome"],
+    registers: [this.#registry],
+  });
+
+  readonly serviceCallSeconds = new Histogram({
+    name: "gateway_service_call_duration_seconds",
+    help: "How long calls to Communication Services took that were made, by operation.",
+    labelNames: ["operation"],
+    buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers: [this.#registry],
   });
 
@@ -145,24 +227,49 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly #reads = new Map<string, () => Promise<readonly Reading[]>>();
+
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
+    for (const [name, help] of Object.entries(GAUGES)) this.#gauge(name, help, []);
+    for (const [name, help] of Object.entries(ISSUER_GAUGES)) this.#gauge(name, help, ["issuer"]);
   }
 
-  /** A gauge that is read when the metrics are; one that cannot be read is left out. */
-  observe(name: string, help: string, read: () => Promise<number>): void {
+  /** How a gauge is read; one that cannot be read just now is left out. */
+  observe(name: keyof typeof GAUGES, read: () => Promise<number>): void {
+    this.#reads.set(name, async () => [{ labels: {}, value: await read() }]);
+  }
+
+  /** The same for each issuer. */
+  observeIssuers(name: keyof typeof ISSUER_GAUGES, read: () => readonly IssuerReading[]): void {
+    this.#reads.set(name, async () => read().map(({ issuer, value }) => ({ labels: { issuer }, value })));
+  }
+
+  #gauge(name: string, help: string, labelNames: string[]): void {
+    const readings = async () => (await this.#reads.get(name)?.()) ?? [];
     new Gauge({
       name,
       help,
+      labelNames,
       registers: [this.#registry],
       async collect() {
-        try {
-          this.set(await read());
-        } catch {
-          this.reset();
-        }
+        const now = await inTime(readings()).catch(() => []);
+        if (labelNames.length === 0) this.remove();
+        else this.reset();
+        for (const { labels, value } of now) this.set(labels, value);
       },
     });
+  }
+
+  /** What there is, in the order of names: with its type and what its labels are. */
+  async list(): Promise<MetricAbout[]> {
+    const all = await this.#registry.getMetricsAsJSON();
+    return all
+      .map(({ name, help, type }) => {
+        const { labelNames = [] } = this.#registry.getSingleMetric(name) as unknown as { labelNames?: string[] };
+        return { name, help, type: String(type), labels: labelNames.filter((label) => label !== "le") };
+      })
+      .sort((one, other) => (one.name < other.name ? -1 : 1));
   }
 
   readonly contentType = this.#registry.contentType;

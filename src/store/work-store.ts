@@ -54,6 +54,15 @@ export class WorkStore {
       .execute();
   }
 
+  /** When the oldest was asked for, ms since 1970; undefined when there is none. */
+  async oldest(): Promise<number | undefined> {
+    const { at } = await this.database
+      .selectFrom("service_work")
+      .select(({ fn }) => fn.min("created_at").as("at"))
+      .executeTakeFirstOrThrow();
+    return at === null ? undefined : Number(at);
+  }
+
   /** The work for this identity of the service, if it is due and nobody else holds it. */
   async lease(communicationUserId: string, lease: Lease): Promise<ServiceWork | undefined> {
     const row = await this.#leasing(lease)
