@@ -38,10 +38,16 @@ describe("the code on the pages", () => {
 
   it("asks, where it is GraphQL, for what the schema has", () => {
     const schema = buildSchema(readFileSync("schema/schema.graphql", "utf8"));
-    const problems = blocksIn("graphql").flatMap(([place, { text }]) =>
+    const operations = blocksIn("graphql").filter(([, { note }]) => note === "");
+    const problems = operations.flatMap(([place, { text }]) =>
       validate(schema, parse(text)).map(({ message }) => `${place} ${message}`),
     );
     expect(problems).toEqual([]);
+  });
+
+  it("is, where it is a part of a schema, one that can be read", () => {
+    const parts = blocksIn("graphql").filter(([, { note }]) => note === "sdl");
+    for (const [place, { text }] of parts) expect(() => parseSdl(text), place).not.toThrow();
   });
 
   it("is JSON where it says so", () => {
@@ -54,6 +60,11 @@ describe("the code on the pages", () => {
     for (const [place, { text }] of blocks) expect(() => load(text), place).not.toThrow();
   });
 });
+
+/** Definitions, or fields of one. */
+function parseSdl(text: string): void {
+  parse(/^\w+(\(.*\))?:/m.test(text) && !text.includes("{") ? `type Some { ${text} }` : text);
+}
 
 /** What a part leaves out is added where every file has to have it. */
 function load(text: string): void {
