@@ -1,10 +1,12 @@
 /**
- * Writes what is made from the code: the published schema, the configuration's JSON Schema and the table of costs in the docs.
- * With `--check` it writes nothing and fails when a file is not what it would write.
+ * Writes what is made from the code: the published schema, the manifest of the operations, the client's document, the
+ * configuration's JSON Schema and the table of costs in the docs. With `--check` it writes nothing and fails when a file is not
+ * what it would write.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { createSchema } from "../src/graphql/schema.js";
 import { describeConfigSchema } from "./config-schema.js";
+import { clientDocumentModule, persistedDocuments } from "./persisted-documents.js";
 import { costTable } from "./schema/costs.js";
 import { schemaFiles } from "./schema/files.js";
 
@@ -13,6 +15,8 @@ const configSchema = describeConfigSchema(readFileSync("gateway.yaml", "utf8"));
 
 const files: Readonly<Record<string, string>> = {
   ...schemaFiles(schema),
+  "schema/persisted-documents.json": await persistedDocuments(schema),
+  "src/client/document.ts": clientDocumentModule(schema),
   "schema/config.schema.json": `${JSON.stringify(configSchema, null, 2)}\n`,
   "docs/schema.md": withTable(readFileSync("docs/schema.md", "utf8"), costTable(schema)),
 };

@@ -35,6 +35,9 @@ const VENDORS: readonly (readonly [library: RegExp, rooms: readonly string[]])[]
   [/^ioredis$/, ["shared"]],
 ];
 
+/** They import nothing else of the project. */
+const APART = ["emulator", "client"];
+
 interface Import {
   readonly file: string;
   readonly target: string;
@@ -84,7 +87,7 @@ function chainTo(file: string): string {
 describe("the structure of src", () => {
   it("is seen whole by this test", () => {
     expect(imports.length).toBeGreaterThan(100);
-    const rooms = new Set(files.map(roomOf).filter((room) => room !== "emulator"));
+    const rooms = new Set(files.map(roomOf).filter((room) => !APART.includes(room)));
     expect([...rooms].filter((room) => layerOf(room) < 0)).toEqual([]);
   });
 
@@ -99,11 +102,19 @@ describe("the structure of src", () => {
     expect(broken).toEqual([]);
   });
 
-  it("keeps the emulator apart: it imports nothing else of the project", () => {
-    const outward = imports
-      .filter((found) => roomOf(found.file) === "emulator")
-      .flatMap((found) => resolve(found) ?? []);
-    expect(outward.filter((target) => roomOf(target) !== "emulator")).toEqual([]);
+  it.each(APART)("keeps the %s apart: it imports nothing else of the project", (room) => {
+    const outward = imports.filter((found) => roomOf(found.file) === room).flatMap((found) => resolve(found) ?? []);
+    expect(outward).not.toEqual([]);
+    expect(outward.filter((target) => roomOf(target) !== room)).toEqual([]);
+  });
+
+  it("keeps the client free of any library and of Node, and out of the program", () => {
+    const libraries = imports.filter(({ file, target }) => roomOf(file) === "client" && !target.startsWith("."));
+    expect(libraries).toEqual([]);
+    const users = imports.filter(
+      (found) => roomOf(resolve(found) ?? "") === "client" && roomOf(found.file) !== "client",
+    );
+    expect(users).toEqual([]);
   });
 
   it("keeps each library in its room", () => {

@@ -127,8 +127,10 @@ class Compiler {
     }
   }
 
+  /** Beside `__typename`, which can come at any time. */
   requireOneField(root: GraphQLObjectType): void {
-    if (this.#collect(root, [this.#parts.operation.selectionSet]).size !== 1) throw new NotCompiled();
+    const fields = [...this.#collect(root, [this.#parts.operation.selectionSet]).values()];
+    if (fields.filter(([{ name }]) => name.value !== TypeNameMetaFieldDef.name).length > 1) throw new NotCompiled();
   }
 
   select(type: GraphQLObjectType, sets: readonly SelectionSetNode[]): Select {

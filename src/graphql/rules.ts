@@ -4,6 +4,7 @@ import {
   GraphQLError,
   Kind,
   type SelectionSetNode,
+  TypeNameMetaFieldDef,
   type ValidationContext,
 } from "graphql";
 
@@ -18,7 +19,10 @@ export function knownOperationKind(context: ValidationContext): ASTVisitor {
   };
 }
 
-/** A validation rule: a mutation has one root field, so that what failed and what was done are never mixed in one answer. */
+/**
+ * A validation rule: a mutation has one root field, so that what failed and what was done are never mixed in one answer. Beside
+ * it may be `__typename`, which does nothing: code generators put it into every selection.
+ */
 export function oneMutationField(context: ValidationContext): ASTVisitor {
   return {
     OperationDefinition(operation) {
@@ -40,7 +44,7 @@ function countFields(
 ): number {
   let count = 0;
   for (const selection of selections) {
-    if (selection.kind === Kind.FIELD) count += 1;
+    if (selection.kind === Kind.FIELD) count += selection.name.value === TypeNameMetaFieldDef.name ? 0 : 1;
     else if (selection.kind === Kind.INLINE_FRAGMENT) count += countFields(selection.selectionSet, context, seen);
     else {
       const fragment = context.getFragment(selection.name.value);

@@ -11,7 +11,13 @@ import {
   ApolloServerPluginSchemaReportingDisabled,
   ApolloServerPluginUsageReportingDisabled,
 } from "@apollo/server/plugin/disabled";
-import { type FormattedExecutionResult, GraphQLError, type GraphQLFormattedError, type GraphQLSchema } from "graphql";
+import {
+  type FormattedExecutionResult,
+  GraphQLError,
+  type GraphQLFormattedError,
+  type GraphQLSchema,
+  TypeNameMetaFieldDef,
+} from "graphql";
 import { errorKind, GatewayError } from "../errors.js";
 import { RateLimited } from "../limits/quota.js";
 import type { Events } from "../observe/events.js";
@@ -183,7 +189,7 @@ function answerByErrors(events: Events): ApolloServerPlugin<RequestContext> {
   return { requestDidStart: async () => listener };
 }
 
-/** No data at all, or every root field null: the request as a whole has failed. */
+/** No data at all, or every root field null but for the name of the root's type: the request as a whole has failed. */
 function isEmpty(data: Record<string, unknown> | null | undefined): boolean {
-  return data === null || data === undefined || Object.values(data).every((value) => value === null);
+  return Object.entries(data ?? {}).every(([name, value]) => value === null || name === TypeNameMetaFieldDef.name);
 }

@@ -197,6 +197,12 @@ describe("a request that is not well-formed", () => {
     ],
     ["a missing variable", '{"query":"query ($id: ID!) { node(id: $id) { id } }"}', "BAD_USER_INPUT"],
   ];
+  it("has its error's status beside a __typename, which code generators add", async () => {
+    const user = '{ issuer: "https://issuer.example.com", subject: "nobody" }';
+    const reply = await member.send({ query: `{ __typename identityByUser(user: ${user}) { __typename id } }` });
+    expect(reply).toMatchObject({ status: 403, errors: [{ extensions: { code: "FORBIDDEN" } }] });
+  });
+
   it.each(bodies)("is a JSON 400: %s", async (_, body, code) => {
     const reply = await rig.post(body, { ...JSON_TYPE, authorization: `Bearer ${member.token}` });
     expect(reply).toMatchObject({ status: 400, errors: [{ extensions: { code, retryable: false } }] });

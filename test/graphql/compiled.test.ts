@@ -131,7 +131,7 @@ const documents = fc
   .tuple(fc.constantFrom("thing", "sure", "things"), selections(2), selections(1), fc.boolean())
   .map(([root, selected, part, isMutation]) => {
     const below = `{ ${selected} ...Part }`;
-    const field = isMutation ? `make(size: { width: $width }) ${below}` : `${root} ${below} text`;
+    const field = isMutation ? `__typename make(size: { width: $width }) ${below}` : `${root} ${below} text`;
     return `${isMutation ? "mutation" : "query"} Run${VARIABLES} { ${field} } fragment Part on Thing { ${part.replaceAll("...Part", "name")} ${USES} }`;
   });
 

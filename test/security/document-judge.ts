@@ -74,7 +74,7 @@ function count(document: DocumentNode, root: SelectionSetNode): Counts | undefin
       } else {
         counts.depth = Math.max(counts.depth, depth + 1);
         if (selection.alias) counts.aliases += 1;
-        if (depth === 0) counts.rootFields += 1;
+        if (depth === 0 && selection.name.value !== "__typename") counts.rootFields += 1;
         if (INTROSPECTION.includes(selection.name.value)) counts.introspection = true;
         if (selection.selectionSet) visit(selection.selectionSet, depth + 1);
       }

@@ -167,13 +167,16 @@ const limits: Limit[] = [
   {
     limit: "one mutation root field",
     code: INVALID,
-    within: [],
+    within: [
+      { query: `mutation { __typename revokeAccessTokens(input: {}) { effectiveBy } ... { a: __typename } }` },
+      { query: `mutation { __typename }` },
+    ],
     over: [
       {
         query: `mutation { revokeAccessTokens(input: {}) { effectiveBy } a: revokeAccessTokens(input: {}) { effectiveBy } }`,
       },
       {
-        query: `mutation { issueAccessToken(input: { scopes: [CHAT] }) { accessToken { token } } ... { __typename } }`,
+        query: `mutation { issueAccessToken(input: { scopes: [CHAT] }) { __typename } ... { __typename deleteIdentity(input: {}) { __typename } } }`,
       },
     ],
   },
