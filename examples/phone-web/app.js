@@ -41,6 +41,7 @@ async function getOther() {
   if (wantedScopes().length === 0) return say("Ask for something.", "bad");
   await take(newRefresher({ forceNew: true }));
   refresher = newRefresher();
+  await showWho();
 }
 
 async function take(refresh) {
@@ -140,7 +141,9 @@ function tell(error) {
   if (error.name === "AbortError") return;
   const signedOut = [error, error.cause].find((each) => each instanceof SignedOut);
   if (signedOut) showView("signed-out");
-  say(inPlainWords(signedOut?.code ?? error.code), "bad");
+  // Without a network `fetch` throws a TypeError.
+  const code = (signedOut ?? error).code ?? (error instanceof TypeError ? "NETWORK_ERROR" : error.message);
+  say(inPlainWords(code), "bad");
 }
 
 function say(text = "", kind = "") {
@@ -161,4 +164,4 @@ for (const [id, action] of Object.entries({
     byId(id).disabled = false;
   });
 }
-await start();
+await start().catch(tell);

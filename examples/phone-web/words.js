@@ -12,6 +12,6 @@ const WORDS = {
   access_denied: "You have cancelled.",
 };
 
-export function inPlainWords(code = "") {
+export function inPlainWords(code) {
   return WORDS[code] ?? (code.endsWith("_UNAVAILABLE") ? "The service is busy." : `Something went wrong (${code}).`);
 }
