@@ -10,7 +10,8 @@ import { type Gateway, startGateway } from "../gateway.js";
 import type { Logger } from "../observe/logger.js";
 import { explorerRoutes } from "./explorer.js";
 import { type DevIssuer, startIssuer } from "./issuer.js";
-import { startOnPort } from "./port.js";
+import { PHONE_PATH, phoneRoutes } from "./phone.js";
+import { readPort, startOnPort } from "./port.js";
 
 const DATA = "./data";
 const AUDIENCE = "acs-token-gateway";
@@ -43,17 +44,16 @@ export async function startDev({ configFile, env, createLogger, standardOutput }
   try {
     const issuer = env.OIDC_ISSUER ? undefined : await startEmbeddedIssuer(env);
     if (issuer) closers.push(() => issuer.close());
-    const emulator = env.ACS_CONNECTION_STRING || env.ACS_ENDPOINT ? undefined : await startEmbeddedEmulator();
+    const emulator = env.ACS_CONNECTION_STRING || env.ACS_ENDPOINT ? undefined : await startEmbeddedEmulator(env);
     if (emulator) closers.push(() => emulator.close());
     const config = loadDevConfig(configFile, env, issuer, emulator);
-    const routes = issuer && explorerRoutes(() => issuer.token(ADMIN));
-    const logger = createLogger(config);
-    const gateway = await startGateway(config, { logger, standardOutput, ...(routes && { routes }) });
+    const explorer = issuer && explorerRoutes(() => issuer.token(ADMIN));
+    const phone = issuer && phoneRoutes(issuer.issuer);
+    const routes = new Map([...(explorer ?? []), ...(phone ?? [])]);
+    const gateway = await startGateway(config, { logger: createLogger(config), standardOutput, routes });
     closers.push(() => gateway.close());
-    return {
-      welcome: await writeWelcome({ gateway, issuer, emulator, config, explorer: routes !== undefined }),
-      close,
-    };
+    const has = { explorer: explorer !== undefined, phone: phone !== undefined };
+    return { welcome: await writeWelcome({ gateway, issuer, emulator, config, has }), close };
   } catch (error) {
     await close();
     throw error;
@@ -75,12 +75,14 @@ function makeDataFolder(): void {
 
 async function startEmbeddedIssuer(env: Environment): Promise<DevIssuer> {
   const audience = env.OIDC_AUDIENCE || AUDIENCE;
-  return await startIssuer({ file: join(DATA, "issuer.json"), preferredPort: ISSUER_PORT, audience });
+  const preferredPort = readPort(env, "ISSUER_PORT") ?? ISSUER_PORT;
+  return await startIssuer({ file: join(DATA, "issuer.json"), preferredPort, audience });
 }
 
-async function startEmbeddedEmulator(): Promise<Emulator> {
+async function startEmbeddedEmulator(env: Environment): Promise<Emulator> {
   const file = join(DATA, "emulator.db");
-  const choice = { remembered: undefined, preferred: EMULATOR_PORT, name: "the emulator" };
+  const preferred = readPort(env, "EMULATOR_PORT") ?? EMULATOR_PORT;
+  const choice = { remembered: undefined, preferred, name: "the emulator" };
   try {
     return await startOnPort(choice, (port) =>
       startEmulator({ host: "127.0.0.1", port, file, latency: "none", rateLimits: false }),
@@ -114,16 +116,17 @@ interface Running {
   readonly issuer: DevIssuer | undefined;
   readonly emulator: Emulator | undefined;
   readonly config: Config;
-  readonly explorer: boolean;
+  readonly has: { readonly explorer: boolean; readonly phone: boolean };
 }
 
-async function writeWelcome({ gateway, issuer, emulator, config, explorer }: Running): Promise<string> {
+async function writeWelcome({ gateway, issuer, emulator, config, has }: Running): Promise<string> {
   const where = emulator ? "nothing leaves this machine" : "the Communication Services resource is a real one";
   return `
 ACS Token Gateway, development mode. Nothing here is secure; ${where}.
 
   GraphQL API   ${gateway.url}/graphql
-  Explorer      ${explorer ? `${gateway.url}/` : "none: it needs the embedded issuer and the development dependencies"}
+  Explorer      ${has.explorer ? `${gateway.url}/` : "none: it needs the embedded issuer and the development dependencies"}
+  Phone example ${has.phone ? `${gateway.url}${PHONE_PATH}` : "none: it needs the embedded issuer, the folder examples and the built client (npm run build)"}
   Admin         ${gateway.adminUrl}/health/ready and /metrics
   OpenID issuer ${issuer ? `${issuer.issuer}   (a token for anyone: ${issuer.issuer}/token?subject=bob)` : config.issuers.map((own) => own.issuer).join(", ")}
   Service       ${emulator ? `${emulator.endpoint}   (emulator; its controls: ${emulator.endpoint}_emulator)` : config.acs.endpoint}

@@ -4,12 +4,11 @@
  * name to point here is refused).
  */
 import { readFileSync } from "node:fs";
-import type { IncomingMessage } from "node:http";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { type Answer, json } from "../http/answer.js";
+import type { Answer } from "../http/answer.js";
 import type { Handler, Routes } from "../http/routes.js";
-import { isLoopbackHost } from "./loopback.js";
+import { onLoopback } from "./loopback.js";
 
 const ASSETS: readonly (readonly [path: string, packageName: string, file: string])[] = [
   ["/explorer/react.js", "react", "umd/react.production.min.js"],
@@ -43,14 +42,6 @@ export function explorerRoutes(token: () => Promise<string>): Routes | undefined
   const routes = new Map<string, Handler>([["/", onLoopback(async () => page(await token()))]]);
   for (const [path, packageName, file] of ASSETS) routes.set(path, onLoopback(asset(packageName, file)));
   return routes;
-}
-
-/** Refuses a request whose `Host` is not a loopback name, as after DNS rebinding. */
-function onLoopback(answer: () => Promise<Answer>): Handler {
-  return async (request: IncomingMessage) => {
-    if (isLoopbackHost(request)) return await answer();
-    return json(403, { error: "The explorer answers on http://127.0.0.1 and http://localhost only." });
-  };
 }
 
 function asset(packageName: string, file: string): () => Promise<Answer> {

@@ -1,5 +1,6 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Environment } from "../config/read.js";
 import { StartError } from "../errors.js";
 
 const HOST = "127.0.0.1";
@@ -10,6 +11,15 @@ interface PortChoice {
   readonly preferred: number;
   /** What is started. */
   readonly name: string;
+}
+
+/** A port that the environment names; 0 takes any. Throws a `StartError` for what is none. */
+export function readPort(env: Environment, name: string): number | undefined {
+  const text = env[name];
+  if (text === undefined || text === "") return undefined;
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port <= 65_535) return port;
+  throw new StartError(`${name} is a port, 0 to 65535; 0 takes any free one.`);
 }
 
 /**

@@ -1,11 +1,11 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { request } from "node:http";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Cli } from "../fixtures/cli.js";
+import { FREE_PORTS } from "../fixtures/dev.js";
 import { DpopClient } from "../fixtures/dpop.js";
 
 const hasCurl = spawnSync("curl", ["--version"]).status === 0;
@@ -18,15 +18,18 @@ interface Issued {
   };
 }
 
-const taken = createServer();
+/** The tokens, and the line to paste. */
+const SHOWN = [/^eyJ\S+$/, /^curl -s \S+ .*'authorization: Bearer eyJ[^']+' -d '.*'$/];
+
 let folder: string;
+let elsewhere: string;
 let dev: Cli;
 
 async function startDev(): Promise<Cli> {
   const started = Cli.start(["dev"], {
     cwd: folder,
-    env: { PORT: "0", ADMIN_PORT: "0" },
-    shows: [/^eyJ\S+$/, /^curl -s \S+ .*'authorization: Bearer eyJ[^']+' -d '.*'$/],
+    env: FREE_PORTS,
+    shows: SHOWN,
   });
   await started.printed(/^curl .*$/m);
   return started;
@@ -49,16 +52,14 @@ async function paste(): Promise<Issued> {
 }
 
 beforeAll(async () => {
-  // The port that the issuer would take first may be wanted by another `dev` on this machine while this one is restarted.
-  await new Promise<void>((resolve) => taken.once("error", () => resolve()).listen(4001, "127.0.0.1", resolve));
   folder = mkdtempSync(join(tmpdir(), "gateway-dev-"));
+  elsewhere = mkdtempSync(join(tmpdir(), "gateway-dev-"));
   dev = await startDev();
 });
 afterAll(async () => {
   dev.kill("SIGTERM");
   await dev.ended();
-  taken.close();
-  rmSync(folder, { recursive: true });
+  for (const made of [folder, elsewhere]) rmSync(made, { recursive: true });
 });
 
 describe("dev", () => {
@@ -138,8 +139,29 @@ describe("dev", () => {
     expect([await send(`Bearer ${token}`), await send(`DPoP ${token}`)]).toEqual([401, 200]);
   });
 
+  it("says in one line that a port is none", async () => {
+    for (const name of ["ISSUER_PORT", "EMULATOR_PORT"]) {
+      const { code, stderr } = await Cli.run(["dev"], { cwd: elsewhere, env: { ...FREE_PORTS, [name]: "65536" } });
+      expect([code, stderr]).toEqual([2, `${name} is a port, 0 to 65535; 0 takes any free one.\n`]);
+    }
+  });
+
+  it("takes a free port where another has the one it would take", async () => {
+    const port = new URL((await dev.printed(/OpenID issuer\s+(\S+)/))[1] ?? "").port;
+    const second = Cli.start(["dev"], {
+      cwd: elsewhere,
+      env: { ...FREE_PORTS, ISSUER_PORT: port, EMULATOR_PORT: port },
+      shows: SHOWN,
+    });
+    await second.printed(/^curl .*$/m);
+    for (const name of ["OpenID issuer", "Service"]) expect(second.stdout).toMatch(new RegExp(`${name}\\s+http://127`));
+    expect(second.stdout).not.toContain(`:${port}`);
+    second.kill("SIGTERM");
+    expect(await second.ended()).toBe(0);
+  });
+
   it("says in one line that another dev has the data folder's port", async () => {
-    const second = await Cli.run(["dev"], { cwd: folder, env: { PORT: "0", ADMIN_PORT: "0" } });
+    const second = await Cli.run(["dev"], { cwd: folder, env: FREE_PORTS });
     expect(second).toMatchObject({ code: 2, stdout: "" });
     expect(second.stderr).toMatch(/^Port \d+, which the embedded issuer had before, is in use: .*\n$/);
   });
@@ -172,5 +194,27 @@ describe("the explorer", () => {
         .end();
     });
     expect(status).toBe(403);
+  });
+});
+
+describe("the phone example", () => {
+  const load = async (path: string) => await fetch((await url()) + path);
+
+  it("is a page that loads nothing from elsewhere and asks nobody but the gateway and the issuer", async () => {
+    const response = await load("/examples/phone");
+    const [, issuer] = await dev.printed(/OpenID issuer\s+(\S+)/);
+    const policy = response.headers.get("content-security-policy");
+    expect(policy).toMatch(/^default-src 'none'; script-src 'self'; style-src 'self'; /);
+    expect(policy).toContain(`connect-src 'self' ${issuer}; `);
+    const loaded = [...(await response.text()).matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => path ?? "");
+    expect(loaded).toHaveLength(3);
+    for (const path of loaded.filter((found) => found !== "data:,")) expect((await load(path)).status, path).toBe(200);
+    expect(await (await load("/examples/phone/settings.json")).json()).toMatchObject({ gateway: "/graphql", issuer });
+  });
+
+  it("has the built client package beside it", async () => {
+    const client = await load("/examples/phone/client/client.js");
+    expect(client.headers.get("content-type")).toBe("text/javascript; charset=utf-8");
+    expect(await client.text()).toContain("createTokenRefresher");
   });
 });

@@ -20,6 +20,15 @@ function tellAnd<Given extends unknown[], Got>(begun: () => void, work: (...give
   };
 }
 
+function noting(headers: { get(name: string): string | null }, read: Set<string>) {
+  return {
+    get(name: string) {
+      read.add(name);
+      return headers.get(name);
+    },
+  };
+}
+
 describe("a token refresher", () => {
   it("gives the user's token, when it ends and when to come back", async () => {
     const { token, expiresOnTimestamp, refreshAfterTimestamp } = await own.refresher()();
@@ -79,6 +88,32 @@ describe("a token refresher", () => {
     };
     await createTokenRefresher({ ...options, fetch: picky as typeof fetch })();
     expect(receivers).toEqual([undefined]);
+  });
+
+  it("sends only what a page of a listed origin may send, and reads only what it may read", async () => {
+    const { url } = await own.rig.startAnother({
+      configure: (config) => ({ ...config, server: { ...config.server, corsOrigins: ["https://app.example.com"] } }),
+    });
+    const named = { url: `${url}/graphql`, clientName: "page", clientVersion: "1" };
+    const read = new Set<string>();
+    await own
+      .refresher({
+        ...named,
+        scopes: ["CHAT_JOIN_LIMITED"],
+        fetch: async (...given) => {
+          const reply = await own.world.fetch(...given);
+          return { status: reply.status, text: () => reply.text(), headers: noting(reply.headers, read) };
+        },
+      })()
+      .catch(() => {});
+    const origin = { origin: "https://app.example.com", "access-control-request-method": "POST" };
+    const preflight = await fetch(named.url, { method: "OPTIONS", headers: origin });
+    const answer = await fetch(named.url, { method: "POST", headers: origin });
+    const allowed = preflight.headers.get("access-control-allow-headers")?.split(", ");
+    const exposed = answer.headers.get("access-control-expose-headers")?.split(", ");
+    expect(allowed).toEqual(expect.arrayContaining(Object.keys(own.world.asked[0]?.headers ?? {})));
+    expect([...read]).not.toEqual([]);
+    expect(exposed).toEqual(expect.arrayContaining([...read]));
   });
 
   it("leaves DPoP to a fetch of the app's, which can send a proof with each request", async () => {

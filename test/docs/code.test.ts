@@ -38,10 +38,16 @@ describe("the code on the pages", () => {
 
   it("asks, where it is GraphQL, for what the schema has", () => {
     const schema = buildSchema(readFileSync("schema/schema.graphql", "utf8"));
-    const problems = blocksIn("graphql").flatMap(([place, { text }]) =>
+    const operations = blocksIn("graphql").filter(([, { note }]) => note === "");
+    const problems = operations.flatMap(([place, { text }]) =>
       validate(schema, parse(text)).map(({ message }) => `${place} ${message}`),
     );
     expect(problems).toEqual([]);
+  });
+
+  it("is GraphQL where it says so, if of another schema or a part of one", () => {
+    const others = blocksIn("graphql").filter(([, { note }]) => note !== "");
+    for (const [place, { text }] of others) expect(() => parseAny(text), place).not.toThrow();
   });
 
   it("is JSON where it says so", () => {
@@ -49,11 +55,16 @@ describe("the code on the pages", () => {
   });
 
   it("is, where it is YAML, a configuration or a part of one that the gateway takes", () => {
-    const blocks = blocksIn("yaml").filter(([, { note }]) => note !== "codegen.yml");
+    const blocks = blocksIn("yaml").filter(([, { note }]) => !note.endsWith(".yml"));
     expect(blocks.length).toBeGreaterThan(2);
     for (const [place, { text }] of blocks) expect(() => load(text), place).not.toThrow();
   });
 });
+
+/** A document, or fields of a type. */
+function parseAny(text: string): void {
+  parse(text.includes("{") ? text : `type Some { ${text} }`);
+}
 
 /** What a part leaves out is added where every file has to have it. */
 function load(text: string): void {

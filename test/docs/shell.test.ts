@@ -1,9 +1,8 @@
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import { Cli } from "../fixtures/cli.js";
+import { Dev } from "../fixtures/dev.js";
 import type { CodeBlock, Page } from "./markdown.js";
 import { pages } from "./pages.js";
 
@@ -23,42 +22,29 @@ const runnable = [...pages].filter(([, { blocks }]) => blocks.some(isRun));
 
 describe.runIf(hasCurl)("what the pages have a reader run, with dev beside it", () => {
   it.concurrent.each(runnable)("%s", { timeout: 60_000 }, async (_, page) => {
-    const folder = mkdtempSync(join(tmpdir(), "gateway-docs-"));
     // In the project, so that its packages are found.
     const programs = mkdtempSync(".docs-");
-    const dev = startDev(folder, page);
+    const dev = await Dev.start(configurationOn(page));
     try {
-      const script = scriptOf(page, await addressesOf(dev), programs);
-      const { code, stdout, stderr } = await runScript(script, folder);
+      const { code, stdout, stderr } = await runScript(scriptOf(page, addressesOf(dev), programs), dev.folder);
       expect([code, stderr], `${stdout}\n${stderr}`).toEqual([0, ""]);
       expect(problemsIn(page, stdout)).toEqual([]);
     } finally {
-      dev.kill("SIGTERM");
-      await dev.ended();
-      for (const made of [folder, programs]) rmSync(made, { recursive: true });
+      await dev.close();
+      rmSync(programs, { recursive: true });
     }
   });
 });
 
-function startDev(folder: string, { blocks }: Page): Cli {
+function configurationOn({ blocks }: Page): { name: string; text: string } | undefined {
   const file = blocks.find(({ language, note }) => language === "yaml" && note.endsWith(".yaml"));
-  if (file !== undefined) writeFileSync(join(folder, file.note), file.text);
-  return Cli.start(["dev", ...(file === undefined ? [] : ["--config", file.note])], {
-    cwd: folder,
-    env: { PORT: "0", ADMIN_PORT: "0" },
-    shows: [/^eyJ\S+$/, /^curl -s \S+ .*'authorization: Bearer eyJ[^']+' -d '.*'$/],
-  });
+  return file && { name: file.note, text: file.text };
 }
 
 /** Where the pages say that things are, and where they are now. */
-async function addressesOf(dev: Cli): Promise<Addresses> {
-  const hostOf = async (name: string) => (await dev.printed(new RegExp(`${name}\\s+http://([^/\\s]+)`)))[1] ?? "";
-  return [
-    ["127.0.0.1:4000", await hostOf("GraphQL API")],
-    ["127.0.0.1:4001", await hostOf("OpenID issuer")],
-    ["127.0.0.1:4002", await hostOf("Service")],
-    ["127.0.0.1:9464", await hostOf("Admin")],
-  ];
+function addressesOf({ url, issuer, service, admin }: Dev): Addresses {
+  const real = [url, issuer, service, admin].map((address) => new URL(address).host);
+  return [4000, 4001, 4002, 9464].map((port, index) => [`127.0.0.1:${port}`, real[index] ?? ""]);
 }
 
 function scriptOf({ blocks }: Page, addresses: Addresses, programs: string): string {
@@ -115,7 +101,10 @@ function isQuiet(text: string): boolean {
 /** The codes of errors and user errors in the answers, each once. */
 function codesIn(output: string): string[] {
   // curl ends no line.
-  const lines = output.replaceAll("}{", "}\n{").split("\n");
+  const lines = output
+    .replaceAll("}{", "}\n{")
+    .replace(/^data: /gm, "")
+    .split("\n");
   const answers = lines.filter((line) => line.startsWith("{")).map(readAnswer);
   return [...new Set(answers.flatMap(findCodes))];
 }

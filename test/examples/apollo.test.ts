@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 const KOTLIN = "examples/apollo-kotlin";
 const IOS = "examples/apollo-ios";
 
-const schema = buildSchema(readFileSync("schema/schema.graphql", "utf8"));
+const schema = buildSchema(readFileSync("schema/public.graphql", "utf8"));
 const scalars = Object.values(schema.getTypeMap())
   .filter((type) => isScalarType(type) && !isSpecifiedScalarType(type))
   .map(({ name }) => name);

@@ -49,7 +49,7 @@ export function signInPage(request: AuthorizationRequest, parameters: Parameters
 <h1>Sign in for development</h1>
 <p>No password: pick who to be. The app <code>${clientId}</code> at <code>${origin}</code> gets tokens in that name.</p>
 ${USERS.map((user) => userForm(user, action))}
-<h2>Somebody else</h2>
+<h2>Or as you like</h2>
 <form method="post" action="${action}">
 <label>Name <input name="subject" required maxlength="255" autocomplete="off" autocapitalize="none" value="${loginHint}"></label>
 <label>Roles <input name="roles" maxlength="255" autocomplete="off" list="roles" placeholder="none: a member"></label>

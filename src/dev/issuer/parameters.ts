@@ -22,7 +22,8 @@ export class Parameters {
     const all = new URLSearchParams(text);
     const names = [...all.keys()];
     const twice = names.find((name, index) => names.indexOf(name) !== index);
-    if (twice !== undefined) throw new BadParameters(`The parameter ${JSON.stringify(twice)} is there twice.`);
+    // In words that an answer to a client may have (RFC 6749 §5.2).
+    if (twice !== undefined) throw new BadParameters(`A parameter is there twice: ${twice.replace(/\W/g, "?")}`);
     return new Parameters(all, all.toString());
   }
 

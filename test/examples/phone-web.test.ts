@@ -1,0 +1,143 @@
+import { existsSync } from "node:fs";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { Dev } from "../fixtures/dev.js";
+
+/** Debian's package; the tests of the page are left out where there is none. */
+const CHROMIUM = "/usr/bin/chromium";
+const FLAGS =
+  "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
+
+const hasChromium = existsSync(CHROMIUM);
+const name = hasChromium ? "" : ` (left out: there is no ${CHROMIUM} on this machine)`;
+
+describe.skipIf(!hasChromium)(`the phone example in a browser${name}`, { timeout: 60_000 }, () => {
+  let dev: Dev;
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+  let complaints: string[];
+  /** Communication tokens that the page was given. */
+  let tokens: string[];
+  let requests: string[];
+
+  beforeAll(async () => {
+    dev = await Dev.start();
+    browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS.split(" ") });
+  }, 60_000);
+  afterAll(async () => {
+    await browser.close();
+    await dev.close();
+  });
+
+  beforeEach(async () => {
+    context = await browser.newContext({ viewport: { width: 320, height: 640 } });
+    page = await context.newPage();
+    [complaints, tokens, requests] = [[], [], []];
+    page.on("pageerror", ({ message }) => complaints.push(message));
+    page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+    page.on("request", (request) => requests.push(`${request.method()} ${new URL(request.url()).pathname}`));
+    page.on("response", async (response) => {
+      const found = /"token":"([^"]+)"/.exec(await response.text().catch(() => ""));
+      if (found?.[1]) tokens.push(found[1]);
+    });
+    await page.clock.install();
+    await page.goto(`${dev.url}/examples/phone`);
+  });
+  afterEach(async () => {
+    await context.close();
+    // Such as what the page's own policy forbids.
+    expect(complaints).toEqual([]);
+  });
+
+  async function signIn(user: string, { life }: { life?: string } = {}): Promise<void> {
+    await page.click("#sign-in");
+    await page.fill("input[name=subject][maxlength]", user);
+    if (life !== undefined) await page.selectOption("select", life);
+    await page.click("button.main");
+    await page.waitForFunction(() => document.querySelector("#identity")?.textContent?.startsWith("8:acs:"));
+  }
+
+  const notice = () => page.locator("#notice");
+  const isActive = async (token: string | undefined) => {
+    const body = JSON.stringify({ token });
+    const answer = await fetch(`${dev.service}/_emulator/tokens/introspect`, { method: "POST", body });
+    return ((await answer.json()) as { active: boolean }).active;
+  };
+
+  it("signs in, shows who the user is, what they may do and until when, and fits a narrow screen", async () => {
+    await signIn("alice");
+    expect(await page.textContent("#user")).toBe("alice");
+    expect(await page.locator("#scopes li").allTextContents()).toEqual(["CHAT", "VOIP"]);
+    expect(await page.textContent("#expires")).toMatch(/^23:59:\d\d$/);
+    expect(await notice().isVisible()).toBe(false);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth)).toBe(true);
+    expect(new URL(page.url()).search).toBe("");
+    expect(await isActive(tokens[0])).toBe(true);
+  });
+
+  it("stays signed in over a reload", async () => {
+    await signIn("bob");
+    await page.reload();
+    await page.waitForFunction(() => document.querySelector("#user")?.textContent === "bob");
+  });
+
+  it("says in plain words what is refused, and goes on when that is changed", async () => {
+    await signIn("carol");
+    await page.check("input[value=CHAT_JOIN_LIMITED]");
+    await page.click("#new-token");
+    await notice().waitFor();
+    expect(await notice().textContent()).toBe("You may not have all of that. Ask for less.");
+    await page.uncheck("input[value=CHAT_JOIN_LIMITED]");
+    await page.uncheck("input[value=VOIP]");
+    await page.click("#new-token");
+    await notice().waitFor({ state: "hidden" });
+    expect(await page.locator("#scopes li").allTextContents()).toEqual(["CHAT"]);
+    expect(new Set(tokens).size).toBe(2);
+  });
+
+  it("renews both tokens by itself: the caller's by the issuer, the user's by the gateway", async () => {
+    await signIn("dave", { life: "60" });
+    requests = [];
+    await page.clock.fastForward("20:00:00");
+    await expect.poll(() => requests).toEqual(expect.arrayContaining(["POST /oauth/token", "POST /graphql"]));
+    expect(await notice().isVisible()).toBe(false);
+  });
+
+  it("tells a user who is locked out", async () => {
+    await signIn("erin");
+    const admin = await dev.token("ada", "Gateway.Admin");
+    const list = '{ identities(first: 1, filter: { subjectPrefix: "erin" }) { nodes { id } } }';
+    const { identities } = (await dev.ask(admin, list)) as unknown as { identities: { nodes: [{ id: string }] } };
+    const suspend = "mutation ($id: ID!) { suspendIdentity(input: { identityId: $id }) { identity { id } } }";
+    await dev.ask(admin, suspend, { id: identities.nodes[0].id });
+    await page.click("#new-token");
+    await notice().waitFor();
+    expect(await notice().textContent()).toBe("You are locked out. Please contact your administrator.");
+  });
+
+  it("revokes at sign-out, and asks for nothing more", async () => {
+    await signIn("frank");
+    expect(await isActive(tokens[0])).toBe(true);
+    await page.click("#sign-out");
+    await page.locator("#signed-out").waitFor();
+    expect(await notice().textContent()).toMatch(/^Signed out\. No token works after \d/);
+    expect(await isActive(tokens[0])).toBe(false);
+    requests = [];
+    await page.clock.fastForward("24:00:00");
+    await page.reload();
+    await page.locator("#signed-out").waitFor();
+    expect(requests.filter((request) => request.startsWith("POST"))).toEqual([]);
+  });
+
+  it("comes back from a sign-in that was cancelled, and takes no answer that it did not ask for", async () => {
+    await page.click("#sign-in");
+    await page.click("button[name=cancel]");
+    await notice().waitFor();
+    expect(await notice().textContent()).toBe("You have cancelled.");
+    await page.goto(`${dev.url}/examples/phone?code=stolen&state=guessed&iss=${encodeURIComponent(dev.issuer)}`);
+    await notice().waitFor();
+    expect(await notice().textContent()).toBe("Please sign in again.");
+    expect(requests).not.toContain("POST /oauth/token");
+  });
+});
