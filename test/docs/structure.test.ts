@@ -5,7 +5,7 @@ import { parsePage } from "./markdown.js";
 import { pages } from "./pages.js";
 
 /** What a block of code may be in. `sh` is run by a test, `console` is not. */
-const LANGUAGES = ["sh", "console", "ts", "graphql", "yaml", "json", "kotlin", "swift", "mermaid", "text"];
+const LANGUAGES = ["sh", "console", "ts", "graphql", "yaml", "json", "kotlin", "swift", "mermaid", "promql", "text"];
 
 /** Where a link leads: a file of the project, and a place in it. */
 function resolve(from: string, target: string): { file: string; anchor: string | undefined } {
