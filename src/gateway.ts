@@ -179,8 +179,8 @@ async function createEndpoint(
   closers: Closers,
 ): Promise<GraphqlEndpoint> {
   const { config, random, events, store, limits } = base;
-  const schema = await createSchema(createServices(base, closers));
   const settings = config.graphql;
+  const schema = await openSchema(createServices(base, closers), settings);
   const manifests = settings.trustedDocuments.manifests.map(readManifestFile);
   const server = await createGraphqlServer({ schema, settings, manifests, events });
   closers.push(() => server.stop());
@@ -197,6 +197,13 @@ async function createEndpoint(
     load,
     refusal: createRefusal(random),
   });
+}
+
+async function openSchema(services: Services, { federation }: Config["graphql"]) {
+  const schema = await createSchema(services);
+  if (!federation) return schema;
+  const { asSubgraph } = await import("./graphql/federation.js");
+  return asSubgraph(schema);
 }
 
 function createServices(base: Base, closers: Closers): Services {
