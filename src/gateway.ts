@@ -186,8 +186,8 @@ interface FrontDoor {
 
 async function createEndpoints(base: Base, { authenticator, load }: FrontDoor, closers: Closers): Promise<Endpoints> {
   const { config, now, random, events, metrics, store, limits } = base;
-  const schema = await createSchema(createServices(base, closers));
   const settings = config.graphql;
+  const schema = await openSchema(createServices(base, closers), settings);
   const manifests = settings.trustedDocuments.manifests.map(readManifestFile);
   const server = await createGraphqlServer({ schema, settings, manifests, events });
   closers.push(() => server.stop());
@@ -216,6 +216,13 @@ interface Endpoints {
   readonly graphql: GraphqlEndpoint;
   readonly sockets: WebSocketEndpoint;
   readonly streams: Streams;
+}
+
+async function openSchema(services: Services, { federation }: Config["graphql"]) {
+  const schema = await createSchema(services);
+  if (!federation) return schema;
+  const { asSubgraph } = await import("./graphql/federation.js");
+  return asSubgraph(schema);
 }
 
 function createServices(base: Base, closers: Closers): Services {

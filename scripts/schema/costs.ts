@@ -3,7 +3,6 @@
  * (https://ibm.github.io/graphql-specs/cost-spec.html), which gateways and clients read, and as a table for people.
  */
 import {
-  type ASTNode,
   type GraphQLField,
   type GraphQLNamedType,
   type GraphQLSchema,
@@ -12,11 +11,10 @@ import {
   isCompositeType,
   isListType,
   isObjectType,
-  parse,
-  visit,
 } from "graphql";
 import { MAX_PAGE } from "../../src/graphql/connection.js";
 import { sizingArguments } from "../../src/graphql/cost.js";
+import { printWithDirectives } from "../../src/graphql/sdl.js";
 
 type Field = GraphQLField<unknown, unknown>;
 
@@ -57,27 +55,16 @@ directive @listSize(
 `;
 
 /** The SDL of the schema with the costs of its fields, and the definitions of the directives that say them. */
-export function withCosts(sdl: string, schema: GraphQLSchema): string {
-  const sizes = sizesOf(schema);
+export function printWithCosts(schema: GraphQLSchema): string {
   const roots = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()];
-  const additions: { readonly at: number; readonly text: string }[] = [];
-  visit(parse(sdl), {
-    ObjectTypeDefinition: ({ name, interfaces = [], fields = [] }) => {
-      const isRoot = roots.some((root) => root?.name === name.value);
-      if (isRoot) additions.push({ at: endOf(interfaces.at(-1) ?? name), text: ' @cost(weight: "0")' });
-      for (const field of fields) {
-        const size = sizes.get(`${name.value}.${field.name.value}`);
-        if (size) additions.push({ at: endOf(field), text: listSize(size) });
-      }
-    },
-  });
-  const costed = additions.reduceRight((text, { at, text: added }) => text.slice(0, at) + added + text.slice(at), sdl);
-  return `${DEFINITIONS}\n${costed}`;
-}
-
-function endOf({ loc }: ASTNode): number {
-  if (loc === undefined) throw new Error("a node has no place in its text");
-  return loc.end;
+  const directives = [
+    ...roots.flatMap((root) => (root ? [[root.name, '@cost(weight: "0")'] as const] : [])),
+    ...[...sizesOf(schema)].flatMap(([place, size]) => {
+      const directive = listSize(size);
+      return directive === undefined ? [] : [[place, directive] as const];
+    }),
+  ];
+  return `${DEFINITIONS}\n${printWithDirectives(schema, new Map(directives))}`;
 }
 
 /** The table of docs/schema.md: how many objects each field counts that answers objects. */
@@ -91,16 +78,16 @@ export function costTable(schema: GraphQLSchema): string {
   return ["| objects | fields |", "|---|---|", ...rows.sort()].join("\n");
 }
 
-function listSize(size: Size): string {
-  if (size.by === "field above" || (size.by === "nothing" && !size.isList)) return "";
-  if (size.by === "nothing") return " @listSize(assumedSize: 1)";
+function listSize(size: Size): string | undefined {
+  if (size.by === "field above" || (size.by === "nothing" && !size.isList)) return undefined;
+  if (size.by === "nothing") return "@listSize(assumedSize: 1)";
   const { names: slicingArguments, lists: sizedFields } = size;
   const requireOneSlicingArgument = false;
   const given = { assumedSize: MAX_PAGE, slicingArguments, sizedFields, requireOneSlicingArgument };
   const written = Object.entries(given).flatMap(([name, value]) =>
     value === undefined ? [] : [`${name}: ${JSON.stringify(value).replaceAll(",", ", ")}`],
   );
-  return ` @listSize(${written.join(", ")})`;
+  return `@listSize(${written.join(", ")})`;
 }
 
 function inWords(size: Size): string {

@@ -8,7 +8,8 @@ import {
   parse,
   printSchema,
 } from "graphql";
-import { withCosts } from "./costs.js";
+import { subgraphSdl } from "../../src/graphql/federation.js";
+import { printWithCosts } from "./costs.js";
 import { forApps } from "./for-apps.js";
 
 const HEAD = "# Made by `npm run generate` from src/graphql. Do not edit.";
@@ -23,7 +24,7 @@ export function schemaFiles(executable: GraphQLSchema): Record<string, string> {
 
 function filesOf(name: string, head: string, document: DocumentNode): Record<string, string> {
   const schema = lexicographicSortSchema(buildASTSchema(document));
-  const sdl = withCosts(printSchema(schema), schema);
+  const sdl = printWithCosts(schema);
   const introspection = introspectionFromSchema(schema, {
     specifiedByUrl: true,
     directiveIsRepeatable: true,
@@ -32,6 +33,7 @@ function filesOf(name: string, head: string, document: DocumentNode): Record<str
   });
   return {
     [`schema/${name}.graphql`]: `${head}\n\n${sdl}\n`,
+    [`schema/${name}.subgraph.graphql`]: `${head}\n# For composition with other subgraphs: docs/federation.md.\n\n${subgraphSdl(schema)}`,
     [`schema/${name}.introspection.json`]: `${JSON.stringify(introspection, null, 2)}\n`,
   };
 }

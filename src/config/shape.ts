@@ -120,6 +120,7 @@ const limit = whole(1, 1_000_000_000);
 const graphql = z.strictObject({
   introspection: flag.default(false),
   explorer: flag.default(false),
+  federation: flag.default(false),
   maxTokens: whole(1, 10_000).default(500),
   maxDepth: whole(1, 50).default(8),
   maxAliases: whole(0, 1000).default(10),

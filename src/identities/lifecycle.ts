@@ -1,5 +1,5 @@
 import type { AuditLog } from "../audit/log.js";
-import { Refusal } from "../errors.js";
+import { GatewayError, Refusal } from "../errors.js";
 import type { Events } from "../observe/events.js";
 import type { Call } from "../policy/call.js";
 import { requirePermission } from "../policy/policy.js";
@@ -112,6 +112,7 @@ export class IdentityLifecycle {
       const permissions: TargetPermissions = { own: "TOKEN_ISSUE", any: "IDENTITY_MANAGE" };
       return await findTarget(this.#parts.identities, call, identityId, permissions);
     } catch (error) {
+      if (!saysUnknown(error)) throw error;
       // After the living: one that is deleted between the two is found here, the other way round in neither place.
       const tombstone = await this.#findOwnTombstone(call, identityId);
       if (tombstone === undefined) throw error;
@@ -140,6 +141,11 @@ export class IdentityLifecycle {
       throw new Refusal("INVALID_INPUT", message, ["input", "user", "subject"]);
     }
   }
+}
+
+/** An identity without a user is nobody's own, so whoever has no other permission is refused it. */
+function saysUnknown(error: unknown): boolean {
+  return error instanceof Refusal || (error instanceof GatewayError && error.code === "FORBIDDEN");
 }
 
 const SUSPENDABLE: readonly IdentityStatus[] = ["PROVISIONING", "ACTIVE"];
