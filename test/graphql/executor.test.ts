@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { ApolloServer, type ApolloServerPlugin } from "@apollo/server";
 import { buildSchema, type GraphQLObjectType, getOperationAST, parse } from "graphql";
 import { describe, expect, it } from "vitest";
@@ -65,7 +66,15 @@ describe("behind Apollo's pipeline", () => {
   });
 });
 
+/** Of the published manifest, whose texts have `__typename` wherever it may be. */
+const published = JSON.parse(readFileSync("schema/persisted-documents.json", "utf8"))
+  .operations.filter(({ name }: { name: string }) =>
+    ["RefreshAccessToken", "IssueAccessToken", "Viewer"].includes(name),
+  )
+  .map(({ body }: { body: string }) => body) as string[];
+
 it.each([
+  ...published,
   "mutation ($s: [TokenScope!]!) { issueAccessToken(input: { scopes: $s }) { accessToken { token identity { id status } } userErrors { code } } }",
   "{ viewer { user { issuer subject } permissions identity { id communicationUserId } } }",
 ])("what the gateway is asked most is compiled: %s", async (text) => {
