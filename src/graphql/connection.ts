@@ -1,7 +1,7 @@
 /** Pages by the Relay connection specification: arguments in, a page and its cursors out. */
-import { GraphQLError } from "graphql";
 import { ArgsType, Field, Int } from "type-graphql";
 import { isStorable } from "../text.js";
+import { badArgument } from "./bad-argument.js";
 
 /** Objects that one page may have, in any list. */
 export const MAX_PAGE = 100;
@@ -69,10 +69,6 @@ function parseCursor(cursor: string): readonly unknown[] {
   } catch {
     return [];
   }
-}
-
-export function badArgument(argument: string, message: string): GraphQLError {
-  return new GraphQLError(`Argument "${argument}" ${message}.`, { extensions: { code: "BAD_USER_INPUT", argument } });
 }
 
 /** A page from rows of which one more than asked for was fetched, to know whether there is more. */

@@ -17,7 +17,7 @@ import {
 } from "graphql";
 import type { Identity } from "../identities/identity.js";
 import type { IdentityReader } from "../identities/reader.js";
-import { badArgument } from "./connection.js";
+import { badArgument } from "./bad-argument.js";
 import type { RequestContext } from "./context.js";
 import { isObject } from "./manifest.js";
 import { printWithDirectives } from "./sdl.js";

@@ -1,6 +1,6 @@
 /** Cursors of the trail as it grows: how far each chain has been told (see audit/feed.ts). */
 import type { FeedPosition } from "../audit/feed.js";
-import { badArgument } from "./connection.js";
+import { badArgument } from "./bad-argument.js";
 
 /** What cursors of the feed begin with, so that no other list's is taken for one. */
 const LIST = "AUDIT_FEED";

@@ -167,7 +167,6 @@ export class Events implements LoadWatcher {
   }
 
   tokenIssued(identity: Identity): void {
-    this.metrics.tokensIssued.inc();
     this.log.debug({ identityId: identity.id }, "token issued");
   }
 

@@ -106,12 +106,6 @@ export class Metrics {
     registers: [this.#registry],
   });
 
-  readonly tokensIssued = new Counter({
-    name: "gateway_tokens_issued_total",
-    help: "Communication tokens handed out, new ones and those handed out again.",
-    registers: [this.#registry],
-  });
-
   readonly tokensRefused = new Counter({
     name: "gateway_tokens_refused_total",
     help: "Tokens that were asked for and refused, by the code that the caller was told.",

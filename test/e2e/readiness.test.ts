@@ -91,7 +91,7 @@ describe("metrics", () => {
     const text = await response.text();
     expect(text).toMatch(/^gateway_requests_total\{code="OK"\} 1$/m);
     expect(text).toMatch(/^gateway_service_calls_total\{operation="createIdentityWithToken",outcome="ok"\} 1$/m);
-    expect(text).toMatch(/^gateway_tokens_issued_total 1$/m);
+    expect(text).toMatch(/^gateway_audit_events_total\{action="TOKEN_ISSUED"\} 1$/m);
     expect((await fetch(`${rig.gateway.url}/metrics`)).status).toBe(404);
   });
 });

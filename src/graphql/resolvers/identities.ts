@@ -5,7 +5,8 @@ import {
   type IdentityOrder as Order,
   positionOf,
 } from "../../identities/identity.js";
-import { badArgument, ConnectionArgs, readPageRequest, toPage, writeCursor } from "../connection.js";
+import { badArgument } from "../bad-argument.js";
+import { ConnectionArgs, readPageRequest, toPage, writeCursor } from "../connection.js";
 import type { RequestContext } from "../context.js";
 import { CommunicationUserId } from "../scalars.js";
 import {

@@ -2,7 +2,7 @@ import { Arg, Ctx, ID, Query, Resolver } from "type-graphql";
 import { isEventId, isTokenId, type StoredRecord, type TokenRecord } from "../../audit/query.js";
 import type { AuditAccess } from "../../identities/audit-access.js";
 import type { Identity } from "../../identities/identity.js";
-import { badArgument } from "../connection.js";
+import { badArgument } from "../bad-argument.js";
 import type { RequestContext } from "../context.js";
 import { Node } from "../types/node.js";
 

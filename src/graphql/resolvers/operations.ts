@@ -1,7 +1,7 @@
 import { Arg, Ctx, FieldResolver, Int, Query, Resolver, Root } from "type-graphql";
 import type { Identity } from "../../identities/identity.js";
 import type { Operations } from "../../identities/operations.js";
-import { badArgument } from "../connection.js";
+import { badArgument } from "../bad-argument.js";
 import type { RequestContext } from "../context.js";
 import { CommunicationIdentity } from "../types/identity.js";
 import { ProvisioningAttempt, ServiceWork } from "../types/operations.js";
