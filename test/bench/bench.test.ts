@@ -62,7 +62,7 @@ describe("the benchmark", () => {
   }, 60_000);
 
   it("measures what the gateway adds to the service's own time", async () => {
-    expectTables(await cold.measure(options()), ["SQLite, 24 tokens in each turn"]);
+    expectTables(await cold.measure(options()), [expect.stringMatching(/^SQLite, \d+ tokens in each turn$/)]);
   }, 60_000);
 
   it("offers servers more than they can do", async () => {
