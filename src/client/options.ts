@@ -69,12 +69,15 @@ export interface RefreshedToken {
 }
 
 /** Throws a `TypeError` for what a program got wrong, before anything is asked for. */
-export function checkOptions({ url, getCallerToken, scopes, fetch = globalThis.fetch }: TokenRefresherOptions): void {
+export function checkOptions(options: TokenRefresherOptions): void {
+  const { url, getCallerToken, scopes, fetch = globalThis.fetch } = options;
   const complain = (what: string) => {
     throw new TypeError(`createTokenRefresher: ${what}`);
   };
   if (typeof url !== "string" || url === "") complain("`url` has to be the address of the gateway's /graphql.");
   if (typeof getCallerToken !== "function") complain("`getCallerToken` has to be a function that gives a token.");
   if (!Array.isArray(scopes) || scopes.length === 0) complain('`scopes` has to name one at least, such as ["CHAT"].');
+  for (const name of ["giveUpAfterSeconds", "tryTimeoutSeconds"] as const)
+    if (!((options[name] ?? 1) >= 0)) complain(`\`${name}\` has to be a number.`);
   if (typeof fetch !== "function") complain("there is no global fetch here, so give one as `fetch`.");
 }

@@ -91,9 +91,9 @@ function isBareToken(value: unknown): value is string {
   return typeof value === "string" && /^[!-~]+$/.test(value);
 }
 
-/** Never sooner than the server asks for; beyond that longer each time, and at random, so that a crowd does not come back together. */
+/** Never sooner than the server asks for, up to an hour; beyond that longer each time, and at random, so that a crowd does not come back together. */
 function pauseMs({ retryAfterSeconds }: TokenRefreshError, pauses: number, random: number): number {
-  const asked = Math.min(Math.max(Number(retryAfterSeconds) || 0, 0) * 1000, LONGEST_RETRY_AFTER_MS);
+  const asked = Math.min((retryAfterSeconds ?? 0) * 1000, LONGEST_RETRY_AFTER_MS);
   return asked + random * Math.min(FIRST_PAUSE_MS * 2 ** pauses, LONGEST_PAUSE_MS);
 }
 

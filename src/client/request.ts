@@ -41,11 +41,13 @@ interface Answer {
 type Reply = Awaited<ReturnType<Fetch>>;
 
 export async function askForToken(ask: Ask): Promise<RefreshedToken | TokenRefreshError> {
+  // A proxy, or an app's own `fetch`, may quote what was sent.
+  const hidden = (text: unknown) => String(text).split(ask.callerToken).join("…");
   try {
     const reply = await send(ask);
-    return read(reply, parse(await reply.text()));
+    return read(reply, parse(await reply.text()), hidden);
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = hidden(cause instanceof Error ? cause.message : cause);
     return new TokenRefreshError("NETWORK_ERROR", `The gateway cannot be reached (${why}).`, {
       retryable: true,
       cause,
@@ -80,11 +82,20 @@ function parse(text: string): Answer | undefined {
   }
 }
 
-function read({ status, headers }: Reply, answer: Answer | null | undefined): RefreshedToken | TokenRefreshError {
+function read(
+  { status, headers }: Reply,
+  answer: Answer | null | undefined,
+  hidden: (text: unknown) => string,
+): RefreshedToken | TokenRefreshError {
   const { accessToken, userErrors } = answer?.data?.issueAccessToken ?? {};
-  if (accessToken) {
-    const { token, expiresOn, refreshAfter } = accessToken;
-    return { token, expiresOnTimestamp: Date.parse(expiresOn), refreshAfterTimestamp: Date.parse(refreshAfter) };
+  const { token, expiresOn = "", refreshAfter = "" } = accessToken ?? {};
+  const [expiresOnTimestamp, refreshAfterTimestamp] = [Date.parse(expiresOn), Date.parse(refreshAfter)];
+  if (typeof token === "string" && refreshAfterTimestamp <= expiresOnTimestamp) {
+    if (expiresOnTimestamp > Date.now()) return { token, expiresOnTimestamp, refreshAfterTimestamp };
+    return new TokenRefreshError("CLOCK_WRONG", `The new token ended at ${expiresOn}.`, {
+      retryable: true,
+      status,
+    });
   }
   const refusal = userErrors?.[0];
   const error = answer?.errors?.[0];
@@ -96,13 +107,17 @@ function read({ status, headers }: Reply, answer: Answer | null | undefined): Re
   };
   if (refusal) {
     const { code, message, retryAfterSeconds } = refusal;
-    return new TokenRefreshError(code, message, { ...about, retryable: typeof retryAfterSeconds === "number" });
+    return new TokenRefreshError(code, hidden(message), { ...about, retryable: typeof retryAfterSeconds === "number" });
   }
   return new TokenRefreshError(
     code ?? (status === 401 ? "UNAUTHENTICATED" : "UNEXPECTED_ANSWER"),
-    error?.message ?? `The answer is not one of the gateway's (HTTP ${status}).`,
-    // A 200 without a GraphQL answer is a login page of the network that the device is in, and passes.
-    { ...about, retryable: retryable === true || status >= 500 || status === 429 || (status < 300 && !error) },
+    hidden(error?.message ?? `The answer is not one of the gateway's (HTTP ${status}).`),
+    // A 200 without a GraphQL answer is a login page of the network that the device is in, and passes. A request that was slow
+    // to arrive is refused with 408, by the gateway too.
+    {
+      ...about,
+      retryable: retryable === true || status >= 500 || [408, 425, 429].includes(status) || (status < 300 && !error),
+    },
   );
 }
 

@@ -8,6 +8,8 @@ export type TokenRefreshErrorCode =
   | "TIMEOUT"
   /** An answer came that is not the gateway's. */
   | "UNEXPECTED_ANSWER"
+  /** The token that came has ended already, by the clock of the device. */
+  | "CLOCK_WRONG"
   | "UNAUTHENTICATED"
   | "SCOPE_NOT_ALLOWED"
   | "LIFETIME_NOT_ALLOWED"
@@ -19,19 +21,19 @@ export type TokenRefreshErrorCode =
   | (string & {});
 
 /** What to do about it, where the gateway's own words do not say. */
-const CURES: Readonly<Record<string, string>> = {
+const CURES: Readonly<Record<string, string>> = Object.assign(Object.create(null), {
   CALLER_TOKEN_UNAVAILABLE: "Sign the user in, then ask again.",
-  NETWORK_ERROR:
-    "Check the network and `url`; a web page's origin has to be listed in the gateway's server.corsOrigins.",
-  TIMEOUT: "Check the network; a gateway that takes longer needs a larger tryTimeoutSeconds.",
+  NETWORK_ERROR: "Check the network and `url`, and for a web page the gateway's server.corsOrigins.",
+  TIMEOUT: "Check the network, or raise tryTimeoutSeconds.",
   UNEXPECTED_ANSWER: "Check that `url` is the gateway's, with /graphql at its end.",
-  UNAUTHENTICATED: "Sign the user in again; getCallerToken has to give a token that is meant for the gateway.",
-  SCOPE_NOT_ALLOWED: "Ask for fewer `scopes`, or have the gateway's operator allow them.",
+  CLOCK_WRONG: "Set the device's clock.",
+  UNAUTHENTICATED: "Sign the user in again; getCallerToken has to give a token for the gateway.",
+  SCOPE_NOT_ALLOWED: "Ask for fewer `scopes`, or have the operator allow them.",
   LIFETIME_NOT_ALLOWED: "Leave `lifetimeMinutes` out for the most that is allowed.",
-  IDENTITY_SUSPENDED: "Only an administrator of the gateway can reinstate it.",
+  IDENTITY_SUSPENDED: "Only an administrator can reinstate it.",
   BAD_REQUEST:
     "Where only trusted documents are run, the operator adds schema/persisted-documents.json of this package.",
-};
+});
 
 interface About {
   /** Whether the same call, made later, can succeed. */
@@ -60,7 +62,8 @@ export class TokenRefreshError extends Error {
     super([message, CURES[code]].filter(Boolean).join(" "));
     this.code = code;
     this.retryable = about.retryable;
-    this.retryAfterSeconds = about.retryAfterSeconds;
+    const { retryAfterSeconds } = about;
+    this.retryAfterSeconds = Number.isFinite(retryAfterSeconds) ? Math.max(0, Number(retryAfterSeconds)) : undefined;
     this.status = about.status;
     this.requestId = about.requestId ?? undefined;
     this.cause = about.cause;

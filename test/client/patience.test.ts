@@ -7,6 +7,9 @@ import type { BareSignal } from "./surroundings.js";
 
 const own = ClientRig.use();
 
+const tokenAnswer = (token: string, expiresOn: string, refreshAfter: string) =>
+  `{"data":{"issueAccessToken":{"accessToken":{"token":${token},"expiresOn":"${expiresOn}","refreshAfter":"${refreshAfter}"},"userErrors":[]}}}`;
+
 const never = () => new Promise<never>(() => {});
 
 describe("what can pass is waited for", () => {
@@ -75,6 +78,26 @@ describe("what can pass is waited for", () => {
     ["JSON of somebody else's", { status: 200, body: "[null]" }, "UNEXPECTED_ANSWER", 0],
     ["null", { status: 200, body: "null" }, "UNEXPECTED_ANSWER", 0],
     ["a 500 of another GraphQL server", { status: 500, body: '{"errors":[{"message":"x"}]}' }, "UNEXPECTED_ANSWER", 0],
+    [
+      "the gateway's 408 for a request that came too slowly",
+      { status: 408, body: '{"error":"The request took too long to arrive."}' },
+      "UNEXPECTED_ANSWER",
+      0,
+    ],
+    ["a 425", { status: 425 }, "UNEXPECTED_ANSWER", 0],
+    [
+      "a token that has ended by the device's clock",
+      { body: tokenAnswer('"x"', "2020-01-01T00:00:00.000Z", "2020-01-01T00:00:00.000Z") },
+      "CLOCK_WRONG",
+      0,
+    ],
+    [
+      "a token that is no text",
+      { body: tokenAnswer("{}", "2999-01-01T00:00:00.000Z", "2998-01-01T00:00:00.000Z") },
+      "UNEXPECTED_ANSWER",
+      0,
+    ],
+    ["a token without an end", { body: tokenAnswer('"x"', "soon", "soon") }, "UNEXPECTED_ANSWER", 0],
     ["a connection that is cut before the answer", { cuts: "at once" }, "NETWORK_ERROR", 0],
     ["a connection that is cut within the answer", { cuts: "within" }, "NETWORK_ERROR", 0],
   ];

@@ -160,4 +160,24 @@ describe("what cannot pass ends the call at once, with a word on what to do", ()
     expect(inspect(outcome)).toMatch(/UNAUTHENTICATED/);
     expect(inspect(outcome)).not.toContain(secret.split(".")[2]);
   });
+
+  it("says nothing of it even where somebody else quotes what was sent", async () => {
+    const secret = "caller-token";
+    const fetch = () => Promise.reject(new Error(`cannot send Bearer ${secret}`));
+    const ended = new AbortController();
+    let unsent = "";
+    const onRetry = ({ message }: { message: string }) => {
+      unsent = message;
+      ended.abort();
+    };
+    const getCallerToken = () => secret;
+    await expect(own.refresher({ getCallerToken, fetch, onRetry })(ended.signal)).rejects.toThrow();
+    expect(unsent).toMatch(/cannot send Bearer …/);
+    const quoting = { status: 403, headers: { get: () => null } };
+    const text = async () => JSON.stringify({ errors: [{ message: `What is ${secret}?` }] });
+    const refused = await own
+      .refresher({ getCallerToken, fetch: async () => ({ ...quoting, text }) })()
+      .catch((error: Error) => error.message);
+    expect(refused).toMatch(/^What is …\?/);
+  });
 });
