@@ -50,6 +50,7 @@ export async function openService(parts: ServiceParts): Promise<CommunicationSer
       },
     });
   const breakers = { identities: openBreaker("identities"), teamsExchange: openBreaker("teamsExchange") };
+  metrics.beginOperations(SERVICE_OPERATIONS);
   metrics.observe("gateway_service_breaker_open", async () => Number(breakers.identities.isOpen));
   metrics.observe("gateway_service_teams_breaker_open", async () => Number(breakers.teamsExchange.isOpen));
   metrics.observe("gateway_service_concurrency_limit", async () => limit.current);

@@ -160,6 +160,7 @@ function createAuthenticator({ config, now, elapsed, events, metrics, keys, redi
     elapsed,
     observeFetch: (...fetched) => events.issuerKeysFetched(...fetched),
   });
+  metrics.beginIssuers(issuers.map(({ issuer }) => issuer));
   metrics.observeIssuers("gateway_issuer_keys_age_seconds", () =>
     authenticator.keyAges().map(({ issuer, milliseconds }) => ({ issuer, value: milliseconds / 1000 })),
   );

@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { ERROR_CODES } from "../errors.js";
 
 /** What is read when the metrics are. */
 const GAUGES = {
@@ -227,6 +228,31 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry });
     for (const [name, help] of Object.entries(GAUGES)) this.#gauge(name, help, []);
     for (const [name, help] of Object.entries(ISSUER_GAUGES)) this.#gauge(name, help, ["issuer"]);
+    this.#begin();
+  }
+
+  /** Each series of a closed set is there from the start, at 0: one that is born at 1 has not grown, to whoever watches. */
+  #begin(): void {
+    for (const code of ["OK", ...ERROR_CODES]) this.requests.inc({ code }, 0);
+    for (const reason of ["full", "late"]) this.requestsShed.inc({ reason }, 0);
+    for (const outcome of ["ok", "failed"]) {
+      this.auditWrites.inc({ outcome }, 0);
+      this.auditCheckpoints.inc({ outcome }, 0);
+    }
+  }
+
+  /** The same for the operations of the service. */
+  beginOperations(operations: readonly string[]): void {
+    for (const operation of operations) {
+      for (const outcome of ["ok", "failed"]) this.serviceCalls.inc({ operation, outcome }, 0);
+      for (const reason of ["pace", "retryAfter"]) this.serviceHolds.inc({ operation, reason }, 0);
+    }
+  }
+
+  /** The same for the issuers. */
+  beginIssuers(issuers: readonly string[]): void {
+    for (const issuer of issuers)
+      for (const outcome of ["ok", "failed"]) this.issuerKeyFetches.inc({ issuer, outcome }, 0);
   }
 
   /** How a gauge is read; one that cannot be read just now is left out. */
