@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { TokenRefresherOptions } from "../../src/client/client.js";
+import { TcpProxy } from "../fixtures/tcp-proxy.js";
 import { RevokeMyAccessTokensDocument } from "../generated/graphql.js";
 import { ClientRig } from "./client-rig.js";
 import type { ForeignAnswer } from "./foreign-server.js";
@@ -14,16 +15,21 @@ const never = () => new Promise<never>(() => {});
 
 describe("what can pass is waited for", () => {
   it("no network, and goes on when it is back", async () => {
-    await own.rig.gateway.close();
-    const call = own.refresher({
-      onRetry: (error, seconds) => {
-        if (own.world.pauses.length < 3) return own.world.skipPause(error, seconds);
-        void own.rig.startGateway().then(() => own.world.skipPause(error, seconds));
-      },
-      fetch: (_, init) => own.world.fetch(`${own.rig.gateway.url}/graphql`, init),
-    })();
-    expect(await own.rig.isActive((await call).token)).toBe(true);
-    expect(own.world.pauses.map(({ code }) => code)).toEqual(Array.from({ length: 4 }, () => "NETWORK_ERROR"));
+    const network = await TcpProxy.start(new URL(own.rig.gateway.url));
+    network.cut();
+    try {
+      const call = own.refresher({
+        url: `http://127.0.0.1:${network.port}/graphql`,
+        onRetry: (error, seconds) => {
+          if (own.world.pauses.length === 3) network.mend();
+          own.world.skipPause(error, seconds);
+        },
+      })();
+      expect(await own.rig.isActive((await call).token)).toBe(true);
+      expect(own.world.pauses.map(({ code }) => code)).toEqual(Array.from({ length: 4 }, () => "NETWORK_ERROR"));
+    } finally {
+      await network.close();
+    }
   });
 
   it("what the gateway says can be retried, no sooner than it asks for", async () => {
