@@ -29,7 +29,7 @@ export interface Outside {
 
 export async function startOutside({ folder, users = USER_NAMES, latency = "none" }: OutsideOptions): Promise<Outside> {
   const emulator = await startEmulator({ host: "127.0.0.1", port: 0, latency, rateLimits: false });
-  const issuer = await startIssuer({ file: join(folder, "issuer.json"), preferredPort: 0, audience: AUDIENCE });
+  const issuer = await startIssuer({ file: join(folder, "issuer.json"), port: 0, audience: AUDIENCE });
   const { connectionString } = emulator;
   return {
     issuer: issuer.issuer,

@@ -8,6 +8,7 @@ import { createClient } from "graphql-sse";
 const { GATEWAY_URL = "http://127.0.0.1:4000/graphql" } = process.env;
 /** Whatever gives an operator's caller token; here the development issuer. */
 const { TOKEN_URL = "http://127.0.0.1:4001/token.txt?subject=otto&roles=Gateway.Auditor" } = process.env;
+const NO_TOKEN = "TOKEN_URL gives no caller token: set TOKEN_URL to what answers an operator's, as text.";
 
 const IDENTITIES = `
   query Identities($after: String) {
@@ -127,7 +128,11 @@ async function ask<Data>(query: string, variables: object): Promise<Data> {
 
 /** Asked for each time, since a token ends before a dashboard does. */
 async function authorization(): Promise<{ authorization: string }> {
-  return { authorization: `Bearer ${await (await fetch(TOKEN_URL)).text()}` };
+  const response = await fetch(TOKEN_URL).catch((cause: unknown) => {
+    throw new Error(NO_TOKEN, { cause });
+  });
+  if (!response.ok) throw new Error(NO_TOKEN);
+  return { authorization: `Bearer ${(await response.text()).trim()}` };
 }
 
 /** Names come from whoever signs in and from apps, so nothing in them may steer the terminal. */

@@ -10,6 +10,8 @@ const settings = await (await fetch("/examples/phone/settings.json")).json();
 const signIn = new SignIn({ ...settings, redirectUri: location.origin + location.pathname });
 const byId = (id) => document.getElementById(id);
 
+/** How long signing out waits for the gateway. */
+const SIGN_OUT_MS = 5000;
 /** Aborted at sign-out, and every refresh with it. Signing in leaves the page and comes back to a new one. */
 const session = new AbortController();
 /** The token at hand: `token`, `scopes`, `expiresOnTimestamp`, `refreshAfterTimestamp`. */
@@ -18,13 +20,13 @@ let current;
 let refresher = newRefresher();
 let timer;
 
-function newRefresher({ forceNew = false } = {}) {
+function newRefresher(options = {}) {
   const scopes = wantedScopes();
   const refresh = createTokenRefresher({
     url: settings.gateway,
     getCallerToken: ({ forceRefresh }) => signIn.accessToken({ forceRefresh }),
     scopes,
-    forceNew,
+    ...options,
     clientName: "phone-web",
     signal: session.signal,
     onRetry: ({ code }, seconds) => say(`${inPlainWords(code)} Trying again in ${Math.ceil(seconds)} s.`, "bad"),
@@ -33,14 +35,23 @@ function newRefresher({ forceNew = false } = {}) {
 }
 
 async function getToken() {
-  await take(refresher).catch(tell);
+  await take(refresher).catch((error) => {
+    tell(error);
+    if (canPass(error)) keepFresh();
+  });
+}
+
+/** The package takes a sign-in that fails before a refresher's first token for final. Here it is only if nobody is signed in. */
+function canPass({ retryable, code, cause }) {
+  return retryable || (code === "CALLER_TOKEN_UNAVAILABLE" && !(cause instanceof SignedOut));
 }
 
 /** One that was never handed out before, for what is ticked now; and so from here on. */
 async function getOther() {
   if (wantedScopes().length === 0) return say("Ask for something.", "bad");
   await take(newRefresher({ forceNew: true }));
-  refresher = newRefresher();
+  // It has had no token itself, and would take its next one for a first, that somebody waits for.
+  refresher = newRefresher({ giveUpAfterSeconds: Infinity });
   await showWho();
 }
 
@@ -58,7 +69,7 @@ async function take(refresh) {
  */
 function keepFresh() {
   clearTimeout(timer);
-  timer = setTimeout(getToken, Math.max(60_000, current.refreshAfterTimestamp - Date.now()));
+  timer = setTimeout(getToken, Math.max(60_000, (current?.refreshAfterTimestamp ?? 0) - Date.now()));
 }
 
 /** A phone that slept has missed its timer. */
@@ -74,13 +85,18 @@ async function start() {
   await showWho();
 }
 
-/** Stops refreshing, revokes what was issued, and then forgets the user: in this order, and the last in any case. */
+/**
+ * Stops refreshing, revokes what was issued, and then forgets the user: in this order, and the last in any case, however
+ * long the network takes.
+ */
 async function signOut() {
   clearTimeout(timer);
   session.abort();
-  const answer = await ask(
+  const revocation = ask(
     'mutation RevokeMyAccessTokens { revokeAccessTokens(input: { reason: "signed out" }) { effectiveBy userErrors { code } } }',
-  ).catch(() => undefined);
+  );
+  const patience = new Promise((resolve) => setTimeout(resolve, SIGN_OUT_MS));
+  const answer = await Promise.race([revocation, patience]).catch(() => undefined);
   signIn.forget();
   current = undefined;
   showView("signed-out");
@@ -126,10 +142,21 @@ function chip(text) {
 function draw() {
   const left = (until) => clock((until ?? 0) - Date.now());
   byId("expires").textContent = current ? left(current.expiresOnTimestamp) : "no token";
-  byId("refresh").textContent = current ? `until it ends · the next one in ${left(current.refreshAfterTimestamp)}` : "";
-  byId("caller").textContent = `caller token: ${left(signIn.accessTokenExpiresAt)}, then renewed`;
+  byId("refresh").textContent = current
+    ? `until this token ends · the next one in ${left(current.refreshAfterTimestamp)}`
+    : "";
+  byId("caller").textContent = `caller token: ${left(signIn.accessTokenExpiresAt)}, renewed before that`;
 }
 setInterval(draw, 250);
+
+/** The caller token is renewed shortly before it ends. What can pass is tried again at the next turn, and not told. */
+async function renewCallerToken() {
+  if (!signIn.isSignedIn) return;
+  await signIn.accessToken().catch((error) => {
+    if (error instanceof SignedOut) tell(error);
+  });
+}
+setInterval(renewCallerToken, 5000);
 
 function clock(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));

@@ -28,6 +28,8 @@ export class SignIn {
   #redirectUri;
   #access;
   #renewal;
+  /** Aborted when the user is forgotten: an answer that comes later is not kept. */
+  #session = new AbortController();
 
   constructor({ issuer, clientId, redirectUri }) {
     this.#issuer = issuer;
@@ -87,6 +89,7 @@ export class SignIn {
   }
 
   forget() {
+    this.#session.abort();
     this.#access = undefined;
     sessionStorage.removeItem(REFRESH_TOKEN);
   }
@@ -108,7 +111,7 @@ export class SignIn {
   async #ask(grant) {
     const { token_endpoint } = await this.#discover();
     const body = new URLSearchParams({ client_id: this.#clientId, ...grant });
-    const response = await fetch(token_endpoint, { method: "POST", body });
+    const response = await fetch(token_endpoint, { method: "POST", body, signal: this.#session.signal });
     const answer = await response.json();
     if (answer.error === "invalid_grant") {
       this.forget();

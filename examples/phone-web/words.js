@@ -9,6 +9,7 @@ const WORDS = {
   CALLER_TOKEN_UNAVAILABLE: "Your sign-in cannot be renewed just now.",
   NETWORK_ERROR: "There is no connection.",
   TIMEOUT: "This takes unusually long.",
+  UNEXPECTED_ANSWER: "The service does not answer as it should.",
   access_denied: "You have cancelled.",
 };
 

@@ -15,7 +15,6 @@ import { readPort, startOnPort } from "./port.js";
 
 const DATA = "./data";
 const AUDIENCE = "acs-token-gateway";
-const ISSUER_PORT = 4001;
 const EMULATOR_PORT = 4002;
 
 const MEMBER = { subject: "alice" };
@@ -75,8 +74,8 @@ function makeDataFolder(): void {
 
 async function startEmbeddedIssuer(env: Environment): Promise<DevIssuer> {
   const audience = env.OIDC_AUDIENCE || AUDIENCE;
-  const preferredPort = readPort(env, "ISSUER_PORT") ?? ISSUER_PORT;
-  return await startIssuer({ file: join(DATA, "issuer.json"), preferredPort, audience });
+  const port = readPort(env, "ISSUER_PORT");
+  return await startIssuer({ file: join(DATA, "issuer.json"), port, audience });
 }
 
 async function startEmbeddedEmulator(env: Environment): Promise<Emulator> {

@@ -4,7 +4,7 @@
  * port are kept in a file, so that tokens and users outlive a restart. It answers to loopback names only.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { GatewayError } from "../errors.js";
+import { GatewayError, StartError } from "../errors.js";
 import { type Answer, fixedHeaders, json, send } from "../http/answer.js";
 import { getOnly, type Handler, type Routes, route } from "../http/routes.js";
 import { forPagesHere } from "./issuer/cors.js";
@@ -21,8 +21,11 @@ import { listenHere, startOnPort } from "./port.js";
 interface IssuerOptions {
   /** Where key and port are kept. */
   readonly file: string;
-  /** Tried first when there is no remembered port; another free one is taken if it is in use. */
-  readonly preferredPort: number;
+  /**
+   * At a first start the one that is tried before any free one: 4001 when left out, any when 0. Later it is the remembered
+   * one or is left out.
+   */
+  readonly port?: number | undefined;
   readonly audience: string;
   /** ms since 1970, for codes and sessions; the system's clock unless a test brings its own. */
   readonly now?: () => number;
@@ -36,16 +39,15 @@ export interface DevIssuer {
   close(): Promise<void>;
 }
 
-export async function startIssuer({
-  file,
-  preferredPort,
-  audience,
-  now = Date.now,
-}: IssuerOptions): Promise<DevIssuer> {
+const FIRST_PORT = 4001;
+
+/** Throws a `StartError`, also for another port than the remembered one. */
+export async function startIssuer({ file, port: wanted, audience, now = Date.now }: IssuerOptions): Promise<DevIssuer> {
   const saved = readState(file);
+  if (saved && wanted) refuseAnother(wanted, saved.port);
   const key = saved?.key ?? (await newKey());
   const server = createServer();
-  const choice = { remembered: saved?.port, preferred: preferredPort, name: "the embedded issuer" };
+  const choice = { remembered: saved?.port, preferred: wanted ?? FIRST_PORT, name: "the embedded issuer" };
   const port = await startOnPort(choice, (wanted) => listenHere(server, wanted));
   if (saved === undefined) writeState(file, { port, key });
   const issuer = `http://127.0.0.1:${port}`;
@@ -61,6 +63,14 @@ export async function startIssuer({
         server.closeAllConnections();
       }),
   };
+}
+
+/** Users are known by their issuer's address, so on another port each would be somebody else. */
+function refuseAnother(wanted: number, remembered: number): void {
+  if (wanted === remembered) return;
+  throw new StartError(
+    `ISSUER_PORT is ${wanted}, but the embedded issuer had port ${remembered} before, which is part of every user's identity: leave ISSUER_PORT out, or delete the data folder to start afresh.`,
+  );
 }
 
 function issuerRoutes(issuer: string, signer: Signer, grants: Grants): Routes {

@@ -160,6 +160,16 @@ describe("dev", () => {
     expect(await second.ended()).toBe(0);
   });
 
+  it("refuses to move its issuer, whose port is part of every user's identity, and says how to go on", async () => {
+    const had = new URL((await dev.printed(/OpenID issuer\s+(\S+)/))[1] ?? "").port;
+    const second = await Cli.run(["dev"], { cwd: folder, env: { ...FREE_PORTS, ISSUER_PORT: "4999" } });
+    expect(second).toEqual({
+      code: 2,
+      stdout: "",
+      stderr: `ISSUER_PORT is 4999, but the embedded issuer had port ${had} before, which is part of every user's identity: leave ISSUER_PORT out, or delete the data folder to start afresh.\n`,
+    });
+  });
+
   it("says in one line that another dev has the data folder's port", async () => {
     const second = await Cli.run(["dev"], { cwd: folder, env: FREE_PORTS });
     expect(second).toMatchObject({ code: 2, stdout: "" });

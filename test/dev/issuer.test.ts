@@ -19,7 +19,7 @@ let now = Date.now();
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "gateway-issuer-"));
   const file = join(folder, "issuer.json");
-  issuer = await startIssuer({ file, preferredPort: 0, audience: AUDIENCE, now: () => now });
+  issuer = await startIssuer({ file, port: 0, audience: AUDIENCE, now: () => now });
   config = await openid.discovery(new URL(issuer.issuer), "my-app", undefined, openid.None(), {
     execute: [openid.allowInsecureRequests],
   });
@@ -202,8 +202,22 @@ describe("the sign-in page", () => {
 
   it("takes no form that another site sends", async () => {
     const { url } = await begin();
-    const answer = await post(`/sign-in${url.search}`, { subject: "alice" }, { "sec-fetch-site": "cross-site" });
-    expect([answer.status, answer.headers.get("location")]).toEqual([400, null]);
+    for (const from of [
+      { "sec-fetch-site": "cross-site" },
+      { "sec-fetch-site": "same-site", origin: issuer.issuer },
+      { origin: "http://127.0.0.1:1" },
+      { origin: "null" },
+    ]) {
+      const answer = await post(`/sign-in${url.search}`, { subject: "alice" }, from as Record<string, string>);
+      expect([answer.status, answer.headers.get("location")]).toEqual([400, null]);
+    }
+  });
+
+  it("takes its own form from a browser that names the origin alone, and has it sent along", async () => {
+    const { url } = await begin();
+    const answer = await post(`/sign-in${url.search}`, { subject: "alice" }, { origin: issuer.issuer });
+    expect(locationOf(answer).searchParams.has("code")).toBe(true);
+    expect((await page({})).headers.get("referrer-policy")).toBe("same-origin");
   });
 });
 
@@ -221,6 +235,14 @@ describe("the token endpoint", () => {
       expect(await errorOf(await post("/oauth/token", { ...good, ...change }))).toEqual([400, "invalid_grant"]);
       expect(await errorOf(await post("/oauth/token", good))).toEqual([400, "invalid_grant"]);
     }
+  });
+
+  it.each(["code_verifier", "client_id", "redirect_uri"])("has a code used up by a try without %s", async (name) => {
+    const { code, verifier } = await freshCode();
+    const good = codeForm(code, verifier);
+    const { [name]: _, ...without } = good as Record<string, string>;
+    expect(await errorOf(await post("/oauth/token", without))).toEqual([400, "invalid_request"]);
+    expect(await errorOf(await post("/oauth/token", good))).toEqual([400, "invalid_grant"]);
   });
 
   it("takes a code once; a second use ends the session that the first began", async () => {

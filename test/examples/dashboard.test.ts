@@ -99,6 +99,12 @@ describe("the dashboard example", { timeout: 60_000 }, () => {
     expect(dashboard.stderr).toContain("This needs the permission IDENTITY_READ");
   });
 
+  it("says what to set when nothing gives it a caller token", async () => {
+    const dashboard = new Dashboard({ GATEWAY_URL: `${dev.url}/graphql`, TOKEN_URL: "http://127.0.0.1:1/token.txt" });
+    expect(await dashboard.ended()).toBe(1);
+    expect(dashboard.stderr).toContain("set TOKEN_URL to what answers an operator's, as text");
+  });
+
   it("lets nothing in a name steer the terminal", async () => {
     await issueTo("eve\u001b[2J\u0007");
     const dashboard = start("Gateway.Auditor");

@@ -56,6 +56,7 @@ describe.skipIf(!hasChromium)(`the phone example in a browser${name}`, { timeout
     if (life !== undefined) await page.selectOption("select", life);
     await page.click("button.main");
     await page.waitForFunction(() => document.querySelector("#identity")?.textContent?.startsWith("8:acs:"));
+    await expect.poll(() => tokens.length).toBe(1);
   }
 
   const notice = () => page.locator("#notice");
@@ -102,6 +103,59 @@ describe.skipIf(!hasChromium)(`the phone example in a browser${name}`, { timeout
     await page.clock.fastForward("20:00:00");
     await expect.poll(() => requests).toEqual(expect.arrayContaining(["POST /oauth/token", "POST /graphql"]));
     expect(await notice().isVisible()).toBe(false);
+  });
+
+  it.each([
+    ["the gateway", ["**/graphql"], "The service does not answer as it should."],
+    ["the gateway and the issuer", ["**/graphql", "**/oauth/token"], "Your sign-in cannot be renewed just now."],
+  ])("comes back by itself from an outage of %s that began after a new token", async (_, down, words) => {
+    await signIn("grace");
+    await page.click("#new-token");
+    await expect.poll(() => tokens.length).toBe(2);
+    await page.locator("#new-token:enabled").waitFor();
+    for (const path of down) await page.route(path, (route) => route.fulfill({ status: 503 }));
+    await page.clock.fastForward("20:00:00");
+    await expect.poll(() => notice().textContent()).toContain(words);
+    // Longer than somebody would wait for a first token.
+    requests = [];
+    for (let minutes = 0; minutes < 3; minutes++) {
+      await page.clock.fastForward("01:00");
+      await expect.poll(() => requests.length).toBeGreaterThan(minutes);
+    }
+    expect(tokens).toHaveLength(2);
+    await page.unrouteAll();
+    const later = async () => {
+      await page.clock.fastForward("01:00");
+      return tokens.length;
+    };
+    await expect.poll(later, { timeout: 10_000, interval: 200 }).toBeGreaterThan(2);
+    await notice().waitFor({ state: "hidden" });
+    complaints = complaints.filter((text) => !text.includes("status of 503"));
+  });
+
+  it("renews a caller token that lasts a minute, while nothing is asked of the gateway", async () => {
+    await signIn("heidi", { life: "60" });
+    requests = [];
+    await page.clock.fastForward("01:10");
+    await expect.poll(() => page.textContent("#caller")).toMatch(/^caller token: 00:00:5\d/);
+    expect(requests).toContain("POST /oauth/token");
+    expect(requests).not.toContain("POST /graphql");
+  });
+
+  it("signs out after five seconds of a network that hangs, and stays so when the answer comes after all", async () => {
+    await signIn("ivan", { life: "60" });
+    const held: (() => Promise<void>)[] = [];
+    await page.route("**/oauth/token", (route) => void held.push(() => route.continue()));
+    await page.clock.fastForward("01:10");
+    await expect.poll(() => held.length).toBe(1);
+    await page.click("#sign-out");
+    expect(await page.locator("#signed-out").isVisible()).toBe(false);
+    await page.clock.fastForward("00:05");
+    await page.locator("#signed-out").waitFor();
+    expect(await notice().textContent()).toBe("Signed out. Your last token ends by itself.");
+    for (const release of held) await release().catch(() => {});
+    await page.reload();
+    await page.locator("#signed-out").waitFor();
   });
 
   it("tells a user who is locked out", async () => {

@@ -32,6 +32,13 @@ interface Session {
   secret: string;
 }
 
+/** Who brings a code: what is undefined was left out. */
+interface Redeemer {
+  readonly clientId: string | undefined;
+  readonly redirectUri: string | undefined;
+  readonly verifier: string | undefined;
+}
+
 export interface Redeemed {
   readonly grant: Grant;
   readonly refreshToken: string;
@@ -60,16 +67,16 @@ export class Grants {
 
   /**
    * Undefined when the code is not good, or is not this client's, for this address, or of this verifier. Any try uses it
-   * up; a second one ends the session that the first began, since one of the two is a thief (RFC 6749 §4.1.2).
+   * up, one that leaves something out, too; a second one ends the session that the first began, since one of the two is a thief (RFC 6749 §4.1.2).
    */
-  redeemCode(code: string, from: { clientId: string; redirectUri: string; verifier: string }): Redeemed | undefined {
+  redeemCode(code: string, from: Redeemer): Redeemed | undefined {
     const found = this.#codes.get(code);
     if (found?.sessionId !== undefined) this.#sessions.delete(found.sessionId);
     if (found === undefined || found.isUsed) return undefined;
     found.isUsed = true;
     const { grant, redirectUri, challenge } = found;
     if (grant.clientId !== from.clientId || redirectUri !== from.redirectUri) return undefined;
-    if (challenge !== s256(from.verifier)) return undefined;
+    if (from.verifier === undefined || challenge !== s256(from.verifier)) return undefined;
     const sessionId = randomText();
     const session = { grant, secret: randomText() };
     this.#sessions.set(sessionId, session);

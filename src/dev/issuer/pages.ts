@@ -95,6 +95,8 @@ function page(status: number, body: Html, formAction: string): Answer {
     status,
     headers: {
       "content-type": "text/html; charset=utf-8",
+      // With none at all the browser would send the form with the origin `null`.
+      "referrer-policy": "same-origin",
       "content-security-policy": `default-src 'none'; style-src 'nonce-${nonce}'; img-src data:; form-action ${formAction}; base-uri 'none'; frame-ancestors 'none'`,
     },
     body: text,

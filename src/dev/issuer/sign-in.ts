@@ -55,11 +55,17 @@ export class SignIn {
   }
 }
 
-/** Only a form on our own page is the user's choice; browsers say where one came from (Fetch Metadata, `Sec-Fetch-Site`). */
+/** Only a form on our own page is the user's choice. */
 async function readChoice(request: IncomingMessage): Promise<Parameters> {
-  const from = request.headers["sec-fetch-site"];
-  if (from !== undefined && from !== "same-origin") throw new BadParameters("This form was sent by another page.");
+  if (!isFromOwnPage(request)) throw new BadParameters("This form was sent by another page.");
   return await readForm(request);
+}
+
+/** As the browser says (Fetch Metadata, `Sec-Fetch-Site`); an older one names the origin only. A shell says neither. */
+function isFromOwnPage({ headers }: IncomingMessage): boolean {
+  const { "sec-fetch-site": site, origin, host } = headers;
+  if (site !== undefined) return site === "same-origin";
+  return origin === undefined || origin === `http://${host}`;
 }
 
 const MAX_SUBJECT_LENGTH = 255;

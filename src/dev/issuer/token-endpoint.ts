@@ -47,11 +47,12 @@ export class TokenEndpoint {
 
   #redeemCode(form: Parameters): Redeemed {
     const redeemed = this.grants.redeemCode(form.require("code"), {
-      clientId: form.require("client_id"),
-      redirectUri: form.require("redirect_uri"),
-      verifier: form.require("code_verifier"),
+      clientId: form.get("client_id"),
+      redirectUri: form.get("redirect_uri"),
+      verifier: form.get("code_verifier"),
     });
     if (redeemed) return redeemed;
+    for (const name of ["client_id", "redirect_uri", "code_verifier"]) form.require(name);
     throw new TokenError(
       "invalid_grant",
       "the code was used, has expired or is unknown, or client_id, redirect_uri or code_verifier is another than it was made for",
