@@ -10,17 +10,32 @@ const EXAMPLE = "Since 1.4.0, until 2027-06-30: use `refreshAfter`.";
 
 /** ms since 1970 of the day from which on it may be removed; undefined for a reason that has not the form. */
 export function removableFrom(reason: string): number | undefined {
-  const instant = Date.parse(`${FORM.exec(reason)?.[1]}T00:00:00Z`);
-  return Number.isNaN(instant) ? undefined : instant;
+  const day = FORM.exec(reason)?.[1];
+  const instant = Date.parse(`${day}T00:00:00Z`);
+  // Date.parse takes a 31st of February for the 3rd of March.
+  return Number.isNaN(instant) || dayOf(instant) !== day ? undefined : instant;
 }
 
-/** What is wrong with an announcement that is made today; undefined when nothing is. */
-export function whyNoAnnouncement(reason: string, today: number): string | undefined {
+function dayOf(instant: number): string {
+  return new Date(instant).toISOString().slice(0, 10);
+}
+
+interface Circumstances {
+  /** The reason that was released; undefined for what is deprecated anew. */
+  readonly earlier: string | undefined;
+  /** ms since 1970 */
+  readonly today: number;
+}
+
+/** What is wrong with an announcement that is made or changed today; undefined when nothing is. */
+export function whyNoAnnouncement(reason: string, { earlier = "", today }: Circumstances): string | undefined {
   const from = removableFrom(reason);
   if (from === undefined) return `give a reason such as "${EXAMPLE}"`;
-  const earliest = today + NOTICE_DAYS * DAY_MS;
+  const promised = removableFrom(earlier);
+  const earliest = promised ?? today + NOTICE_DAYS * DAY_MS;
   if (from >= earliest) return undefined;
-  return `give ${NOTICE_DAYS} days' notice: until ${new Date(earliest).toISOString().slice(0, 10)} at the earliest`;
+  const rule = promised === undefined ? `give ${NOTICE_DAYS} days' notice` : "the day cannot be brought forward";
+  return `${rule}: until ${dayOf(earliest)} at the earliest`;
 }
 
 /** The reasons of all that is deprecated, by place: `Type.field`, `Type.field.argument`, `Input.field`, `Enum.VALUE`. */

@@ -5,6 +5,7 @@
 import { type Change, ChangeType, CriticalityLevel, diff } from "@graphql-inspector/core";
 import { buildSchema, type GraphQLSchema, isObjectType } from "graphql";
 import { deprecationsIn, removableFrom, whyNoAnnouncement } from "./deprecation.js";
+import { isRequiredAt } from "./required.js";
 
 /** The two variants, as SDL. */
 export interface Variants {
@@ -36,10 +37,10 @@ export async function judge(question: Question): Promise<Verdict> {
   const forOperators = await changesBetween(before, after);
   const refused = faultyAnnouncements(before, after, today);
   const allowed: string[] = [];
-  for (const [line, change] of new Map([...forApps, ...forOperators])) {
+  for (const [line, { change, level }] of new Map([...forApps, ...forOperators])) {
     const audience = [forApps.has(line) ? "apps" : [], forOperators.has(line) ? "operators" : []].flat().join(" and ");
-    const isBreaking = change.criticality.level === CriticalityLevel.Breaking;
-    const excuse = isBreaking ? excuseFor(change, before, question) : WORDS[change.criticality.level];
+    const isBreaking = level === CriticalityLevel.Breaking;
+    const excuse = isBreaking ? excuseFor(change, before, question) : WORDS[level];
     if (excuse === undefined) refused.push(`breaks ${audience}: ${line}`);
     else allowed.push(`${excuse}, ${audience}: ${line}`);
   }
@@ -52,17 +53,49 @@ const WORDS: Readonly<Record<CriticalityLevel, string>> = {
   [CriticalityLevel.Breaking]: "breaking",
 };
 
+interface Judged {
+  readonly change: Change;
+  readonly level: CriticalityLevel;
+}
+
+/** Of these the SDL only tells: what an operation costs, and what is deprecated, which is looked at for itself. */
+const TELLING: readonly string[] = ["cost", "listSize", "deprecated"];
+
 /** By what they say. */
-async function changesBetween(before: GraphQLSchema, after: GraphQLSchema): Promise<Map<string, Change>> {
+async function changesBetween(before: GraphQLSchema, after: GraphQLSchema): Promise<Map<string, Judged>> {
   const changes = await diff(before, after);
-  const told = changes.filter(({ type, path }) => {
-    // Descriptions break nobody, and directives are no part of what is executed.
-    if (/^DIRECTIVE_|_DESCRIPTION_/.test(type)) return false;
-    // What is in a new type is new.
-    const isInNewType = path !== undefined && before.getType(path.split(".")[0] ?? "") === undefined;
-    return type === ChangeType.TypeAdded || !isInNewType;
+  const told = changes.filter(({ type, path = "" }) => {
+    // Descriptions break nobody.
+    if (/_DESCRIPTION_/.test(type)) return false;
+    if (/^DIRECTIVE_/.test(type) && TELLING.includes(/@(\w+)/.exec(path)?.[1] ?? "")) return false;
+    return type === ChangeType.TypeAdded || type === ChangeType.DirectiveAdded || !isInNew(path, before);
   });
-  return new Map(told.map((change) => [`${change.message}.`, change]));
+  return new Map(
+    told.map((change) => [change.message.replace(/\.?$/, "."), { change, level: levelOf(change, before, after) }]),
+  );
+}
+
+/** What is in a new type, or of a new directive, is new. */
+function isInNew(path: string, before: GraphQLSchema): boolean {
+  const [owner = ""] = path.split(".");
+  if (owner.startsWith("@")) return before.getDirective(owner.slice(1)) === undefined;
+  return owner !== "" && before.getType(owner) === undefined;
+}
+
+const DEFAULTS: readonly string[] = [
+  ChangeType.FieldArgumentDefaultChanged,
+  ChangeType.InputFieldDefaultValueChanged,
+  ChangeType.DirectiveArgumentDefaultValueChanged,
+];
+
+/** Inspector finds every other default dangerous, and so the lack of one, too: which breaks those who leave the thing out. */
+function levelOf(
+  { type, path = "", criticality }: Change,
+  before: GraphQLSchema,
+  after: GraphQLSchema,
+): CriticalityLevel {
+  const isRequiredNow = DEFAULTS.includes(type) && isRequiredAt(after, path) && !isRequiredAt(before, path);
+  return isRequiredNow ? CriticalityLevel.Breaking : criticality.level;
 }
 
 const REMOVALS: readonly string[] = [
@@ -94,11 +127,12 @@ function compatibilityOf(version: string): number {
   return major === 0 ? minor / 1_000_000 : major;
 }
 
-/** An announcement counts from when it is made or changed, so it is looked at then. */
+/** An announcement is looked at when it is made or changed. */
 function faultyAnnouncements(before: GraphQLSchema, after: GraphQLSchema, today: number): string[] {
   const known = deprecationsIn(before);
   return [...deprecationsIn(after)].flatMap(([place, reason]) => {
-    const why = known.get(place) === reason ? undefined : whyNoAnnouncement(reason, today);
+    const earlier = known.get(place);
+    const why = earlier === reason ? undefined : whyNoAnnouncement(reason, { earlier, today });
     return why === undefined ? [] : [`deprecates ${place} in another way than the policy says: ${why}.`];
   });
 }

@@ -15,8 +15,6 @@ import {
   isObjectType,
   lexicographicSortSchema,
 } from "graphql";
-import type { Identity } from "../identities/identity.js";
-import type { IdentityReader } from "../identities/reader.js";
 import { badArgument } from "./bad-argument.js";
 import type { RequestContext } from "./context.js";
 import { isObject } from "./manifest.js";
@@ -35,7 +33,14 @@ const DIRECTIVES = new Map([
 
 /** What there is to compose, sorted as it is published. */
 export function subgraphSdl(schema: GraphQLSchema): string {
-  return `${LINK}\n\n${printWithDirectives(lexicographicSortSchema(schema), DIRECTIVES)}\n`;
+  const sorted = lexicographicSortSchema(withoutSubscriptions(schema));
+  return `${LINK}\n\n${printWithDirectives(sorted, DIRECTIVES)}\n`;
+}
+
+/** Routers differ in how they subscribe at a subgraph: some ask by GET, which is refused here. */
+function withoutSubscriptions(schema: GraphQLSchema): GraphQLSchema {
+  const { types, subscription, ...rest } = schema.toConfig();
+  return new GraphQLSchema({ ...rest, types: types.filter((type) => type !== subscription) });
 }
 
 /** The executable schema with what routers ask for. Its own types stay the same objects. */
@@ -84,21 +89,22 @@ function entitiesField(entity: GraphQLObjectType): GraphQLFieldConfig<unknown, R
   return {
     type: new GraphQLNonNull(new GraphQLList(union)),
     description:
-      "The objects that are referred to, in the same order; null for each that `node` would answer null for.",
+      "The objects that are referred to, in the same order; null for each that `node` would answer null for. Refused as a whole, with BAD_USER_INPUT, if one is no reference.",
     args: {
       representations: {
         type: new GraphQLNonNull(new GraphQLList(new GraphQLNonNull(representation))),
         description: "Which, each with `__typename` and `id`.",
       },
     },
+    // Each is found on its own, so that one which fails is one null, with its error; together they are read as a batch.
     resolve: (_, { representations }: { representations: readonly unknown[] }, { identities }) =>
-      representations.map((representation) => find(representation, identities)),
+      representations.map(idIn).map(async (id) => await identities.byId(id)),
   };
 }
 
-/** Each on its own, so that one which fails is one null, with its error; together they are read as a batch. */
-async function find(representation: unknown, identities: IdentityReader): Promise<Identity | null> {
+/** Looked at before any is found: a router makes no mistake in one alone, and one error says as much as a thousand. */
+function idIn(representation: unknown): string {
   const { __typename, id } = isObject(representation) ? representation : {};
-  if (__typename === ENTITY && typeof id === "string") return await identities.byId(id);
+  if (__typename === ENTITY && typeof id === "string") return id;
   throw badArgument("representations", `must have entries with the __typename ${ENTITY} and an id`);
 }

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { buildSchema, type GraphQLNamedType, type GraphQLOutputType, getNamedType, isObjectType } from "graphql";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Client, Rig } from "../fixtures/rig.js";
-import { IssueAccessTokenDocument, ViewerDocument } from "../generated/graphql.js";
+import { IssueAccessTokenDocument, ViewerDocument } from "../generated/app/graphql.js";
 
 const schemaIn = (file: string) => buildSchema(readFileSync(`schema/${file}`, "utf8"));
 const published = schemaIn("public.graphql");

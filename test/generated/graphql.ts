@@ -354,11 +354,11 @@ export type TokenActivityQueryVariables = Exact<{
 
 export type TokenActivityQuery = { tokenActivity: Array<{ start: string, issued: number, reused: number, refused: number, revoked: number }> };
 
+export type AuditEventFieldsFragment = { id: string, at: string, action: AuditAction, phase: AuditPhase, scopes: Array<TokenScope> | null, tokenFingerprint: string | null, tokenExpiresOn: string | null, reason: string | null, requestId: string, clientName: string | null, clientVersion: string | null, sequence: number, hash: string, actor: { issuer: string, subject: string } | null, identity: { id: string } | null };
+
 export type IdentityFieldsFragment = { id: string, communicationUserId: string | null, status: IdentityStatus, createdAt: string, lastTokenIssuedAt: string | null, tokensValidAfter: string | null, revocationPending: boolean, user: { issuer: string, subject: string } | null };
 
 export type UserErrorFieldsFragment = { code: UserErrorCode, message: string, path: Array<string>, retryAfterSeconds: number | null };
-
-export type AuditEventFieldsFragment = { id: string, at: string, action: AuditAction, phase: AuditPhase, scopes: Array<TokenScope> | null, tokenFingerprint: string | null, tokenExpiresOn: string | null, reason: string | null, requestId: string, clientName: string | null, clientVersion: string | null, sequence: number, hash: string, actor: { issuer: string, subject: string } | null, identity: { id: string } | null };
 
 export type TokenRecordFieldsFragment = { id: string, scopes: Array<TokenScope>, issuedAt: string, expiresOn: string, fingerprint: string, revoked: boolean, identity: { id: string } };
 
@@ -420,29 +420,6 @@ export class TypedDocumentString<TResult, TVariables>
     return this.value;
   }
 }
-export const IdentityFieldsFragmentDoc = new TypedDocumentString(`
-    fragment IdentityFields on CommunicationIdentity {
-  id
-  communicationUserId
-  user {
-    issuer
-    subject
-  }
-  status
-  createdAt
-  lastTokenIssuedAt
-  tokensValidAfter
-  revocationPending
-}
-    `, {"fragmentName":"IdentityFields"}) as unknown as TypedDocumentString<IdentityFieldsFragment, unknown>;
-export const UserErrorFieldsFragmentDoc = new TypedDocumentString(`
-    fragment UserErrorFields on UserError {
-  code
-  message
-  path
-  retryAfterSeconds
-}
-    `, {"fragmentName":"UserErrorFields"}) as unknown as TypedDocumentString<UserErrorFieldsFragment, unknown>;
 export const AuditEventFieldsFragmentDoc = new TypedDocumentString(`
     fragment AuditEventFields on AuditEvent {
   id
@@ -467,6 +444,29 @@ export const AuditEventFieldsFragmentDoc = new TypedDocumentString(`
   hash
 }
     `, {"fragmentName":"AuditEventFields"}) as unknown as TypedDocumentString<AuditEventFieldsFragment, unknown>;
+export const IdentityFieldsFragmentDoc = new TypedDocumentString(`
+    fragment IdentityFields on CommunicationIdentity {
+  id
+  communicationUserId
+  user {
+    issuer
+    subject
+  }
+  status
+  createdAt
+  lastTokenIssuedAt
+  tokensValidAfter
+  revocationPending
+}
+    `, {"fragmentName":"IdentityFields"}) as unknown as TypedDocumentString<IdentityFieldsFragment, unknown>;
+export const UserErrorFieldsFragmentDoc = new TypedDocumentString(`
+    fragment UserErrorFields on UserError {
+  code
+  message
+  path
+  retryAfterSeconds
+}
+    `, {"fragmentName":"UserErrorFields"}) as unknown as TypedDocumentString<UserErrorFieldsFragment, unknown>;
 export const TokenRecordFieldsFragmentDoc = new TypedDocumentString(`
     fragment TokenRecordFields on TokenRecord {
   id

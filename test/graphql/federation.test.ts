@@ -13,6 +13,9 @@ import { compileOperation } from "../../src/graphql/compiled.js";
 import { asSubgraph, subgraphSdl } from "../../src/graphql/federation.js";
 import { createSchema } from "../../src/graphql/schema.js";
 
+/** As it is printed, with its description. */
+const SUBSCRIPTION = /\n+"""[^"]*"""\ntype Subscription \{[\s\S]*?\n\}/;
+
 describe("the schema as a subgraph", () => {
   let plain: GraphQLSchema;
   let subgraph: GraphQLSchema;
@@ -66,6 +69,13 @@ describe("the schema as a subgraph", () => {
     expect(sdl).toContain('type CommunicationIdentity implements Node @key(fields: "id") {');
     expect(sdl).not.toMatch(/_(Any|Entity|Service|service|entities)\b/);
     const withoutDirectives = sdl.replace(/extend schema.*\n\n/, "").replaceAll(/ @(key\([^)]*\)|shareable)/g, "");
-    expect(withoutDirectives.split("\n").sort()).toEqual(`${printSchema(plain)}\n`.split("\n").sort());
+    const own = `${printSchema(plain)}\n`.replace(SUBSCRIPTION, "");
+    expect(withoutDirectives.split("\n").sort()).toEqual(own.split("\n").sort());
+  });
+
+  it("has no subscription for others to compose, which the gateway itself answers", () => {
+    expect(printSchema(plain)).toMatch(SUBSCRIPTION);
+    expect(subgraphSdl(plain)).not.toMatch(/\bSubscription\b|auditEventAdded/);
+    expect(subgraph.getSubscriptionType()).toBe(plain.getSubscriptionType());
   });
 });

@@ -6,12 +6,15 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { judge } from "../../scripts/schema/gate.js";
 
 const RELEASED = `
+  directive @cost(weight: String!) on FIELD_DEFINITION
+  directive @trace(depth: Int, label: String! = "x") on FIELD | QUERY
   enum Status { ACTIVE SUSPENDED }
   input Filter { status: [Status!], limit: Int }
+  input Order { by: String! = "id", down: Boolean = false }
   interface Node { id: ID! }
   type User implements Node { id: ID!, name: String, age: Int }
   type Page { users: [User!]! }
-  type Query { user(id: ID, hint: String): User, users(filter: Filter): Page!, status: Status! }
+  type Query { user(id: ID, hint: String): User, users(filter: Filter): Page!, status: Status!, sorted(order: Order, size: Int! = 10): Int @cost(weight: "5") }
 `;
 const TODAY = Date.parse("2026-06-01T00:00:00Z");
 
@@ -52,6 +55,27 @@ describe("the gate before a change of the released schema", () => {
     ["an input field that is required now", "limit: Int", "limit: Int!", "Input field 'Filter.limit' changed type"],
     ["an input field that is removed", ", limit: Int", "", "Input field 'limit' was removed"],
     ["an enum value that is removed", " SUSPENDED", "", "Enum value 'SUSPENDED' was removed from enum 'Status'."],
+    [
+      "an argument that loses the default that it needs",
+      "size: Int! = 10",
+      "size: Int!",
+      "Default value for argument 'size' on field 'Query.sorted' changed",
+    ],
+    [
+      "an input field that loses the default that it needs",
+      'by: String! = "id"',
+      "by: String!",
+      "Input field 'Order.by' default value changed",
+    ],
+    [
+      "an input of which only one field may be given now",
+      "input Filter {",
+      "input Filter @oneOf {",
+      "Directive 'oneOf'",
+    ],
+    ["a directive's place that is removed", "FIELD | QUERY", "FIELD", "Location 'QUERY' was removed"],
+    ["a directive's argument that is removed", "depth: Int, ", "", "Argument 'depth' was removed"],
+    ["a directive's argument that is required now", 'label: String! = "x"', "label: String!", "Default value for"],
     ["an interface that is no more", "User implements Node", "User", "'User' object type no longer implements 'Node'"],
   ])("refuses %s", async (_, from, to, told) => {
     const { refused } = await verdictOn(changed(from, to));
@@ -62,6 +86,9 @@ describe("the gate before a change of the released schema", () => {
     ["a new field", "age: Int", "age: Int, height: Int", "safe, apps and operators: Field 'height' was added"],
     ["a new optional argument", "hint: String", "hint: String, why: String", "Argument 'why: String' added"],
     ["a new enum value, which some clients may not expect", "SUSPENDED", "SUSPENDED DELETED", "dangerous, apps and"],
+    ["another default", "size: Int! = 10", "size: Int! = 20", "dangerous, apps and operators: Default value"],
+    ["a default that is not needed", "down: Boolean = false", "down: Boolean", "dangerous, apps and operators: Input"],
+    ["a new directive", "directive @cost", "directive @new on FIELD directive @cost", "Directive 'new' was added."],
     ["an answer that is never null now", "name: String", "name: String!", "Field 'User.name' changed type"],
   ])("lets through %s, and tells it", async (_, from, to, told) => {
     const { refused, allowed } = await verdictOn(changed(from, to));
@@ -77,6 +104,20 @@ describe("the gate before a change of the released schema", () => {
   it("lets through other words in descriptions, without a word", async () => {
     const verdict = await verdictOn(changed("type Page", '"A page." type Page'));
     expect(verdict).toEqual({ refused: [], allowed: [] });
+  });
+
+  it("refuses a directive for operations that is removed, and says it with one full stop", async () => {
+    const { refused } = await verdictOn(RELEASED.replace(/directive @trace.*/, ""));
+    expect(refused).toEqual(["breaks apps and operators: Directive 'trace' was removed."]);
+    for (const line of (await verdictOn(changed(", limit: Int", ""))).refused) expect(line).toMatch(/[^.]\.$/);
+  });
+
+  it("lets through what the SDL only tells of costs, without a word", async () => {
+    const without = RELEASED.replace(/directive @cost.*/, "").replace(/@cost\(.*?\)/, "");
+    const nothing = { refused: [], allowed: [] };
+    expect(await verdictOn(changed('"5"', '"7"'))).toEqual(nothing);
+    expect(await verdictOn(without)).toEqual(nothing);
+    expect(await verdictOn(RELEASED, { released: without })).toEqual(nothing);
   });
 
   it("lets a new major version break, which before 1.0 is a minor one", async () => {
@@ -141,15 +182,31 @@ describe("a removal that was announced", () => {
       (await verdictOn(changed("age: Int", `age: Int @deprecated${reason}`))).refused;
     expect(await ask('(reason: "use name")')).toEqual([expect.stringMatching(/User\.age .*a reason such as "Since/)]);
     expect(await ask("")).toEqual([expect.stringMatching(/User\.age/)]);
-    expect(await ask('(reason: "Since 0.2.0, until 2026-13-01: use name.")')).toHaveLength(1);
     const hasty = await ask('(reason: "Since 0.2.0, until 2026-11-27: use name.")');
     expect(hasty).toEqual([expect.stringContaining("180 days' notice: until 2026-11-28 at the earliest")]);
     expect(await ask('(reason: "Since 0.2.0, until 2026-11-28: use name.")')).toEqual([]);
   });
 
-  it("cannot be brought forward", async () => {
-    const { refused } = await verdictOn(announced("2026-06-02"), { released: announced("2027-06-01") });
-    expect(refused).toEqual([expect.stringContaining("until 2026-11-28 at the earliest")]);
+  it.each(["2026-13-01", "2027-02-31", "2027-04-31"])("is none for a day that does not exist: %s", async (until) => {
+    const { refused } = await verdictOn(announced(until));
+    expect(refused).toEqual([expect.stringMatching(/User\.age .*a reason such as "Since/)]);
+  });
+
+  it("cannot be brought forward, however far off the day is", async () => {
+    const { refused } = await verdictOn(announced("2028-05-31"), { released: announced("2028-06-01") });
+    expect(refused).toEqual([expect.stringContaining("cannot be brought forward: until 2028-06-01 at the earliest")]);
+  });
+
+  it("can be postponed or put in other words, also in its last days", async () => {
+    const released = announced("2026-06-10");
+    for (const current of [announced("2026-06-11"), released.replace("use name", "use `name`")])
+      expect((await verdictOn(current, { released })).refused).toEqual([]);
+  });
+
+  it("counts from the day on which it has the form", async () => {
+    const released = changed("age: Int", 'age: Int @deprecated(reason: "use name")');
+    expect((await verdictOn(announced("2026-06-11"), { released })).refused).toHaveLength(1);
+    expect((await verdictOn(announced("2026-11-28"), { released })).refused).toEqual([]);
   });
 });
 

@@ -19,7 +19,7 @@ export class LifecycleResolver {
 
   @Mutation(() => ProvisionIdentityPayload, {
     description:
-      "Gives a user an identity before they ask for a token. Safe to repeat: answers the identity that the user has, if they have one. Needs IDENTITY_MANAGE.",
+      "Gives a user an identity before they ask for a token. Safe to repeat: answers the identity that the user has, if they have one; but one that arrives late, after it was deleted, makes a new one. Needs IDENTITY_MANAGE.",
   })
   async provisionIdentity(
     @Arg("input", () => ProvisionIdentityInput, { description: "Whom." }) { user }: ProvisionIdentityInput,
@@ -30,7 +30,7 @@ export class LifecycleResolver {
 
   @Mutation(() => SuspendIdentityPayload, {
     description:
-      "Stops an identity's tokens: revokes what it has and issues no more. Safe to repeat: an identity that is suspended stays as it is. Needs IDENTITY_MANAGE.",
+      "Stops an identity's tokens: revokes what it has and issues no more. Safe to repeat: an identity that is suspended stays as it is; but one that arrives late, after it was reinstated, suspends it again. Needs IDENTITY_MANAGE.",
   })
   async suspendIdentity(
     @Arg("input", () => SuspendIdentityInput, { description: "Which, and why." }) input: SuspendIdentityInput,
@@ -43,7 +43,7 @@ export class LifecycleResolver {
 
   @Mutation(() => ReinstateIdentityPayload, {
     description:
-      "Lets a suspended identity have tokens again; old ones stay revoked. Safe to repeat: an identity that is not suspended stays as it is. Needs IDENTITY_MANAGE.",
+      "Lets a suspended identity have tokens again; old ones stay revoked. Safe to repeat: an identity that is not suspended stays as it is; but one that arrives late, after it was suspended again, reinstates it again. Needs IDENTITY_MANAGE.",
   })
   async reinstateIdentity(
     @Arg("input", () => ReinstateIdentityInput, { description: "Which, and why." }) input: ReinstateIdentityInput,

@@ -22,7 +22,7 @@ export class TokensResolver {
 
   @Mutation(() => IssueAccessTokenPayload, {
     description:
-      "Gets or creates the caller's identity and returns a token for it. Calling it again is how a client refreshes. Safe to repeat: the identity is the same, the token perhaps too, and earlier tokens stay good.",
+      "Gets or creates the caller's identity and returns a token for it. Calling it again is how a client refreshes. Safe to repeat: the identity is the same, the token perhaps too, and earlier tokens stay good; but one that arrives late, after the identity was deleted, makes a new one.",
   })
   async issueAccessToken(
     @Arg("input", () => IssueAccessTokenInput, { description: "What token, and for whom." })
