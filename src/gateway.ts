@@ -2,18 +2,17 @@
  * The gateway, put together: makes every part, wires it and closes it again. The only place that knows which concrete
  * part stands behind an interface.
  */
-import { readFileSync } from "node:fs";
 import { AuditFeed } from "./audit/feed.js";
 import { Authenticator } from "./auth/authenticator.js";
 import { Dpop } from "./auth/dpop.js";
 import { DpopNonces } from "./auth/dpop-nonces.js";
 import type { Config } from "./config/config.js";
-import { StartError } from "./errors.js";
 import { type AuditOptions, auditAgeMs, type Closers, openAudit } from "./gateway-audit.js";
 import { openService } from "./gateway-service.js";
-import type { ManifestFile } from "./graphql/manifest.js";
+import { readManifestFile } from "./graphql/manifest.js";
 import { createSchema, type Services } from "./graphql/schema.js";
 import { createGraphqlServer } from "./graphql/server.js";
+import { uniteManifests } from "./graphql/trusted-documents.js";
 import { fixedHeaders } from "./http/answer.js";
 import { CallerCheck } from "./http/caller-check.js";
 import { Contexts } from "./http/contexts.js";
@@ -113,6 +112,11 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     await close();
     throw error;
   }
+}
+
+/** For who asks before a start: how many trusted documents these manifests have. Throws a `StartError` as the start would. */
+export async function countDocuments(files: readonly string[], settings: Config["graphql"]): Promise<number> {
+  return uniteManifests(files.map(readManifestFile), await createSchema(), settings).size;
 }
 
 /** What the rest is made of: clocks, watchers, and all that is outside this process. */
@@ -321,16 +325,6 @@ async function listenOnBoth(
   } catch (error) {
     await publicListener.close();
     throw error;
-  }
-}
-
-function readManifestFile(file: string): ManifestFile {
-  try {
-    return { file, bytes: readFileSync(file) };
-  } catch (error) {
-    const { code = "unknown error" } = error as NodeJS.ErrnoException;
-    const cure = "correct graphql.trustedDocuments.manifests; names are relative to the working directory";
-    throw new StartError(`The manifest ${file} cannot be read (${code}): ${cure}.`, { cause: error });
   }
 }
 

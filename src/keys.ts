@@ -4,7 +4,17 @@
  * replaced: a file that cannot be used stops the start.
  */
 import { createHmac, createPrivateKey, createPublicKey, type KeyObject, randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { isKey } from "./config/check.js";
 import type { Config } from "./config/config.js";
@@ -67,6 +77,15 @@ export function findAuditKey({
   audit,
 }: Pick<Config, "store"> & { readonly audit: Pick<Config["audit"], "key"> }) {
   return audit.key ?? keptAuditKey(store, "set AUDIT_KEY");
+}
+
+/** Whence the two keys come, without making any. Throws a `StartError` for a file that cannot be used. */
+export function findKeys({ store, tokens, audit }: KeysConfig): "configured" | "kept" | "yet to be made" {
+  if (tokens.cacheKeys.length > 0 && audit.key !== null) return "configured";
+  const file = fileOf(store);
+  if (!existsSync(file)) return "yet to be made";
+  readKeyFile(file, () => fail(file, "it has gone"));
+  return "kept";
 }
 
 function earlierCheckpointKeys({ earlierKeys }: AuditKeysConfig): KeyObject[] {

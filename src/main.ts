@@ -3,8 +3,9 @@
  * The command line, and the only file that touches the process. Exit codes: 0 done, 1 a check failed, 2 wrong usage or
  * configuration.
  */
-import { parseArgs } from "node:util";
+import type { Command, Host } from "./commands/host.js";
 import type { Lines } from "./commands/lines.js";
+import { readArguments as parse, UsageError } from "./commands/usage.js";
 import type { Config } from "./config/config.js";
 import { ConfigError } from "./config/fault.js";
 import { loadConfig, printConfig } from "./config/load.js";
@@ -21,6 +22,7 @@ Commands
   dev                start it with an embedded service emulator, OpenID issuer and database, to try it and to develop
   emulator           start the Communication Services identity emulator alone
   config check       check the configuration and print what is in force, secrets hidden
+  doctor             try every dependency, and say what is wrong and what to do about it
   audit verify       check that the audit trail is whole, and name the first record that was edited, removed or inserted
   audit export       print the audit trail as JSON lines
   audit fingerprint  print what stands in the audit trail for the token on standard input
@@ -42,6 +44,11 @@ Options of audit export
                        what is new since then: records are in no order of time, and some would be left out
   --out FILE           write to this file, which must not be there yet; with --after, add to it
 
+Options of doctor
+  --write              make an identity at the service, have it a token, revoke that, delete the identity; and send a
+                       test line to an address for checkpoints
+  --json               print one JSON document
+
 Options of emulator
   --host HOST          address to listen on (127.0.0.1)
   --port PORT          port to listen on; 0 takes any (4002)
@@ -57,7 +64,10 @@ const DRAIN_MS = 10_000;
 /** How long a reader of standard output may take for the last lines. */
 const OUTPUT_MS = 1000;
 
-class UsageError extends Error {}
+/** Each has its options, and what it does, in a file of its own. */
+const OPERATORS: Readonly<Record<string, () => Promise<{ readonly run: Command }>>> = {
+  doctor: () => import("./commands/doctor.js"),
+};
 
 interface Running {
   close(): Promise<void>;
@@ -79,8 +89,37 @@ async function main(args: readonly string[]): Promise<void> {
     case "audit":
       return await audit(rest);
     default:
-      throw new UsageError(`there is no command ${command}`);
+      return await operate(command, rest);
   }
+}
+
+async function operate(command: string, args: readonly string[]): Promise<void> {
+  const load = Object.hasOwn(OPERATORS, command) ? OPERATORS[command] : undefined;
+  if (load === undefined) throw new UsageError(`there is no command ${command}`);
+  const { run } = await load();
+  const host: Host = {
+    // Not opened unless somebody reads it.
+    get stdin() {
+      return process.stdin;
+    },
+    stdout: process.stdout,
+    report,
+    readConfig: (config) => readConfigOf({ config }),
+    stopSignal,
+    now: Date.now,
+  };
+  if (!(await run(args, host))) failed();
+}
+
+function stopSignal(): AbortSignal {
+  const stopped = new AbortController();
+  const stop = () => {
+    if (stopped.signal.aborted) process.exit(1);
+    stopped.abort();
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  return stopped.signal;
 }
 
 /** For all that is said on standard error; knows the configured secrets as soon as they are read. */
@@ -109,17 +148,6 @@ interface CommonOptions {
 
 function readOptions(args: readonly string[]): CommonOptions {
   return parse(args, { config: { type: "string" } } as const).values;
-}
-
-function parse<Options extends NonNullable<Parameters<typeof parseArgs>[0]>["options"]>(
-  args: readonly string[],
-  options: Options,
-) {
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: false, strict: true });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : "wrong options");
-  }
 }
 
 async function serve(options: CommonOptions): Promise<Running> {

@@ -22,6 +22,19 @@ export async function fetchBytes(address: string, deadline: AbortSignal): Promis
   }
 }
 
+/**
+ * By the clock of whoever answers there: the answer's `Date` (RFC 9110 §6.6.1) and what its `Age` in caches adds to it
+ * (RFC 9111 §5.1), ms since 1970 in whole seconds. Undefined when it does not say.
+ */
+export async function fetchDate(address: string, deadline: AbortSignal): Promise<number | undefined> {
+  const response = await ask(address, deadline);
+  response.destroy();
+  const { headers } = response;
+  const date = Date.parse(headers.date ?? "");
+  const age = Number(headers.age ?? 0);
+  return Number.isNaN(date) || Number.isNaN(age) ? undefined : date + age * 1000;
+}
+
 function ask(address: string, signal: AbortSignal): Promise<IncomingMessage> {
   const get = address.startsWith("https:") ? getHttps : getHttp;
   return new Promise((resolve, reject) => {

@@ -2,6 +2,7 @@
  * A manifest: the documents that one version of one app sends, by id. Two formats are known: Apollo's operation manifest
  * of version 1, and the flat map of ids and texts that the client preset of GraphQL Code Generator and Relay write.
  */
+import { readFileSync } from "node:fs";
 import { StartError } from "../errors.js";
 import { parseStrictJson } from "../json.js";
 
@@ -16,6 +17,17 @@ export type Manifest = ReadonlyMap<string, string>;
 
 const APOLLO = "apollo-persisted-query-manifest";
 const CURE = "give Apollo's operation manifest of version 1, or a JSON object of ids and documents";
+
+/** Throws a `StartError` when there is no such file. */
+export function readManifestFile(file: string): ManifestFile {
+  try {
+    return { file, bytes: readFileSync(file) };
+  } catch (error) {
+    const { code = "unknown error" } = error as NodeJS.ErrnoException;
+    const cure = "correct graphql.trustedDocuments.manifests; names are relative to the working directory";
+    throw new StartError(`The manifest ${file} cannot be read (${code}): ${cure}.`, { cause: error });
+  }
+}
 
 /** Throws a `StartError` for what is neither format. */
 export function readManifest({ file, bytes }: ManifestFile): Manifest {

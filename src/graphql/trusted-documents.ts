@@ -27,7 +27,7 @@ export class TrustedDocuments {
 
   /** Throws a `StartError` for a manifest that cannot be used, or has a document that would be refused. */
   constructor({ manifests, schema, settings, events }: TrustedDocumentsParts) {
-    this.#byId = unite(manifests, (text) => whyRefused(text, schema, settings));
+    this.#byId = uniteManifests(manifests, schema, settings);
     this.#texts = new Set(this.#byId.values());
     this.#mode = settings.trustedDocuments.mode;
     this.#events = events;
@@ -142,14 +142,19 @@ function withoutId(extensions: unknown): unknown {
   return rest;
 }
 
-function unite(files: readonly ManifestFile[], refusalOf: (text: string) => string | undefined): Map<string, string> {
+/** All their documents by id. Throws a `StartError` for a manifest that cannot be used, or has a document that would be refused. */
+export function uniteManifests(
+  files: readonly ManifestFile[],
+  schema: GraphQLSchema,
+  settings: GraphqlSettings,
+): ReadonlyMap<string, string> {
   const united = new Map<string, string>();
   const cameFrom = new Map<string, string>();
   for (const manifest of files) {
     const { file } = manifest;
     for (const [id, text] of readManifest(manifest)) {
       if ((united.get(id) ?? text) !== text) throw twoTexts(id, [cameFrom.get(id) ?? file, file]);
-      const why = united.has(id) ? undefined : refusalOf(text);
+      const why = united.has(id) ? undefined : whyRefused(text, schema, settings);
       if (why !== undefined) throw refusedAtStart({ file, id, why });
       united.set(id, text);
       cameFrom.set(id, file);

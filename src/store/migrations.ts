@@ -22,20 +22,31 @@ export async function migrate<Tables>(database: Kysely<Tables>): Promise<void> {
   if (error !== undefined) throw error;
 }
 
-/** What keeps the database from being read as it is, which changes nothing in it; undefined when nothing does. */
+/** How far the schema of a database has come, as this version of the gateway sees it. */
+export type SchemaState = "none" | "older" | "current" | "newer";
+
+/** Changes nothing. */
+export async function stateOfSchema<Tables>(database: Kysely<Tables>): Promise<SchemaState> {
+  const tables = await database.introspection.getTables({ withInternalKyselyTables: true });
+  if (!tables.some(({ name }) => name === DEFAULT_MIGRATION_TABLE)) return "none";
+  const { rows } = await sql<{ name: string }>`select name from ${sql.table(DEFAULT_MIGRATION_TABLE)}`.execute(
+    database,
+  );
+  const made = new Set(rows.map(({ name }) => name));
+  const names = Object.keys(MIGRATIONS);
+  if (names.some((name) => !made.has(name))) return "older";
+  return made.size > names.length ? "newer" : "current";
+}
+
+/** What keeps the trail in the database from being read as it is, which changes nothing in it; undefined when nothing does. */
 export async function faultOfSchema<Tables>(database: Kysely<Tables>): Promise<string | undefined> {
   const tables = await database.introspection.getTables({ withInternalKyselyTables: true });
   const missing = [DEFAULT_MIGRATION_TABLE, AUDIT_TABLE, DROPPED_TABLE].find(
     (table) => !tables.some(({ name }) => name === table),
   );
   if (missing !== undefined) return `there is no table ${missing}`;
-  const { rows } = await sql<{ name: string }>`select name from ${sql.table(DEFAULT_MIGRATION_TABLE)}`.execute(
-    database,
-  );
-  const made = new Set(rows.map(({ name }) => name));
-  const names = Object.keys(MIGRATIONS);
-  if (names.some((name) => !made.has(name))) return "its schema is older than this version of the gateway";
-  return made.size > names.length ? "its schema is newer than this version of the gateway" : undefined;
+  const state = await stateOfSchema(database);
+  return state === "current" ? undefined : `its schema is ${state} than this version of the gateway`;
 }
 
 /** Text that is compared and ordered byte by byte, whatever the database's locale, as SQLite does by itself. */

@@ -2,7 +2,7 @@ import { type Kysely, sql } from "kysely";
 import { StartError } from "../errors.js";
 import { reasonOf } from "./reason.js";
 
-const LEAST_VERSION = 15;
+export const LEAST_VERSION = 15;
 
 /** `gateway at db.example.com:5432`: what messages may say of a URL. */
 export function nameDatabase(url: string): string {
@@ -26,16 +26,26 @@ export async function checkServer<Tables>(database: Kysely<Tables>, name: string
   }
 }
 
-async function ask<Tables>(database: Kysely<Tables>, name: string): Promise<{ version: number; encoding: string }> {
-  const query = sql<{ version: number; encoding: string }>`
-    select current_setting('server_version_num')::integer as version, current_setting('server_encoding') as encoding`;
+interface Server {
+  /** Such as 150004. */
+  readonly version: number;
+  readonly encoding: string;
+}
+
+async function ask<Tables>(database: Kysely<Tables>, name: string): Promise<Server> {
   try {
-    const { rows } = await query.execute(database);
-    return rows[0] ?? { version: 0, encoding: "unknown" };
+    return await describeServer(database);
   } catch (error) {
     throw new StartError(
       `The database ${name} cannot be reached (${reasonOf(error)}): check that Postgres runs there and lets this user in, or name another with DATABASE_URL.`,
       { cause: error },
     );
   }
+}
+
+export async function describeServer<Tables>(database: Kysely<Tables>): Promise<Server> {
+  const query = sql<Server>`
+    select current_setting('server_version_num')::integer as version, current_setting('server_encoding') as encoding`;
+  const { rows } = await query.execute(database);
+  return rows[0] ?? { version: 0, encoding: "unknown" };
 }

@@ -1,0 +1,127 @@
+import type { StoreConfig } from "../../config/config.js";
+import { findFile, freeBytes, inspectStore, type StoreInspection } from "../../store/inspection.js";
+import type { SchemaState } from "../../store/migrations.js";
+import { Examination, type Finding, fail, ok, type Result, warn } from "./examination.js";
+
+const MB = 1024 * 1024;
+/** A day of many records, and hardly anything. */
+const LITTLE_BYTES = 1024 * MB;
+const TOO_LITTLE_BYTES = 100 * MB;
+/** Instances agree within 5 s, or work is done twice. */
+const CLOCK_MS = 2000;
+
+const CONNECTION_CURE =
+  "see that the database is there and lets this user in, or name another with DATABASE_URL; the gateway does not start without it";
+
+/** Whether the gateway can keep its identities and its audit trail. */
+export async function examineStore(config: StoreConfig, now: () => number): Promise<readonly Result[]> {
+  const examination = new Examination();
+  const isThere = config.kind === "postgres" || (await examineFile(examination, config.file));
+  if (isThere) await examineDatabase(examination, config, now);
+  return examination.results;
+}
+
+/** Whether there is a database to look into. */
+async function examineFile(examination: Examination, file: string): Promise<boolean> {
+  await examination.check({ id: "store.space", cure: "see whether the folder can be read" }, () => judgeSpace(file));
+  let isThere = false;
+  const cure = "name a place that can be written to with DATABASE_URL=sqlite:FILE, or make its folder";
+  await examination.check({ id: "store.file", about: file, cure }, async () => {
+    isThere = await findFile(file);
+    return ok(isThere ? "is there" : "is not there yet: the first start makes it");
+  });
+  return isThere;
+}
+
+async function judgeSpace(file: string): Promise<Finding> {
+  const free = await freeBytes(file);
+  const message = `${Math.floor(free / MB)} MB are free for the database`;
+  const cure = "make room: on a full disk no token is handed out";
+  if (free < TOO_LITTLE_BYTES) return fail(message, cure);
+  return free < LITTLE_BYTES ? warn(message, cure) : ok(message);
+}
+
+async function examineDatabase(examination: Examination, config: StoreConfig, now: () => number): Promise<void> {
+  const inspection = await openInspection(examination, config);
+  if (inspection === undefined) return;
+  try {
+    await examineOpened(examination, inspection, now);
+  } finally {
+    await inspection.close();
+  }
+}
+
+const OTHERS = ["store.encoding", "store.schema", "store.writable", "store.migrations", "store.clock"] as const;
+
+/** Undefined when it does not answer, which is said then. */
+async function openInspection(examination: Examination, config: StoreConfig): Promise<StoreInspection | undefined> {
+  let opened: StoreInspection | undefined;
+  const answers = await examination.check({ id: "store.connection", cure: CONNECTION_CURE }, async () => {
+    opened = await inspectStore(config);
+    const { version, tooOld } = await opened.describe();
+    if (tooOld !== undefined) return fail(`${opened.name} is ${version}; ${tooOld}`, "update the server");
+    return ok(`${opened.name} answers, ${version}`);
+  });
+  if (answers) return opened;
+  for (const id of OTHERS) examination.skip(id, undefined, "the database does not answer");
+  await opened?.close();
+  return undefined;
+}
+
+async function examineOpened(examination: Examination, inspection: StoreInspection, now: () => number): Promise<void> {
+  await examination.check({ id: "store.encoding", cure: CONNECTION_CURE }, async () => {
+    const { encoding, keepsEveryText } = await inspection.describe();
+    if (keepsEveryText) return ok(encoding);
+    return fail(`${encoding}, which cannot hold every user's name`, "create the database with encoding UTF8");
+  });
+  let schema: SchemaState | undefined;
+  await examination.check({ id: "store.schema", cure: CONNECTION_CURE }, async () => {
+    schema = await inspection.schema();
+    return SCHEMA[schema];
+  });
+  await examineWriting(examination, inspection, schema);
+  const cure = "set the clocks of this machine and of the database's (NTP)";
+  await examination.check({ id: "store.clock", cure }, () => compareClocks(inspection, now, cure));
+}
+
+const SCHEMA: Readonly<Record<SchemaState, Finding>> = {
+  none: ok("there is none yet: the first start makes it"),
+  current: ok("is this version's"),
+  older: warn(
+    "is older than this version of the gateway",
+    "back the database up, and start this version, which brings it up to date",
+  ),
+  newer: fail(
+    "is newer than this version of the gateway",
+    "run the version that made it, or restore the back-up from before",
+  ),
+};
+
+async function examineWriting(
+  examination: Examination,
+  inspection: StoreInspection,
+  schema: SchemaState | undefined,
+): Promise<void> {
+  if (schema === "current") {
+    const cure = "let this user, or this process, write to the database: insert, update and delete in each table";
+    await examination.check({ id: "store.writable", cure }, async () => {
+      await inspection.tryToWrite();
+      return ok("may write to each table");
+    });
+  } else examination.skip("store.writable", undefined, "its tables are not those of this version");
+  const cure = "let this user create tables in the database's first schema: a new version may have to, when it starts";
+  await examination.check({ id: "store.migrations", cure }, async () => {
+    await inspection.tryToMakeTable();
+    return ok("may change the schema");
+  });
+}
+
+async function compareClocks(inspection: StoreInspection, now: () => number, cure: string): Promise<Finding> {
+  const before = now();
+  const theirs = await inspection.clock();
+  if (theirs === undefined) return ok("is this machine's");
+  const difference = Math.max(before - theirs, theirs - now());
+  if (difference <= CLOCK_MS) return ok(`agree within ${CLOCK_MS / 1000} s`);
+  const seconds = Math.round(difference / 1000);
+  return warn(`this machine's and the database's differ by ${seconds} s; those of all instances must agree`, cure);
+}

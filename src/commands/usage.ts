@@ -1,0 +1,17 @@
+import { type ParseArgsConfig, parseArgs } from "node:util";
+
+/** The command line was not understood: its message is printed with the usage. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+type Options = NonNullable<ParseArgsConfig["options"]>;
+
+/** The values of options; `positionals` stay empty unless they are allowed. Throws a `UsageError`. */
+export function readArguments<Known extends Options>(args: readonly string[], options: Known, positionals = false) {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: positionals, strict: true });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : "wrong options");
+  }
+}
