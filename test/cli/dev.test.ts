@@ -23,6 +23,8 @@ const SHOWN = [/^eyJ\S+$/, /^curl -s \S+ .*'authorization: Bearer eyJ[^']+' -d '
 
 let folder: string;
 let elsewhere: string;
+/** Where what does not start leaves its data. */
+let nowhere: string;
 let dev: Cli;
 
 async function startDev(): Promise<Cli> {
@@ -54,12 +56,13 @@ async function paste(): Promise<Issued> {
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "gateway-dev-"));
   elsewhere = mkdtempSync(join(tmpdir(), "gateway-dev-"));
+  nowhere = mkdtempSync(join(tmpdir(), "gateway-dev-"));
   dev = await startDev();
 });
 afterAll(async () => {
   dev.kill("SIGTERM");
   await dev.ended();
-  for (const made of [folder, elsewhere]) rmSync(made, { recursive: true });
+  for (const made of [folder, elsewhere, nowhere]) rmSync(made, { recursive: true });
 });
 
 describe("dev", () => {
@@ -141,7 +144,7 @@ describe("dev", () => {
 
   it("says in one line that a port is none", async () => {
     for (const name of ["ISSUER_PORT", "EMULATOR_PORT"]) {
-      const { code, stderr } = await Cli.run(["dev"], { cwd: elsewhere, env: { ...FREE_PORTS, [name]: "65536" } });
+      const { code, stderr } = await Cli.run(["dev"], { cwd: nowhere, env: { ...FREE_PORTS, [name]: "65536" } });
       expect([code, stderr]).toEqual([2, `${name} is a port, 0 to 65535; 0 takes any free one.\n`]);
     }
   });
