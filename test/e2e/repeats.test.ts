@@ -192,3 +192,33 @@ describe.for(WAYS)("repeated %s,", (way) => {
     expect((await client.ask(ViewerDocument)).viewer.identity).toMatchObject({ id: identity.id, status: "ACTIVE" });
   });
 });
+
+describe("a repeat that arrives after somebody has done the opposite does it again:", () => {
+  const statusOf = async (client: Client) => (await client.ask(ViewerDocument)).viewer.identity?.status;
+
+  it("suspendIdentity and reinstateIdentity", async () => {
+    const { client, identityId } = await signedIn();
+    await admin.ask(SuspendIdentityDocument, { identityId });
+    await admin.ask(ReinstateIdentityDocument, { identityId });
+    await admin.ask(SuspendIdentityDocument, { identityId });
+    expect(await statusOf(client)).toBe("SUSPENDED");
+    await admin.ask(ReinstateIdentityDocument, { identityId });
+    expect(await statusOf(client)).toBe("ACTIVE");
+  });
+
+  it("provisionIdentity and issueAccessToken", async () => {
+    const { client, subject } = await newcomer();
+    const user = { issuer: rig.issuer.url, subject };
+    const made = [
+      async () => (await admin.ask(ProvisionIdentityDocument, { user })).provisionIdentity.identity?.id,
+      async () => (await tokenFor(client)).identity.id,
+    ];
+    for (const make of made) {
+      const first = await make();
+      await client.ask(DeleteMyIdentityDocument);
+      const second = await make();
+      expect(second).toMatch(/^idn_/);
+      expect(second).not.toBe(first);
+    }
+  });
+});
