@@ -207,10 +207,10 @@ async function createEndpoints(base: Base, { authenticator, load }: FrontDoor, c
   const streams = new Streams({ most, mostPerUser, now });
   metrics.observe("gateway_streams_open", async () => streams.count);
   const callerCheck = new CallerCheck({ authenticator, limits, proxies, events, publicUrl });
-  const common = { server, callerCheck, contexts, streams, limits, events };
+  const common = { server, callerCheck, contexts, streams, limits, load, events };
   const clientTimeoutMs = config.server.clientTimeoutSeconds * 1000;
   return {
-    graphql: new GraphqlEndpoint({ ...common, load, refusal: createRefusal(random) }),
+    graphql: new GraphqlEndpoint({ ...common, refusal: createRefusal(random) }),
     sockets: new WebSocketEndpoint({ ...common, origins, clientTimeoutMs, now }),
     streams,
   };

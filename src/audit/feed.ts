@@ -9,6 +9,7 @@
  * One look at the database, twice a second and after each write of this process, serves all who follow. Whoever takes their
  * time, or begins in the past, reads the database in pages of their own; nothing is queued for anybody.
  */
+import { setImmediate } from "node:timers/promises";
 import type { StoredRecord } from "./query.js";
 
 /** How far somebody has been told. */
@@ -65,13 +66,20 @@ const NUDGE_MS = 20;
  */
 const WINDOW_MS = 60_000;
 const PAGE = 100;
-/** Records of each chain that are kept for those who follow. */
-const MOST_RECENT = 500;
+/** Records of each chain that one look takes. */
+const MOST_FOUND = 500;
+/** Chains that are read before others have their turn: SQLite reads without a pause. */
+const CHAINS_IN_A_TURN = 20;
 
-/** The end of a chain: the records after `from`, as far as they were looked at. */
+/**
+ * The end of a chain: the records after `from`, as far as they were looked at. Those of the last two looks and no more: who needs
+ * older ones reads the database, where a name may have been erased meanwhile.
+ */
 interface ChainTail {
   readonly from: number;
   readonly records: readonly StoredRecord[];
+  /** How many of them the last look found. */
+  readonly found: number;
 }
 
 /** What the last look found. */
@@ -110,11 +118,12 @@ export class AuditFeed {
       while (!signal.aborted) {
         const { promise: change } = this.#next;
         look = this.#look ?? look;
-        const records = await this.#after(at, look);
+        const records = await this.#after(at, look, signal);
         for (const record of records) {
           at = afterRecord(at, record);
           if (!signal.aborted && matches(record)) yield { record, position: at };
         }
+        if (signal.aborted) return;
         if (records.length > 0) continue;
         at = upTo(look, at);
         await changeOrEnd(change, signal);
@@ -126,16 +135,18 @@ export class AuditFeed {
   }
 
   /** What comes next after a position, in the order of time; nothing once all is told that this look found. */
-  async #after(at: FeedPosition, look: Look): Promise<StoredRecord[]> {
+  async #after(at: FeedPosition, look: Look, signal: AbortSignal): Promise<StoredRecord[]> {
     const isOld = at.since < look.at - WINDOW_MS;
     const past = isOld ? await this.#parts.trail.writersSince(at.since) : [];
     const writers = new Set([...look.chains.keys(), ...at.seen.keys(), ...past]);
-    const pages = await inTurn(writers, (writer) => this.#page(writer, at, look.chains.get(writer)));
+    const pages = await inTurn(writers, (writer) => this.#page(writer, at, look.chains.get(writer)), signal);
     return merged(pages);
   }
 
   async #page(writer: string, { seen, since }: FeedPosition, tail: ChainTail | undefined): Promise<StoredRecord[]> {
     const { trail } = this.#parts;
+    // Noted, and nothing written yet.
+    if (tail !== undefined && headOf(tail) === 0) return [];
     const told = seen.get(writer)?.sequence ?? (await trail.lastBefore(writer, since));
     if (tail === undefined || told < tail.from) return await trail.after(writer, told, PAGE);
     return tail.records.slice(told - tail.from, told - tail.from + PAGE);
@@ -173,9 +184,14 @@ export class AuditFeed {
       throw error;
     } finally {
       this.#looking = undefined;
-      if (this.#followers > 0) this.#lookIn(LOOK_MS);
+      if (this.#followers > 0) this.#lookIn(this.#isBehind() ? 0 : LOOK_MS);
       else this.#rest();
     }
+  }
+
+  /** Whether a chain has more than a look takes. */
+  #isBehind(): boolean {
+    return [...(this.#look?.chains.values() ?? [])].some(({ found }) => found === MOST_FOUND);
   }
 
   #tell(settle: () => void): void {
@@ -197,14 +213,13 @@ export class AuditFeed {
   /** At the first look all that there is has been; a chain that is found later has been silent, or is new. */
   async #firstTail(writer: string, before: Look | undefined): Promise<ChainTail> {
     const until = before === undefined ? Number.MAX_SAFE_INTEGER : before.at - WINDOW_MS;
-    return { from: await this.#parts.trail.lastBefore(writer, until), records: [] };
+    return { from: await this.#parts.trail.lastBefore(writer, until), records: [], found: 0 };
   }
 
   async #grown(writer: string, tail: ChainTail): Promise<ChainTail> {
-    const found = await this.#parts.trail.after(writer, headOf(tail), MOST_RECENT);
-    if (found.length === 0) return tail;
-    const records = [...tail.records, ...found].slice(-MOST_RECENT);
-    return { from: (records[0]?.sequence ?? 1) - 1, records };
+    const found = await this.#parts.trail.after(writer, headOf(tail), MOST_FOUND);
+    const kept = tail.found === 0 ? [] : tail.records.slice(-tail.found);
+    return { from: headOf(tail) - kept.length, records: [...kept, ...found], found: found.length };
   }
 
   #rest(): void {
@@ -215,7 +230,8 @@ export class AuditFeed {
 
 /** Behind everything that was found. */
 function endOf({ at, chains }: Look): FeedPosition {
-  const seen = new Map([...chains].map(([writer, tail]) => [writer, { sequence: headOf(tail), at }]));
+  const begun = [...chains].filter(([, tail]) => headOf(tail) > 0);
+  const seen = new Map(begun.map(([writer, tail]) => [writer, { sequence: headOf(tail), at }]));
   return { since: at - WINDOW_MS, seen };
 }
 
@@ -231,7 +247,10 @@ function upTo(look: Look, at: FeedPosition): FeedPosition {
   return { since, seen };
 }
 
-function afterRecord({ since, seen }: FeedPosition, { writer, sequence, at }: StoredRecord): FeedPosition {
+/** Records come in the order of time, so what is long before this one has been told, by whatever chain. */
+function afterRecord(before: FeedPosition, { writer, sequence, at }: StoredRecord): FeedPosition {
+  const since = Math.max(before.since, at - WINDOW_MS);
+  const seen = since === before.since ? before.seen : [...before.seen].filter(([, told]) => told.at >= since);
   return { since, seen: new Map(seen).set(writer, { sequence, at }) };
 }
 
@@ -258,8 +277,8 @@ function merged(pages: readonly (readonly StoredRecord[])[]): StoredRecord[] {
   for (;;) {
     const [first, ...others] = left.filter(({ page, next }) => next < page.length);
     if (first === undefined) return records;
-    const headOf = ({ page, next }: typeof first) => page[next]?.at ?? 0;
-    const earliest = others.reduce((best, other) => (headOf(other) < headOf(best) ? other : best), first);
+    const timeOf = ({ page, next }: typeof first) => page[next]?.at ?? 0;
+    const earliest = others.reduce((best, other) => (timeOf(other) < timeOf(best) ? other : best), first);
     records.push(...earliest.page.slice(earliest.next, earliest.next + 1));
     earliest.next += 1;
     if (earliest.next === PAGE) return records;
@@ -269,15 +288,24 @@ function merged(pages: readonly (readonly StoredRecord[])[]): StoredRecord[] {
 /** One wait leaves nothing behind on a signal that lasts for days. */
 function changeOrEnd(change: Promise<void>, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
+    if (signal.aborted) return resolve();
     const end = () => resolve();
     signal.addEventListener("abort", end, { once: true });
     change.then(resolve, reject).finally(() => signal.removeEventListener("abort", end));
   });
 }
 
-/** One after the other: whoever catches up has no more than one of the database's connections. */
-async function inTurn<Item, Result>(items: Iterable<Item>, work: (item: Item) => Promise<Result>): Promise<Result[]> {
+/** One after the other: whoever catches up has no more than one of the database's connections. Ends early with the signal. */
+async function inTurn<Item, Result>(
+  items: Iterable<Item>,
+  work: (item: Item) => Promise<Result>,
+  signal?: AbortSignal,
+): Promise<Result[]> {
   const results: Result[] = [];
-  for (const item of items) results.push(await work(item));
+  for (const item of items) {
+    if (signal?.aborted) return [];
+    results.push(await work(item));
+    if (results.length % CHAINS_IN_A_TURN === 0) await setImmediate();
+  }
   return results;
 }

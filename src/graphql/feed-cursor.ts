@@ -4,8 +4,8 @@ import { badArgument } from "./bad-argument.js";
 
 /** What cursors of the feed begin with, so that no other list's is taken for one. */
 const LIST = "AUDIT_FEED";
-/** Chains that one cursor may name: each is looked at for whoever brings it. A cursor of ours has those of one minute. */
-const MOST_CHAINS = 500;
+/** Chains that one cursor may name: each is looked at for whoever brings it. A cursor of ours has those of about a minute. */
+const MOST_CHAINS = 1000;
 /** As the trail makes them: 16 bytes, base64url. */
 const WRITER = /^[\w-]{22}$/;
 

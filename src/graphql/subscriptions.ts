@@ -8,13 +8,16 @@ import {
   type DocumentNode,
   type ExecutionArgs,
   execute,
+  type FragmentDefinitionNode,
   GraphQLError,
   type GraphQLFormattedError,
   type GraphQLSchema,
   getOperationAST,
+  Kind,
   type OperationDefinitionNode,
   OperationTypeNode,
   parse,
+  type SelectionSetNode,
   validate,
 } from "graphql";
 import { type ErrorCode, GatewayError } from "../errors.js";
@@ -105,6 +108,8 @@ export class Subscriptions {
     const options = { maxErrors: MAX_ERRORS, hideSuggestions: !settings.introspection };
     const errors = validate(schema, document, allRules(settings), options);
     if (errors.length > 0) return errors.map((error) => withCode(error, "GRAPHQL_VALIDATION_FAILED"));
+    if (mayBeEmpty(operation.selectionSet, document))
+      return [new GraphQLError(NO_SKIP, { nodes: operation, extensions: VALIDATION })];
     const variables = request.variables ?? {};
     refuseUnstorable(variables);
     this.#checkCost({ schema, document, operation, variables });
@@ -124,9 +129,27 @@ export class Subscriptions {
   }
 }
 
-/** What keeps a stream from beginning and has no code is a variable that is not of its type. */
+const NO_SKIP = "The field of a subscription cannot be skipped: @skip and @include belong within it.";
+const VALIDATION = { code: "GRAPHQL_VALIDATION_FAILED" };
+
+/** Whether the root's one field is left out for some variables (GraphQL specification §5.2.4.1, as of 2025). */
+function mayBeEmpty({ selections }: SelectionSetNode, document: DocumentNode): boolean {
+  return selections.some((selection) => {
+    if (selection.directives?.some(({ name }) => name.value === "skip" || name.value === "include")) return true;
+    if (selection.kind === Kind.INLINE_FRAGMENT) return mayBeEmpty(selection.selectionSet, document);
+    if (selection.kind !== Kind.FRAGMENT_SPREAD) return false;
+    // Validated, so it is there and does not spread itself.
+    const fragment = document.definitions.find(
+      (node): node is FragmentDefinitionNode =>
+        node.kind === Kind.FRAGMENT_DEFINITION && node.name.value === selection.name.value,
+    );
+    return fragment !== undefined && mayBeEmpty(fragment.selectionSet, document);
+  });
+}
+
+/** What keeps a stream from beginning before any resolver, and so has no path, is a variable that is not of its type. */
 function asInputError(error: GraphQLError): GraphQLError {
-  const isCoded = error.originalError !== undefined || error.extensions.code !== undefined;
+  const isCoded = error.path !== undefined || error.extensions.code !== undefined;
   return isCoded ? error : withCode(error, "BAD_USER_INPUT");
 }
 

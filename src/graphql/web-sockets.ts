@@ -28,11 +28,15 @@ interface SocketLimits {
   readonly maxMessageBytes: number;
 }
 
+/** The first that a client may say. */
+const GREETING = /"type"\s*:\s*"connection_init"/;
+
 interface Opened<Session> {
   readonly socket: WebSocket;
   readonly request: IncomingMessage;
   /** End with the socket. */
   readonly timers: NodeJS.Timeout[];
+  readonly begun: Set<AsyncGenerator<GraphqlResult>>;
   /** Once the client has said who it is. */
   session?: Session;
 }
@@ -41,6 +45,9 @@ interface Opened<Session> {
 const PING_MS = 15_000;
 /** For the streams to tell that the session is over, before the socket does. */
 const LAST_WORDS_MS = 500;
+const CLOSE_MS = 1000;
+/** What a timer can count. */
+const LONGEST_MS = 2 ** 31 - 1;
 /** RFC 6455 §7.4.1 */
 const GOING_AWAY = 1001;
 
@@ -58,7 +65,15 @@ export class WebSockets<Session> {
     this.#host = host;
     this.#limits = limits;
     // Compression takes 300 KB for each connection, and would tell a listener what texts have in common.
-    this.#frames = new WebSocketServer({ noServer: true, maxPayload, perMessageDeflate: false, handleProtocols });
+    const frames = {
+      noServer: true,
+      maxPayload,
+      perMessageDeflate: false,
+      handleProtocols,
+      // A client that does not answer a good-bye is cut off.
+      closeTimeout: CLOSE_MS,
+    };
+    this.#frames = new WebSocketServer(frames);
     this.#protocol = makeServer({
       connectionInitWaitTimeout,
       onConnect: ({ extra, connectionParams = {} }) => this.#connect(extra, connectionParams),
@@ -79,27 +94,40 @@ export class WebSockets<Session> {
   }
 
   #open(socket: WebSocket, request: IncomingMessage): void {
-    const timers = [pinging(socket)];
+    const opened: Opened<Session> = { socket, request, timers: [pinging(socket)], begun: new Set() };
+    let isPonging = false;
     const closed = this.#protocol.opened(
       {
         protocol: socket.protocol,
         send: (text) => sent(socket, text, this.#limits.clientTimeoutMs),
         close: (code, reason) => socket.close(code, reason),
+        // One at a time, and without what came along: who sends many gets fewer.
+        onPing: async () => {
+          if (isPonging) return;
+          isPonging = true;
+          await sent(socket, '{"type":"pong"}', this.#limits.clientTimeoutMs);
+          isPonging = false;
+        },
         onMessage: (take) =>
           socket.on("message", (data, isBinary) => {
+            // What comes after a good-bye, such as that the token has expired, is not done.
+            if (socket.readyState !== socket.OPEN) return;
             const text = isBinary ? "" : String(data);
+            if (opened.session === undefined && !GREETING.test(text))
+              return socket.close(CloseCode.Unauthorized, "Unauthorized");
             take(text).catch((error: unknown) => {
               this.#host.failed(error);
               socket.close(CloseCode.InternalServerError, "Something went wrong on our side.");
             });
           }),
       },
-      { socket, request, timers },
+      opened,
     );
     // What is wrong with a frame ends the connection, with a code that says so.
     socket.on("error", () => {});
     socket.once("close", (code, reason) => {
-      timers.forEach(clearInterval);
+      opened.timers.forEach(clearInterval);
+      for (const results of opened.begun) void results.return(undefined);
       closed(code, String(reason)).catch((error: unknown) => this.#host.failed(error));
     });
   }
@@ -107,20 +135,40 @@ export class WebSockets<Session> {
   async #connect(opened: Opened<Session>, params: Readonly<Record<string, unknown>>): Promise<boolean> {
     const { socket, request, timers } = opened;
     const session = await this.#host.connect(request, params);
-    if (session === undefined) return false;
+    if (session === undefined || socket.readyState !== socket.OPEN) return false;
     opened.session = session;
     const end = () => socket.close(CloseCode.Forbidden, "The caller's token has expired.");
-    timers.push(setTimeout(end, this.#host.msLeft(session) + LAST_WORDS_MS).unref());
+    timers.push(setTimeout(end, Math.min(this.#host.msLeft(session) + LAST_WORDS_MS, LONGEST_MS)).unref());
     return true;
   }
 
-  async #begin({ session }: Opened<Session>, body: unknown) {
+  async #begin({ session, begun: all }: Opened<Session>, body: unknown) {
     if (session === undefined) throw new Error("an operation came before its session");
     const begun = await this.#host.run(session, body);
-    if (!(begun instanceof Error)) return { ...BEGUN, contextValue: begun };
+    if (!(begun instanceof Error)) {
+      // An id that is used again hides the one before from the library.
+      all.add(begun);
+      return { ...BEGUN, contextValue: leaving(all, begun) };
+    }
     const { message, extensions } = formatGatewayError(begun);
     return [new GraphQLError(message, { extensions })];
   }
+}
+
+/** The results, which are no longer among all once they end. */
+function leaving<Results extends AsyncGenerator<GraphqlResult>>(all: Set<Results>, results: Results): Results {
+  const [next, end] = [results.next.bind(results), results.return.bind(results)];
+  return Object.assign(results, {
+    next: async () => {
+      const result = await next();
+      if (result.done) all.delete(results);
+      return result;
+    },
+    return: (value: unknown) => {
+      all.delete(results);
+      return end(value);
+    },
+  });
 }
 
 /** Until the client no longer answers. */

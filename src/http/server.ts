@@ -159,6 +159,8 @@ function createBoundedServer(options: ListenOptions, { respond, ended }: Respond
   server.maxHeadersCount = 0;
   server.on("clientError", (error, socket) => clients.refuse(error, socket));
   server.on("upgrade", (request, socket, head) => {
+    // What was asked before it has to be answered first (RFC 9110 §7.8), which this connection cannot do any more.
+    if (clients.owedTo(socket) > 0) return socket.destroy();
     if (socket instanceof Socket) idle.begin(socket);
     const refused = refuseShape(request) ?? upgrades?.refuse(request);
     if (refused) clients.answer(socket, refused);

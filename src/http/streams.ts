@@ -61,6 +61,7 @@ export class Streams {
 
   #take(caller: Caller): Place {
     const user = keyOf(caller);
+    if (msLeft(caller, this.#parts.now()) === 0) throw expired();
     this.#requireRoom(user);
     const controller = new AbortController();
     const tell = (why: GatewayError) => controller.abort(why);

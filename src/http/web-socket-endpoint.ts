@@ -18,6 +18,7 @@ import { json, type WholeAnswer } from "./answer.js";
 import { MAX_BODY_BYTES } from "./body.js";
 import type { CallerCheck } from "./caller-check.js";
 import { type Contexts, clientOf } from "./contexts.js";
+import type { Load } from "./load.js";
 import { pathOf } from "./routes.js";
 import type { Upgrades } from "./server.js";
 import { msLeft, type Streams } from "./streams.js";
@@ -28,6 +29,7 @@ interface WebSocketParts {
   readonly limits: Limits;
   readonly contexts: Contexts;
   readonly streams: Streams;
+  readonly load: Load;
   readonly events: Events;
   /** Of whose pages connections are taken, beside the gateway's own. */
   readonly origins: readonly string[];
@@ -50,7 +52,11 @@ export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
   }
 
   isFor(request: IncomingMessage): boolean {
-    return request.headers.upgrade?.toLowerCase() === "websocket" && pathOf(request.url) === "/graphql";
+    const { method, httpVersion, headers, url } = request;
+    // RFC 6455 §4.1; with a body it is a request like all.
+    const isBare = headers["content-length"] === undefined && headers["transfer-encoding"] === undefined;
+    const isOpening = method === "GET" && httpVersion === "1.1" && isBare;
+    return isOpening && headers.upgrade?.toLowerCase() === "websocket" && pathOf(url) === "/graphql";
   }
 
   refuse({ headers }: IncomingMessage): WholeAnswer | undefined {
@@ -102,7 +108,8 @@ export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
   }
 
   async run({ caller, client }: Session, body: unknown): Promise<AsyncGenerator<GraphqlResult> | GatewayError> {
-    const { server, limits, contexts, streams, events } = this.#parts;
+    const { server, limits, contexts, streams, events, load } = this.#parts;
+    if (load.enter() !== undefined) return tooMuch();
     const outcome: { code: ErrorCode | "OK" } = { code: "OK" };
     const requestId = randomUUID();
     const facts = { caller, client, requestId, outcome, quotas: [] };
@@ -116,6 +123,7 @@ export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
       if (known.cause !== undefined) events.requestFailed(requestId, known);
       return known;
     } finally {
+      load.leave();
       const milliseconds = performance.now() - started;
       events.requestEnded({ requestId, status: 101, code: outcome.code, milliseconds, clientName: client.name });
     }
@@ -132,6 +140,13 @@ export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
     });
     return this.#sockets;
   }
+}
+
+function tooMuch(): GatewayError {
+  return new GatewayError(
+    "UPSTREAM_UNAVAILABLE",
+    "The gateway has too many requests under way; nothing was done for this one.",
+  );
 }
 
 const PROTOCOL = "graphql-transport-ws";

@@ -69,27 +69,28 @@ export class AuditStore {
 
   /** All or none, in one statement, durable once it resolves. Rejects when one of them is there already. */
   async append(records: readonly AuditRecord[]): Promise<void> {
-    await this.#noteWriter(records.at(-1));
     const rows = records.map(toRow);
     const text = this.#texts.get(rows.length) ?? this.#makeText(rows);
     // Each row has its values in the order in which the text has the columns.
     const query = CompiledQuery.raw(text, rows.flatMap(Object.values));
-    await this.trail.database.executeQuery({ ...query, query: INSERT });
+    const insert = { ...query, query: INSERT };
+    const newest = records.at(-1);
+    if (newest === undefined) return;
+    if (this.#isNoted(newest)) await this.trail.database.executeQuery(insert);
+    else {
+      // Both or none: a chain whose first write fails is not to be looked for.
+      await inTransaction(this.trail.database, async (transaction) => {
+        await noteWriter(transaction, newest);
+        await transaction.executeQuery(insert);
+      });
+      this.#noted = newest;
+    }
     await this.trail.sync?.();
   }
 
-  /** Before the record is there: who follows the trail looks for it where its writer is known to have written lately. */
-  async #noteWriter(record: AuditRecord | undefined): Promise<void> {
-    if (record === undefined) return;
-    const { writer, at } = record;
-    const noted = this.#noted;
-    if (noted?.writer === writer && Math.abs(at - noted.at) < WRITER_NOTED_MS) return;
-    await this.trail.database
-      .insertInto("audit_writers")
-      .values({ writer, written_at: at })
-      .onConflict((conflict) => conflict.column("writer").doUpdateSet({ written_at: at }))
-      .execute();
-    this.#noted = { writer, at };
+  /** Who follows the trail looks for a record where its writer is known to have written lately. */
+  #isNoted({ writer, at }: AuditRecord): boolean {
+    return this.#noted?.writer === writer && Math.abs(at - this.#noted.at) < WRITER_NOTED_MS;
   }
 
   #makeText(rows: readonly RecordRow[]): string {
@@ -189,6 +190,14 @@ export class AuditStore {
       .$narrowType<{ issuer: string; subject: string }>()
       .execute();
   }
+}
+
+async function noteWriter(database: Kysely<Tables>, { writer, at }: AuditRecord): Promise<void> {
+  await database
+    .insertInto("audit_writers")
+    .values({ writer, written_at: at })
+    .onConflict((conflict) => conflict.column("writer").doUpdateSet({ written_at: at }))
+    .execute();
 }
 
 /** As the indexes say it that have only such records. */

@@ -3,6 +3,7 @@ import { request as httpRequest, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { createClient as createSseClient } from "graphql-sse";
 import { createClient as createWsClient } from "graphql-ws";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -198,8 +199,15 @@ describe.each([
       watch({ query: "subscription ($after: String!) { auditEventAdded(after: $after) { cursor } }" }),
     ];
     await Promise.all(refused.map(({ over }) => over));
-    expect(refused.map(({ codes }) => codes)).toEqual([
+    const others = [
+      watch({ query: "subscription { auditEventAdded @skip(if: true) { cursor } }" }),
+      watch({ variables: { after: {} } as never }),
+    ];
+    await Promise.all(others.map(({ over }) => over));
+    expect([...refused, ...others].map(({ codes }) => codes)).toEqual([
       ["FORBIDDEN"],
+      ["BAD_USER_INPUT"],
+      ["GRAPHQL_VALIDATION_FAILED"],
       ["BAD_USER_INPUT"],
       ["GRAPHQL_VALIDATION_FAILED"],
       ["BAD_USER_INPUT"],
@@ -452,9 +460,98 @@ describe("a WebSocket", () => {
   it("is closed soon after the token has expired, for clients to connect again with another", async () => {
     const seconds = Math.floor(Date.now() / 1000);
     const token = await rig.issuer.sign("ada", { claims: { iat: seconds - 60, exp: seconds + 2 } });
-    const { socket, opened, closed } = open(token);
+    const { socket, messages, opened, closed } = open(token);
     await opened;
     socket.send('{"type":"connection_init"}');
+    await expect.poll(() => messages).toEqual([{ type: "connection_ack" }]);
     expect(await closed).toBe(4403);
+  });
+
+  it("does nothing any more once the token has expired, whether the client hears of the end or not", async () => {
+    const seconds = Math.floor(Date.now() / 1000);
+    const token = await rig.issuer.sign("late", { claims: { iat: seconds - 60, exp: seconds + 2 } });
+    const { socket, messages, opened } = open(token);
+    await opened;
+    socket.send('{"type":"connection_init"}');
+    await expect.poll(() => messages).toEqual([{ type: "connection_ack" }]);
+    // Deaf to the good-bye, which it would answer otherwise.
+    socket.pause();
+    await setTimeout(2200);
+    const payload = { query: "mutation { issueAccessToken(input: { scopes: [CHAT] }) { userErrors { code } } }" };
+    socket.send(JSON.stringify({ id: "1", type: "subscribe", payload }));
+    await setTimeout(700);
+    socket.terminate();
+    const [row] = await rig.ask<{ count: number }>(
+      "select count(*) as count from audit_events where actor_subject = 'late'",
+    );
+    expect(Number(row?.count)).toBe(0);
+  });
+
+  it("is kept for a token that is good for longer than a timer can count", async () => {
+    const seconds = Math.floor(Date.now() / 1000);
+    const token = await rig.issuer.sign("ada", { claims: { exp: seconds + 30 * 86_400 } });
+    const { socket, messages, opened } = open(token);
+    await opened;
+    socket.send('{"type":"connection_init"}');
+    await expect.poll(() => messages).toEqual([{ type: "connection_ack" }]);
+    await setTimeout(50);
+    expect(socket.readyState).toBe(WebSocket.OPEN);
+    socket.terminate();
+  });
+
+  it("answers no ping of who has not said who they are, and one at a time of who has", async () => {
+    const stranger = open();
+    await stranger.opened;
+    stranger.socket.send('{"type":"ping","payload":{"x":1}}');
+    expect(await stranger.closed).toBe(4401);
+    const known = open(admin.token);
+    await known.opened;
+    known.socket.send('{"type":"connection_init"}');
+    await expect.poll(() => known.messages.length).toBe(1);
+    known.socket.send('{"type":"ping","payload":{"x":1}}');
+    await expect.poll(() => known.messages[1]).toEqual({ type: "pong" });
+    known.socket.terminate();
+  });
+
+  it("gives back the places of all that it began, of an id that was used twice, too", async () => {
+    const { socket, messages, opened } = open(admin.token);
+    await opened;
+    socket.send('{"type":"connection_init"}');
+    await expect.poll(() => messages.length).toBe(1);
+    for (let count = 0; count < 3; count++) {
+      socket.send(JSON.stringify({ id: "x", type: "subscribe", payload: { query } }));
+      socket.send(JSON.stringify({ id: "x", type: "complete" }));
+    }
+    await setTimeout(200);
+    socket.terminate();
+    await untilOpen(0);
+  });
+
+  it("does not keep a gateway from stopping that says nothing, nor hears anything", async () => {
+    const other = await rig.startAnother({ configure: bounded });
+    const socket = new WebSocket(`${other.url.replace("http", "ws")}/graphql`, "graphql-transport-ws");
+    await new Promise((resolve) => socket.once("open", resolve));
+    socket.pause();
+    const began = performance.now();
+    await other.close();
+    expect(performance.now() - began).toBeLessThan(5000);
+    socket.terminate();
+  });
+
+  it("is not opened in the middle of what was asked before it", async () => {
+    const { port } = new URL(rig.gateway.url);
+    const socket = connect(Number(port), "127.0.0.1");
+    let told = "";
+    socket.on("data", (chunk) => {
+      told += String(chunk);
+    });
+    const body = JSON.stringify({ query: "{ viewer { user { subject } } }" });
+    const headers =
+      "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: graphql-transport-ws";
+    socket.write(
+      `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nauthorization: Bearer ${admin.token}\r\ncontent-length: ${body.length}\r\n\r\n${body}GET /graphql HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n${headers}\r\n\r\n`,
+    );
+    await new Promise((resolve) => socket.once("close", resolve));
+    expect(told).not.toMatch(/101 Switching/);
   });
 });
