@@ -96,9 +96,10 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     // Health stays reachable, and says that the gateway is draining, until the last request is answered.
     closers.push(
       () => adminListener.close(),
-      () => publicListener.close(),
-      () => endpoints.sockets.close(),
-      () => endpoints.streams.close(),
+      async () => {
+        // Which takes nothing new from the first moment on, and waits for those that the other ends.
+        await Promise.all([publicListener.close(), endStreams(endpoints)]);
+      },
     );
     return {
       url: publicListener.url,
@@ -209,11 +210,18 @@ async function createEndpoints(base: Base, { authenticator, load }: FrontDoor, c
   const callerCheck = new CallerCheck({ authenticator, limits, proxies, events, publicUrl });
   const common = { server, callerCheck, contexts, streams, limits, load, events };
   const clientTimeoutMs = config.server.clientTimeoutSeconds * 1000;
+  const keepAliveMs = config.server.keepAliveSeconds * 1000;
   return {
     graphql: new GraphqlEndpoint({ ...common, refusal: createRefusal(random) }),
-    sockets: new WebSocketEndpoint({ ...common, origins, clientTimeoutMs, now }),
+    sockets: new WebSocketEndpoint({ ...common, origins, clientTimeoutMs, keepAliveMs, now }),
     streams,
   };
+}
+
+async function endStreams({ streams, sockets }: Endpoints): Promise<void> {
+  sockets.refuseMore();
+  await streams.close();
+  await sockets.close();
 }
 
 /** The two ways to the API, and what both may keep open. */

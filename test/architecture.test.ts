@@ -16,7 +16,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["audit"],
   ["keys"],
   ["config"],
-  ["deadline", "errors", "json", "loop", "text"],
+  ["deadline", "ending", "errors", "json", "loop", "text"],
 ];
 
 /** Who may import which library, at run time or for its types. */

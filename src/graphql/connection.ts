@@ -2,6 +2,7 @@
 import { ArgsType, Field, Int } from "type-graphql";
 import { isStorable } from "../text.js";
 import { badArgument } from "./bad-argument.js";
+import { decodeCursor, encodeCursor } from "./cursor.js";
 
 /** Objects that one page may have, in any list. */
 export const MAX_PAGE = 100;
@@ -51,24 +52,15 @@ export function readPageRequest(args: ConnectionArgs, list: string): PageRequest
 }
 
 export function writeCursor(list: string, { value, id }: PagePosition): string {
-  return Buffer.from(JSON.stringify([list, value, id])).toString("base64url");
+  return encodeCursor([list, value, id]);
 }
 
 function readCursor(argument: string, cursor: string | null, list: string): PagePosition | undefined {
   if (cursor === null) return undefined;
-  const [ownList, value, id] = parseCursor(cursor);
+  const [ownList, value, id] = decodeCursor(cursor);
   const sound = typeof value === "number" && Number.isSafeInteger(value) && typeof id === "string" && isStorable(id);
   if (ownList !== list || !sound) throw badArgument(argument, "is not a cursor of this list in this order");
   return { value, id };
-}
-
-function parseCursor(cursor: string): readonly unknown[] {
-  try {
-    const parsed: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString("utf8"));
-    return Array.isArray(parsed) ? parsed : [];
-  } catch {
-    return [];
-  }
 }
 
 /** A page from rows of which one more than asked for was fetched, to know whether there is more. */

@@ -1,6 +1,7 @@
 /** Cursors of the trail as it grows: how far each chain has been told (see audit/feed.ts). */
 import type { FeedPosition } from "../audit/feed.js";
 import { badArgument } from "./bad-argument.js";
+import { decodeCursor, encodeCursor } from "./cursor.js";
 
 /** What cursors of the feed begin with, so that no other list's is taken for one. */
 const LIST = "AUDIT_FEED";
@@ -13,12 +14,12 @@ type Chain = readonly [writer: string, sequence: number, at: number];
 
 export function writeFeedCursor({ since, seen }: FeedPosition): string {
   const chains = [...seen].map(([writer, { sequence, at }]): Chain => [writer, sequence, at]);
-  return Buffer.from(JSON.stringify([LIST, since, ...chains])).toString("base64url");
+  return encodeCursor([LIST, since, ...chains]);
 }
 
 /** Throws BAD_USER_INPUT that names the argument `after`. */
 export function readFeedCursor(cursor: string): FeedPosition {
-  const [list, since, ...chains] = parse(cursor);
+  const [list, since, ...chains] = decodeCursor(cursor);
   const isSound = list === LIST && isWhole(since) && chains.length <= MOST_CHAINS && chains.every(isChain);
   if (!isSound) throw badArgument("after", "is not a cursor of an event of this subscription");
   return { since, seen: new Map((chains as Chain[]).map(([writer, sequence, at]) => [writer, { sequence, at }])) };
@@ -32,13 +33,4 @@ function isChain(chain: unknown): chain is Chain {
 
 function isWhole(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
-}
-
-function parse(cursor: string): readonly unknown[] {
-  try {
-    const parsed: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString("utf8"));
-    return Array.isArray(parsed) ? parsed : [];
-  } catch {
-    return [];
-  }
 }

@@ -37,7 +37,7 @@ import { compilingGateway } from "./executor.js";
 import type { ManifestFile } from "./manifest.js";
 import { type GraphqlRequest, readRequest } from "./request.js";
 import { storableVariables } from "./storable-text.js";
-import { Subscriptions } from "./subscriptions.js";
+import { once, Subscriptions } from "./subscriptions.js";
 import { TrustedDocuments } from "./trusted-documents.js";
 
 interface GraphqlServerParts {
@@ -122,7 +122,7 @@ export async function createGraphqlServer(parts: GraphqlServerParts): Promise<Gr
       const context = contextNow();
       const request = read(body, context);
       const subscription = subscriptions.find(request);
-      if (subscription) return subscriptions.run(subscription, contextNow);
+      if (subscription) return await subscriptions.begin(subscription, contextNow);
       const { result } = await execute(server, request, context);
       return once(result as GraphqlResult);
     },
@@ -134,10 +134,6 @@ async function execute(server: ApolloServer<RequestContext>, request: GraphqlReq
   const { body, http } = await server.executeOperation(request, { contextValue });
   if (body.kind !== "single") throw new Error("incremental delivery is not part of this schema");
   return { http, result: body.singleResult };
-}
-
-async function* once<Result>(result: Result): AsyncGenerator<Result> {
-  yield result;
 }
 
 /** One answer is all that a request without a stream has. */

@@ -66,30 +66,32 @@ export class Subscriptions {
     }
   }
 
-  /** A result for each event, and a last one with errors if it ends by any. */
-  async *run(subscription: Subscription, contextNow: () => RequestContext): AsyncGenerator<GraphqlResult> {
-    const { schema } = this.#parts;
-    const { request, document } = subscription;
-    const { query, operationName, variables } = request;
+  /** The results, once it is known whether there will be any; of a subscription that is refused the one that says so. */
+  async begin(subscription: Subscription, contextNow: () => RequestContext): Promise<AsyncGenerator<GraphqlResult>> {
     const context = contextNow();
     try {
       const refusals = this.#refusals(subscription);
-      if (refusals.length > 0) {
-        yield this.#failed(refusals, context);
-        return;
-      }
-      this.#parts.documents.noteRun(query, operationName ?? null, context);
-      const args: ExecutionArgs = {
-        schema,
-        document,
-        operationName: operationName ?? null,
-        variableValues: variables ?? {},
-      };
+      if (refusals.length > 0) return once(this.#failed(refusals, context));
+      const { query, operationName = null, variables = {} } = subscription.request;
+      this.#parts.documents.noteRun(query, operationName, context);
+      const { schema } = this.#parts;
+      const args = { schema, document: subscription.document, operationName, variableValues: variables };
       const source = await createSourceEventStream({ ...args, contextValue: context });
-      if (!(Symbol.asyncIterator in source)) {
-        yield this.#failed((source.errors ?? []).map(asInputError), context);
-        return;
-      }
+      if (Symbol.asyncIterator in source) return this.#run(source, args, contextNow);
+      return once(this.#failed((source.errors ?? []).map(asInputError), context));
+    } catch (error) {
+      return once(this.#failed([error], context));
+    }
+  }
+
+  /** A result for each event, and a last one with errors if it ends by any. */
+  async *#run(
+    source: AsyncIterable<unknown>,
+    args: ExecutionArgs,
+    contextNow: () => RequestContext,
+  ): AsyncGenerator<GraphqlResult> {
+    const context = contextNow();
+    try {
       for await (const event of source) {
         const contextValue = contextNow();
         const { data, errors } = await execute({ ...args, rootValue: event, contextValue });
@@ -127,6 +129,11 @@ export class Subscriptions {
     if (first) outcome.code = codeOf(first);
     return { errors: told };
   }
+}
+
+/** As a stream. */
+export async function* once<Result>(result: Result): AsyncGenerator<Result> {
+  yield result;
 }
 
 const NO_SKIP = "The field of a subscription cannot be skipped: @skip and @include belong within it.";

@@ -7,13 +7,14 @@ import type { Duplex } from "node:stream";
 import { type ExecutionResult, GraphQLError, GraphQLSchema, parse } from "graphql";
 import { CloseCode, handleProtocols, makeServer, type Server } from "graphql-ws";
 import { type WebSocket, WebSocketServer } from "ws";
+import { endingWith } from "../ending.js";
 import type { GatewayError } from "../errors.js";
 import { formatGatewayError } from "./errors.js";
 import type { GraphqlResult } from "./server.js";
 
 export interface SocketHost<Session> {
-  /** By what the client said first. Undefined for who may not connect. */
-  connect(request: IncomingMessage, params: Readonly<Record<string, unknown>>): Promise<Session | undefined>;
+  /** By what the client said first; why not, for who may not connect, or not now. */
+  connect(request: IncomingMessage, params: Readonly<Record<string, unknown>>): Promise<Session | GatewayError>;
   /** How long a session may last, in ms. */
   msLeft(session: Session): number;
   /** The operation in a body as for POST, or why it is not begun. */
@@ -25,6 +26,8 @@ export interface SocketHost<Session> {
 interface SocketLimits {
   /** For the client to say who it is, and to take what it is sent. */
   readonly clientTimeoutMs: number;
+  /** For a connection to be kept without an operation. */
+  readonly keepAliveMs: number;
   readonly maxMessageBytes: number;
 }
 
@@ -46,10 +49,11 @@ const PING_MS = 15_000;
 /** For the streams to tell that the session is over, before the socket does. */
 const LAST_WORDS_MS = 500;
 const CLOSE_MS = 1000;
-/** What a timer can count. */
-const LONGEST_MS = 2 ** 31 - 1;
-/** RFC 6455 §7.4.1 */
+/** RFC 6455 §7.4.1, and what is registered with IANA since. */
 const GOING_AWAY = 1001;
+const TRY_AGAIN_LATER = 1013;
+/** RFC 6455 §5.5, in bytes, with two for the code. */
+const MOST_REASON = 123;
 
 /** The library runs what it is given; what is run here has been begun already. */
 const BEGUN = { schema: new GraphQLSchema({}), document: parse("subscription { begun }") };
@@ -95,6 +99,7 @@ export class WebSockets<Session> {
 
   #open(socket: WebSocket, request: IncomingMessage): void {
     const opened: Opened<Session> = { socket, request, timers: [pinging(socket)], begun: new Set() };
+    opened.timers.push(leavingIdle(opened, this.#limits.keepAliveMs));
     let isPonging = false;
     const closed = this.#protocol.opened(
       {
@@ -135,10 +140,15 @@ export class WebSockets<Session> {
   async #connect(opened: Opened<Session>, params: Readonly<Record<string, unknown>>): Promise<boolean> {
     const { socket, request, timers } = opened;
     const session = await this.#host.connect(request, params);
-    if (session === undefined || socket.readyState !== socket.OPEN) return false;
+    if (socket.readyState !== socket.OPEN) return false;
+    if (session instanceof Error) {
+      // Clients come again after either; what passes has a code that says so.
+      if (session.code !== "UNAUTHENTICATED") socket.close(TRY_AGAIN_LATER, reasonOf(session));
+      return false;
+    }
     opened.session = session;
     const end = () => socket.close(CloseCode.Forbidden, "The caller's token has expired.");
-    timers.push(setTimeout(end, Math.min(this.#host.msLeft(session) + LAST_WORDS_MS, LONGEST_MS)).unref());
+    timers.push(setTimeout(end, this.#host.msLeft(session) + LAST_WORDS_MS).unref());
     return true;
   }
 
@@ -147,28 +157,30 @@ export class WebSockets<Session> {
     const begun = await this.#host.run(session, body);
     if (!(begun instanceof Error)) {
       // An id that is used again hides the one before from the library.
-      all.add(begun);
-      return { ...BEGUN, contextValue: leaving(all, begun) };
+      const results = endingWith(begun, () => all.delete(results));
+      all.add(results);
+      return { ...BEGUN, contextValue: results };
     }
     const { message, extensions } = formatGatewayError(begun);
     return [new GraphQLError(message, { extensions })];
   }
 }
 
-/** The results, which are no longer among all once they end. */
-function leaving<Results extends AsyncGenerator<GraphqlResult>>(all: Set<Results>, results: Results): Results {
-  const [next, end] = [results.next.bind(results), results.return.bind(results)];
-  return Object.assign(results, {
-    next: async () => {
-      const result = await next();
-      if (result.done) all.delete(results);
-      return result;
-    },
-    return: (value: unknown) => {
-      all.delete(results);
-      return end(value);
-    },
-  });
+function reasonOf({ code, message, retryAfterSeconds }: GatewayError): string {
+  const reason = `${code}: ${message}`;
+  const wait = retryAfterSeconds === undefined ? "" : ` Try again in ${retryAfterSeconds} s.`;
+  return Buffer.byteLength(reason + wait) <= MOST_REASON ? reason + wait : code + wait;
+}
+
+/** Says good-bye to a client that asks for nothing. Who has yet to say who it is has a time of its own. */
+function leavingIdle({ socket, begun }: Opened<unknown>, keepAliveMs: number): NodeJS.Timeout {
+  let since = performance.now();
+  const look = () => {
+    if (begun.size > 0) since = performance.now();
+    else if (performance.now() - since >= keepAliveMs)
+      socket.close(GOING_AWAY, "Nothing was asked for; connect again when it is.");
+  };
+  return setInterval(look, Math.min(keepAliveMs, PING_MS)).unref();
 }
 
 /** Until the client no longer answers. */

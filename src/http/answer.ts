@@ -1,15 +1,25 @@
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { EventStream } from "./event-stream.js";
 
-export interface Answer {
+interface AnswerHead {
   readonly status: number;
   readonly headers: OutgoingHttpHeaders;
-  readonly body: string | Buffer | EventStream;
 }
 
 /** One that is said at once. */
-export interface WholeAnswer extends Answer {
+export interface WholeAnswer extends AnswerHead {
   readonly body: string | Buffer;
+}
+
+/** One that goes on. */
+interface StreamAnswer extends AnswerHead {
+  readonly body: EventStream;
+}
+
+export type Answer = WholeAnswer | StreamAnswer;
+
+export function isWhole(answer: Answer): answer is WholeAnswer {
+  return typeof answer.body === "string" || answer.body instanceof Buffer;
 }
 
 /** What every answer of a port says to browsers and caches. */
@@ -36,17 +46,17 @@ export function fixedHeaders(publicUrl: string | null): FixedHeaders {
  */
 export function send(response: ServerResponse, requestId: string, answer: Answer, fixed: FixedHeaders): void {
   if (response.destroyed || response.headersSent) return;
-  const { status, headers, body } = answer;
-  const isWhole = typeof body === "string" || body instanceof Buffer;
+  const { status, headers } = answer;
+  const body = isWhole(answer) ? answer.body : undefined;
   response.writeHead(status, {
     ...fixed,
     ...headers,
     // RFC 9110 §8.6
-    ...(isWhole && status !== 204 && { "content-length": Buffer.byteLength(body) }),
+    ...(body !== undefined && status !== 204 && { "content-length": Buffer.byteLength(body) }),
     "cache-control": "no-store",
     "x-request-id": requestId,
   });
-  if (isWhole) response.end(body);
+  if (body !== undefined) response.end(body);
 }
 
 export function json(status: number, value: unknown, headers: OutgoingHttpHeaders = {}): WholeAnswer {

@@ -7,9 +7,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { Server as NetServer, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { StartError } from "../errors.js";
-import { type Answer, type FixedHeaders, json, send, type WholeAnswer } from "./answer.js";
+import { type FixedHeaders, isWhole, json, send, type WholeAnswer } from "./answer.js";
 import { ClientErrors } from "./client-errors.js";
-import { type EventStream, writeEvents } from "./event-stream.js";
+import { writeEvents } from "./event-stream.js";
 import { IdleConnections } from "./idle-connections.js";
 import { MAX_HEAD_BYTES, refuseShape } from "./request-shape.js";
 import { type Routes, route } from "./routes.js";
@@ -74,7 +74,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       const answer = refused ?? (await route(options.routes, request, requestId));
       if (closing) response.setHeader("connection", "close");
       send(response, requestId, answer, options.fixedHeaders);
-      if (isStream(answer.body)) return await writeEvents(response, answer.body, options.clientTimeoutMs);
+      if (!isWhole(answer)) return await writeEvents(response, answer.body, options.clientTimeoutMs);
     } catch (error) {
       options.onFailure(requestId, error);
       const answer = json(500, { error: "Something went wrong on our side." });
@@ -109,10 +109,6 @@ export async function listen(options: ListenOptions): Promise<Listener> {
         });
       }),
   };
-}
-
-function isStream(body: Answer["body"]): body is EventStream {
-  return typeof body === "object" && "next" in body;
 }
 
 interface Responder {

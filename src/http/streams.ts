@@ -5,6 +5,7 @@
 import { setTimeout as startTimer } from "node:timers";
 import { setTimeout } from "node:timers/promises";
 import type { Caller } from "../auth/caller.js";
+import { endingWith } from "../ending.js";
 import { GatewayError } from "../errors.js";
 import type { ApplicationUser } from "../identities/identity.js";
 
@@ -25,13 +26,17 @@ interface Place {
 /** For those who are slow to take the last that they are told. */
 const LAST_WORDS_MS = 500;
 const LOOK_MS = 10;
-/** What a timer can count, 24 days: a caller whose token lasts longer connects again in between. */
-const LONGEST_MS = 2 ** 31 - 1;
+/** For what is not answered yet, of the 10 s in which everything has to be closed. */
+const GRACE_MS = 8000;
+/** What a timer can count, 24 days, and a second for last words: a caller whose token lasts longer connects again in between. */
+const LONGEST_MS = 2 ** 31 - 1 - 1000;
 
 export class Streams {
   readonly #parts: StreamsParts;
   readonly #open = new Set<(why: GatewayError) => void>();
   readonly #byUser = new Map<string, number>();
+  /** Streams whose first answer is being worked on. */
+  #starting = 0;
   #isClosed = false;
 
   constructor(parts: StreamsParts) {
@@ -51,11 +56,14 @@ export class Streams {
     start: (ended: AbortSignal) => Promise<AsyncGenerator<Result>>,
   ): Promise<AsyncGenerator<Result>> {
     const place = this.#take(caller);
+    this.#starting += 1;
     try {
-      return endingWith(await start(place.ended), place);
+      return endingWith(await start(place.ended), place.end);
     } catch (error) {
       place.end();
       throw error;
+    } finally {
+      this.#starting -= 1;
     }
   }
 
@@ -82,10 +90,15 @@ export class Streams {
     };
   }
 
-  /** Tells every client to come again, and takes no more. Resolves when they have been told, or will not be soon. */
+  /**
+   * Tells every client to come again, and takes no more. Resolves when what had been begun is answered and they have been told, or
+   * will not be soon.
+   */
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const tell of [...this.#open]) tell(goingAway());
+    const until = performance.now() + GRACE_MS;
+    while (this.#starting > 0 && performance.now() < until) await setTimeout(LOOK_MS);
     for (let waited = 0; this.#open.size > 0 && waited < LAST_WORDS_MS; waited += LOOK_MS) await setTimeout(LOOK_MS);
   }
 
@@ -106,26 +119,6 @@ export class Streams {
     const left = this.#countOf(user) - 1;
     if (left > 0) this.#byUser.set(user, left);
     else this.#byUser.delete(user);
-  }
-}
-
-/** The results, whose place is given back with the last one, and as soon as no more are wanted. */
-function endingWith<Result>(results: AsyncGenerator<Result>, place: Place): AsyncGenerator<Result> {
-  const all = untilEnd(results, place);
-  return Object.assign(all, {
-    return: (value: unknown) => {
-      // What is waited for just now would be waited for to its end otherwise.
-      place.end();
-      return Object.getPrototypeOf(all).return.call(all, value);
-    },
-  });
-}
-
-async function* untilEnd<Result>(results: AsyncGenerator<Result>, place: Place): AsyncGenerator<Result> {
-  try {
-    yield* results;
-  } finally {
-    place.end();
   }
 }
 

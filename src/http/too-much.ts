@@ -16,7 +16,7 @@ import { wholeType } from "./media-type.js";
 const LONGEST_SECONDS = 5;
 /** No longer than any client is told to wait: behind a proxy the connection's next request may be somebody else's. */
 const UNREAD_MS = 1000;
-const MESSAGE = "The gateway has too many requests under way; nothing was done for this one.";
+export const TOO_MUCH = "The gateway has too many requests under way; nothing was done for this one.";
 
 /** `random`: 0 ≤ x < 1 */
 export function createRefusal(random: () => number): (request: IncomingMessage) => Answer {
@@ -38,7 +38,7 @@ function leaveUnread({ socket }: IncomingMessage): void {
 }
 
 function variantsOf(retryAfterSeconds: number) {
-  const body = errorBody(new GatewayError("UPSTREAM_UNAVAILABLE", MESSAGE, { retryAfterSeconds }));
+  const body = errorBody(new GatewayError("UPSTREAM_UNAVAILABLE", TOO_MUCH, { retryAfterSeconds }));
   const answer = (mediaType: string, more: Record<string, string>): Answer => ({
     status: 503,
     headers: { "content-type": `${mediaType}; charset=utf-8`, "retry-after": String(retryAfterSeconds), ...more },

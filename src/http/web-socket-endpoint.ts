@@ -22,6 +22,7 @@ import type { Load } from "./load.js";
 import { pathOf } from "./routes.js";
 import type { Upgrades } from "./server.js";
 import { msLeft, type Streams } from "./streams.js";
+import { TOO_MUCH } from "./too-much.js";
 
 interface WebSocketParts {
   readonly server: GraphqlServer;
@@ -34,6 +35,7 @@ interface WebSocketParts {
   /** Of whose pages connections are taken, beside the gateway's own. */
   readonly origins: readonly string[];
   readonly clientTimeoutMs: number;
+  readonly keepAliveMs: number;
   readonly now: () => number;
 }
 
@@ -81,16 +83,19 @@ export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
     );
   }
 
-  /** Takes no more, and has those that there are come again. */
-  async close(): Promise<void> {
+  refuseMore(): void {
     this.#isClosed = true;
+  }
+
+  /** Has those that there are come again. */
+  async close(): Promise<void> {
     const sockets = await this.#sockets;
     sockets?.close();
   }
 
   /** By the parameters that the client gave, as browsers can send no headers; else by the request's own. */
-  async connect(request: IncomingMessage, params: Readonly<Record<string, unknown>>): Promise<Session | undefined> {
-    const { callerCheck, limits, events } = this.#parts;
+  async connect(request: IncomingMessage, params: Readonly<Record<string, unknown>>): Promise<Session | GatewayError> {
+    const { callerCheck, limits } = this.#parts;
     const given = headersIn(params);
     const requestId = randomUUID();
     try {
@@ -98,8 +103,7 @@ export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
       await limits.takeRequest(caller);
       return { caller, client: clientOf({ ...request.headers, ...given }) };
     } catch (error) {
-      if (!(error instanceof GatewayError)) events.requestFailed(requestId, error);
-      return undefined;
+      return this.#known(error, requestId);
     }
   }
 
@@ -109,7 +113,7 @@ export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
 
   async run({ caller, client }: Session, body: unknown): Promise<AsyncGenerator<GraphqlResult> | GatewayError> {
     const { server, limits, contexts, streams, events, load } = this.#parts;
-    if (load.enter() !== undefined) return tooMuch();
+    if (load.enter() !== undefined) return new GatewayError("UPSTREAM_UNAVAILABLE", TOO_MUCH);
     const outcome: { code: ErrorCode | "OK" } = { code: "OK" };
     const requestId = randomUUID();
     const facts = { caller, client, requestId, outcome, quotas: [] };
@@ -118,9 +122,8 @@ export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
       await limits.takeRequest(caller);
       return await streams.begin(caller, (ended) => server.stream(body, contexts.until(ended, facts)));
     } catch (error) {
-      const known = error instanceof GatewayError ? error : masked(error, requestId);
+      const known = this.#known(error, requestId);
       outcome.code = known.code;
-      if (known.cause !== undefined) events.requestFailed(requestId, known);
       return known;
     } finally {
       load.leave();
@@ -129,24 +132,25 @@ export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
     }
   }
 
+  /** As the client may hear of it; the log has what it does not. Who cannot be authenticated is in the log already. */
+  #known(error: unknown, requestId: string): GatewayError {
+    const known = error instanceof GatewayError ? error : masked(error, requestId);
+    if (known.cause !== undefined && known.code !== "UNAUTHENTICATED")
+      this.#parts.events.requestFailed(requestId, known);
+    return known;
+  }
+
   failed(error: unknown): void {
     this.#parts.events.requestFailed(randomUUID(), error);
   }
 
   #open(): Promise<WebSockets<Session>> {
     this.#sockets ??= import("../graphql/web-sockets.js").then(({ WebSockets }) => {
-      const { clientTimeoutMs } = this.#parts;
-      return new WebSockets(this, { clientTimeoutMs, maxMessageBytes: MAX_BODY_BYTES });
+      const { clientTimeoutMs, keepAliveMs } = this.#parts;
+      return new WebSockets(this, { clientTimeoutMs, keepAliveMs, maxMessageBytes: MAX_BODY_BYTES });
     });
     return this.#sockets;
   }
-}
-
-function tooMuch(): GatewayError {
-  return new GatewayError(
-    "UPSTREAM_UNAVAILABLE",
-    "The gateway has too many requests under way; nothing was done for this one.",
-  );
 }
 
 const PROTOCOL = "graphql-transport-ws";
