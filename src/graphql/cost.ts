@@ -10,7 +10,6 @@
  *
  * The published SDL says the same in directives, and docs/schema.md in a table, both made from this (scripts/schema/costs.ts).
  */
-import type { ApolloServerPlugin, GraphQLRequestListener } from "@apollo/server";
 import {
   type DocumentNode,
   type FieldNode,
@@ -34,7 +33,6 @@ import {
   valueFromASTUntyped,
 } from "graphql";
 import { MAX_PAGE } from "./connection.js";
-import type { RequestContext } from "./context.js";
 
 type Variables = Readonly<Record<string, unknown>>;
 
@@ -45,17 +43,6 @@ interface Cost {
 }
 
 const FREE: Cost = { once: 0, perItem: 0 };
-
-/** Refuses an operation over the limit with GRAPHQL_VALIDATION_FAILED. */
-export function costLimit(maxCost: number): ApolloServerPlugin<RequestContext> {
-  const check = costCheck(maxCost);
-  const listener: GraphQLRequestListener<RequestContext> = {
-    didResolveOperation: async ({ schema, document, operation, request }) => {
-      if (operation) check({ schema, document, operation, variables: request.variables ?? {} });
-    },
-  };
-  return { requestDidStart: async () => listener };
-}
 
 /** Throws GRAPHQL_VALIDATION_FAILED for an operation over the limit. */
 export function costCheck(maxCost: number): (about: Operation) => void {
@@ -77,7 +64,7 @@ export function tooCostly(cost: number, maxCost: number): string {
   return `This operation can bring up ${count} objects; the limit is ${maxCost}. Ask for a smaller page.`;
 }
 
-interface Operation {
+export interface Operation {
   readonly schema: GraphQLSchema;
   readonly document: DocumentNode;
   readonly operation: OperationDefinitionNode;

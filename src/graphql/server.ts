@@ -13,7 +13,6 @@ import {
 } from "@apollo/server/plugin/disabled";
 import {
   type FormattedExecutionResult,
-  GraphQLError,
   type GraphQLFormattedError,
   type GraphQLSchema,
   TypeNameMetaFieldDef,
@@ -22,7 +21,6 @@ import { errorKind, GatewayError } from "../errors.js";
 import { RateLimited } from "../limits/quota.js";
 import type { Events } from "../observe/events.js";
 import type { RequestContext } from "./context.js";
-import { costLimit } from "./cost.js";
 import { documentRules, type GraphqlSettings, parseOptions, rememberingWhyNotParsed } from "./document.js";
 import {
   codeOf,
@@ -35,8 +33,8 @@ import {
 } from "./errors.js";
 import { compilingGateway } from "./executor.js";
 import type { ManifestFile } from "./manifest.js";
+import { oneAnswerCheck } from "./operation-check.js";
 import { type GraphqlRequest, readRequest } from "./request.js";
-import { storableVariables } from "./storable-text.js";
 import { once, Subscriptions } from "./subscriptions.js";
 import { TrustedDocuments } from "./trusted-documents.js";
 
@@ -87,9 +85,7 @@ export async function createGraphqlServer(parts: GraphqlServerParts): Promise<Gr
     formatError: translate,
     logger: silent,
     plugins: [
-      storableVariables,
-      noStream,
-      costLimit(settings.maxCost),
+      oneAnswerCheck(settings.maxCost),
       documents.log,
       answerByErrors(events),
       ApolloServerPluginCacheControlDisabled(),
@@ -135,19 +131,6 @@ async function execute(server: ApolloServer<RequestContext>, request: GraphqlReq
   if (body.kind !== "single") throw new Error("incremental delivery is not part of this schema");
   return { http, result: body.singleResult };
 }
-
-/** One answer is all that a request without a stream has. */
-const noStream: ApolloServerPlugin<RequestContext> = {
-  requestDidStart: async () => ({
-    didResolveOperation: async ({ operation }) => {
-      if (operation?.operation !== "subscription") return;
-      throw new GraphQLError(STREAM_NEEDED, { extensions: { code: "BAD_REQUEST" } });
-    },
-  }),
-};
-
-const STREAM_NEEDED =
-  "A subscription has many answers: send it with accept: text/event-stream, or over a WebSocket (graphql-transport-ws).";
 
 /** What Apollo would log reaches the log by `events`, once. */
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };

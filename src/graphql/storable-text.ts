@@ -1,8 +1,6 @@
 /** Text that no database could keep is refused at the door, in literals and in variables, so that no store ever meets it. */
-import type { ApolloServerPlugin, GraphQLRequestListener } from "@apollo/server";
 import { type ASTVisitor, GraphQLError, type ValidationContext } from "graphql";
 import { isStorable } from "../text.js";
-import type { RequestContext } from "./context.js";
 
 const MESSAGE = "Text must be Unicode without NUL and without lone surrogates.";
 
@@ -15,16 +13,7 @@ export function storableLiterals(context: ValidationContext): ASTVisitor {
   };
 }
 
-/** The same for variables. */
-export const storableVariables: ApolloServerPlugin<RequestContext> = {
-  requestDidStart: async () => checkVariables,
-};
-
-const checkVariables: GraphQLRequestListener<RequestContext> = {
-  didResolveOperation: async ({ request }) => refuseUnstorable(request.variables ?? {}),
-};
-
-/** Throws BAD_USER_INPUT that names the variable. */
+/** The same for variables. Throws BAD_USER_INPUT that names the variable. */
 export function refuseUnstorable(variables: Readonly<Record<string, unknown>>): void {
   for (const [argument, value] of Object.entries(variables)) {
     if (isStorableThroughout(value)) continue;

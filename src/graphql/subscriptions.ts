@@ -23,12 +23,11 @@ import {
 import { type ErrorCode, GatewayError } from "../errors.js";
 import type { Events } from "../observe/events.js";
 import type { RequestContext } from "./context.js";
-import { costCheck } from "./cost.js";
 import { allRules, type GraphqlSettings, parseOptions } from "./document.js";
 import { codeOf, isWorthALine, MAX_ERRORS, withRequestId } from "./errors.js";
+import { operationCheck } from "./operation-check.js";
 import type { GraphqlRequest } from "./request.js";
 import type { GraphqlResult } from "./server.js";
-import { refuseUnstorable } from "./storable-text.js";
 import type { TrustedDocuments } from "./trusted-documents.js";
 
 interface SubscriptionsParts {
@@ -47,11 +46,11 @@ interface Subscription {
 
 export class Subscriptions {
   readonly #parts: SubscriptionsParts;
-  readonly #checkCost: ReturnType<typeof costCheck>;
+  readonly #check: ReturnType<typeof operationCheck>;
 
   constructor(parts: SubscriptionsParts) {
     this.#parts = parts;
-    this.#checkCost = costCheck(parts.settings.maxCost);
+    this.#check = operationCheck(parts.settings.maxCost);
   }
 
   /** The subscription that is asked for; undefined for anything else, what cannot be read included. */
@@ -112,9 +111,7 @@ export class Subscriptions {
     if (errors.length > 0) return errors.map((error) => withCode(error, "GRAPHQL_VALIDATION_FAILED"));
     if (mayBeEmpty(operation.selectionSet, document))
       return [new GraphQLError(NO_SKIP, { nodes: operation, extensions: VALIDATION })];
-    const variables = request.variables ?? {};
-    refuseUnstorable(variables);
-    this.#checkCost({ schema, document, operation, variables });
+    this.#check({ schema, document, operation, variables: request.variables ?? {} });
     return [];
   }
 
