@@ -1,5 +1,5 @@
 import { CompiledQuery, InsertQueryNode, type Kysely, type RawBuilder, sql, TableNode } from "kysely";
-import { type AuditRecord, recordId } from "../audit/record.js";
+import { type AuditRecord, idAfter, recordId } from "../audit/record.js";
 import type { TokenScope } from "../config/config.js";
 import type { ApplicationUser } from "../identities/identity.js";
 import { AuditListing } from "./audit-listing.js";
@@ -174,6 +174,17 @@ export class AuditStore {
         .deleteFrom("audit_events")
         .where("id", ">=", recordId(first))
         .where("id", "<=", recordId(last))
+        .execute();
+      // A process that lives on is noted again with its next record, as it has written none for long.
+      const left = transaction
+        .selectFrom("audit_events")
+        .select("id")
+        .where("id", ">", recordId({ writer, sequence: 0 }))
+        .where("id", "<", idAfter(writer));
+      await transaction
+        .deleteFrom("audit_writers")
+        .where("writer", "=", writer)
+        .where(({ not, exists }) => not(exists(left)))
         .execute();
       return true;
     });

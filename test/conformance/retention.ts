@@ -113,6 +113,13 @@ export function retentionConformance(name: string, open: () => Promise<OpenedTra
       expect(await verify()).toBeUndefined();
     });
 
+    it("forgets who has written when nothing of theirs is left, and nobody else", async () => {
+      await append(one, times(3, OLD));
+      await append(two, [OLD, NOW]);
+      await retention().dropAged();
+      expect(await opened.ask("select writer from audit_writers")).toEqual([{ writer: "two" }]);
+    });
+
     it("keeps a record that stands behind a younger one, whatever its clock said", async () => {
       await append(one, [OLD, NOW, OLD, OLD]);
       await retention().dropAged();
