@@ -52,9 +52,15 @@ export async function readBytes(request: IncomingMessage): Promise<Buffer> {
     request.pause();
     reject(new BodyTooLarge());
   });
-  request.once("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length)));
-  // Even one that has arrived is not handed over any more.
-  const cutOff = () => reject(new BodyCutOff());
+  let isWhole = false;
+  request.once("end", () => {
+    isWhole = true;
+    resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length));
+  });
+  // Even one that has arrived is not handed over any more. Every request is closed in the end, and an error costs its stack.
+  const cutOff = () => {
+    if (!isWhole) reject(new BodyCutOff());
+  };
   request.once("error", cutOff);
   request.once("close", cutOff);
   return await promise;

@@ -1,8 +1,9 @@
-import { CompiledQuery, InsertQueryNode, type Kysely, type RawBuilder, sql, TableNode } from "kysely";
+import { type Kysely, type RawBuilder, sql } from "kysely";
 import { type AuditRecord, idAfter, recordId } from "../audit/record.js";
 import type { TokenScope } from "../config/config.js";
 import type { ApplicationUser } from "../identities/identity.js";
 import { AuditListing } from "./audit-listing.js";
+import { insertValues, type RecordInsert } from "./record-insert.js";
 import type { RecordRow, Tables } from "./tables.js";
 import { inTransaction } from "./transaction.js";
 
@@ -14,15 +15,13 @@ const NO_ACTOR = { actor_issuer: null, actor_subject: null, actor_salt: null } a
 /** How far a writer's entry in `audit_writers` may be behind its newest record: one statement more for a crowd of them. */
 export const WRITER_NOTED_MS = 5000;
 
-/** What a statement of ours is to a dialect. */
-const INSERT = InsertQueryNode.create(TableNode.create("audit_events"));
-const MOST_TEXTS = 250;
-
 /** Where records are added. */
 interface TrailDatabase {
   readonly database: Kysely<Tables>;
   /** Has them on disk, where a commit does not. */
   readonly sync?: (() => Promise<void>) | undefined;
+  /** By values, unless the database has a quicker form. */
+  readonly insert?: RecordInsert | undefined;
 }
 
 /** A place in the records about an identity. */
@@ -56,8 +55,7 @@ interface IdentityRange {
  * until it is dropped for its age.
  */
 export class AuditStore {
-  /** Of the statement that adds records, by their number: to make it costs more than to run it. */
-  readonly #texts = new Map<number, string>();
+  readonly #insert: RecordInsert;
   /** The writer's newest record of which its entry knows. */
   #noted: Pick<AuditRecord, "writer" | "at"> | undefined;
 
@@ -65,17 +63,15 @@ export class AuditStore {
     private readonly database: Kysely<Tables>,
     private readonly listing = new AuditListing(database, false),
     private readonly trail: TrailDatabase = { database },
-  ) {}
+  ) {
+    this.#insert = trail.insert ?? insertValues(trail.database, listing.isLater ? 0 : 1);
+  }
 
   /** All or none, in one statement, durable once it resolves. Rejects when one of them is there already. */
   async append(records: readonly AuditRecord[]): Promise<void> {
-    const rows = records.map(toRow);
-    const text = this.#texts.get(rows.length) ?? this.#makeText(rows);
-    // Each row has its values in the order in which the text has the columns.
-    const query = CompiledQuery.raw(text, rows.flatMap(Object.values));
-    const insert = { ...query, query: INSERT };
     const newest = records.at(-1);
     if (newest === undefined) return;
+    const insert = this.#insert(records.map(toRow));
     if (this.#isNoted(newest)) await this.trail.database.executeQuery(insert);
     else {
       // Both or none: a chain whose first write fails is not to be looked for.
@@ -91,15 +87,6 @@ export class AuditStore {
   /** Who follows the trail looks for a record where its writer is known to have written lately. */
   #isNoted({ writer, at }: AuditRecord): boolean {
     return this.#noted?.writer === writer && Math.abs(at - this.#noted.at) < WRITER_NOTED_MS;
-  }
-
-  #makeText(rows: readonly RecordRow[]): string {
-    const listed = sql.lit<0 | 1>(this.listing.isLater ? 0 : 1);
-    const values = rows.map((row) => ({ ...row, listed }));
-    const { sql: text } = this.trail.database.insertInto("audit_events").values(values).compile();
-    if (this.#texts.size >= MOST_TEXTS) this.#texts.clear();
-    this.#texts.set(rows.length, text);
-    return text;
   }
 
   /**

@@ -17,6 +17,7 @@ import { IdentityStore } from "./identity-store.js";
 import { migrate } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
 import { reasonOf } from "./reason.js";
+import { insertJson, type RecordInsert } from "./record-insert.js";
 import type { Tables } from "./tables.js";
 import { openWalSync, type WalSync } from "./wal-sync.js";
 import { WorkStore } from "./work-store.js";
@@ -61,12 +62,12 @@ async function openSqliteStore(file: string): Promise<Store> {
   });
 }
 
-/** The store on any dialect; `name` is what messages call the database. */
+/** The store on any dialect of Postgres; `name` is what messages call the database. */
 export async function openStoreOn(dialect: Dialect, name: string): Promise<Store> {
   const database = new Kysely<Tables>({ dialect });
   return await orDestroy(database, async () => {
     await bringUpToDate(database, name);
-    return storeOf(database, { database });
+    return storeOf(database, { database, insert: insertJson });
   });
 }
 
@@ -84,7 +85,7 @@ async function openPostgresStore(config: StoreConfig & { readonly kind: "postgre
     const patient = open("migration", 1);
     await bringUpToDate(patient, name).finally(() => patient.destroy());
     // Its own, so that no reads, however many and long, keep a record from being written.
-    return storeOf(database, { database: open("trail", 1) }, rowsTogether(database));
+    return storeOf(database, { database: open("trail", 1), insert: insertJson }, rowsTogether(database));
   });
 }
 
@@ -113,6 +114,7 @@ interface TrailDatabase {
   readonly wal?: WalSync | undefined;
   /** A server keeps its indexes beside the gateway's work, and pays for a later change of a record with another copy of it. */
   readonly listsLater?: boolean;
+  readonly insert?: RecordInsert;
 }
 
 function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: IdentityRows): Store {
@@ -123,7 +125,7 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: Identity
     identities: new IdentityStore(database, rows, trail.listsLater ? trail.database : database),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
-    audit: new AuditStore(database, listing, { database: trail.database, sync: trail.wal?.sync }),
+    audit: new AuditStore(database, listing, { database: trail.database, sync: trail.wal?.sync, insert: trail.insert }),
     auditReader: new AuditReader(database, (condition) => listing.listThose(condition)),
     auditTail: new AuditTail(database),
     listing,
