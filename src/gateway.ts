@@ -213,7 +213,7 @@ async function createEndpoints(base: Base, { authenticator, load }: FrontDoor, c
   const keepAliveMs = config.server.keepAliveSeconds * 1000;
   return {
     graphql: new GraphqlEndpoint({ ...common, refusal: createRefusal(random) }),
-    sockets: new WebSocketEndpoint({ ...common, origins, clientTimeoutMs, keepAliveMs, now }),
+    sockets: new WebSocketEndpoint({ ...common, origins, clientTimeoutMs, keepAliveMs, mostPerUser, now }),
     streams,
   };
 }

@@ -15,6 +15,8 @@ import type { GraphqlResult } from "./server.js";
 export interface SocketHost<Session> {
   /** By what the client said first; why not, for who may not connect, or not now. */
   connect(request: IncomingMessage, params: Readonly<Record<string, unknown>>): Promise<Session | GatewayError>;
+  /** The connection of a session is closed. */
+  left(session: Session): void;
   /** How long a session may last, in ms. */
   msLeft(session: Session): number;
   /** The operation in a body as for POST, or why it is not begun. */
@@ -132,6 +134,7 @@ export class WebSockets<Session> {
     socket.on("error", () => {});
     socket.once("close", (code, reason) => {
       opened.timers.forEach(clearInterval);
+      if (opened.session !== undefined) this.#host.left(opened.session);
       for (const results of opened.begun) void results.return(undefined);
       closed(code, String(reason)).catch((error: unknown) => this.#host.failed(error));
     });
@@ -140,10 +143,14 @@ export class WebSockets<Session> {
   async #connect(opened: Opened<Session>, params: Readonly<Record<string, unknown>>): Promise<boolean> {
     const { socket, request, timers } = opened;
     const session = await this.#host.connect(request, params);
-    if (socket.readyState !== socket.OPEN) return false;
     if (session instanceof Error) {
+      if (socket.readyState !== socket.OPEN) return false;
       // Clients come again after either; what passes has a code that says so.
       if (session.code !== "UNAUTHENTICATED") socket.close(TRY_AGAIN_LATER, reasonOf(session));
+      return false;
+    }
+    if (socket.readyState !== socket.OPEN) {
+      this.#host.left(session);
       return false;
     }
     opened.session = session;

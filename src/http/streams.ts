@@ -7,7 +7,7 @@ import { setTimeout } from "node:timers/promises";
 import type { Caller } from "../auth/caller.js";
 import { endingWith } from "../ending.js";
 import { GatewayError } from "../errors.js";
-import type { ApplicationUser } from "../identities/identity.js";
+import { UserPlaces } from "./user-places.js";
 
 interface StreamsParts {
   readonly most: number;
@@ -34,13 +34,14 @@ const LONGEST_MS = 2 ** 31 - 1 - 1000;
 export class Streams {
   readonly #parts: StreamsParts;
   readonly #open = new Set<(why: GatewayError) => void>();
-  readonly #byUser = new Map<string, number>();
+  readonly #ofUsers: UserPlaces;
   /** Streams whose first answer is being worked on. */
   #starting = 0;
   #isClosed = false;
 
   constructor(parts: StreamsParts) {
     this.#parts = parts;
+    this.#ofUsers = new UserPlaces(parts.mostPerUser);
   }
 
   get count(): number {
@@ -68,18 +69,17 @@ export class Streams {
   }
 
   #take(caller: Caller): Place {
-    const user = keyOf(caller);
     if (msLeft(caller, this.#parts.now()) === 0) throw expired();
-    this.#requireRoom(user);
+    this.#requireRoom();
+    if (!this.#ofUsers.take(caller))
+      throw new GatewayError("RATE_LIMITED", `A user may have ${this.#ofUsers.most} streams; end one first.`);
     const controller = new AbortController();
     const tell = (why: GatewayError) => controller.abort(why);
     const timer = startTimer(tell, msLeft(caller, this.#parts.now()), expired()).unref();
     this.#open.add(tell);
-    this.#byUser.set(user, this.#countOf(user) + 1);
     const leave = () => {
       clearTimeout(timer);
-      if (!this.#open.delete(tell)) return;
-      this.#forget(user);
+      if (this.#open.delete(tell)) this.#ofUsers.leave(caller);
     };
     return {
       ended: controller.signal,
@@ -102,23 +102,10 @@ export class Streams {
     for (let waited = 0; this.#open.size > 0 && waited < LAST_WORDS_MS; waited += LOOK_MS) await setTimeout(LOOK_MS);
   }
 
-  #requireRoom(user: string): void {
-    const { most, mostPerUser } = this.#parts;
+  #requireRoom(): void {
     if (this.#isClosed) throw goingAway();
-    if (this.#countOf(user) >= mostPerUser)
-      throw new GatewayError("RATE_LIMITED", `A user may have ${mostPerUser} streams; end one first.`);
-    if (this.#open.size >= most)
+    if (this.#open.size >= this.#parts.most)
       throw new GatewayError("UPSTREAM_UNAVAILABLE", "The gateway has as many streams as it may; try again later.");
-  }
-
-  #countOf(user: string): number {
-    return this.#byUser.get(user) ?? 0;
-  }
-
-  #forget(user: string): void {
-    const left = this.#countOf(user) - 1;
-    if (left > 0) this.#byUser.set(user, left);
-    else this.#byUser.delete(user);
   }
 }
 
@@ -126,10 +113,6 @@ export class Streams {
 export function msLeft({ claims }: Caller, now: number): number {
   const expiresAt = typeof claims.exp === "number" ? claims.exp * 1000 : 0;
   return Math.min(Math.max(0, expiresAt - now), LONGEST_MS);
-}
-
-function keyOf({ issuer, subject }: ApplicationUser): string {
-  return JSON.stringify([issuer, subject]);
 }
 
 function expired(): GatewayError {

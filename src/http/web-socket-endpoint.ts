@@ -23,6 +23,7 @@ import { pathOf } from "./routes.js";
 import type { Upgrades } from "./server.js";
 import { msLeft, type Streams } from "./streams.js";
 import { TOO_MUCH } from "./too-much.js";
+import { UserPlaces } from "./user-places.js";
 
 interface WebSocketParts {
   readonly server: GraphqlServer;
@@ -36,6 +37,8 @@ interface WebSocketParts {
   readonly origins: readonly string[];
   readonly clientTimeoutMs: number;
   readonly keepAliveMs: number;
+  /** Connections that one user may have. */
+  readonly mostPerUser: number;
   readonly now: () => number;
 }
 
@@ -46,11 +49,13 @@ interface Session {
 
 export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
   readonly #parts: WebSocketParts;
+  readonly #ofUsers: UserPlaces;
   #sockets: Promise<WebSockets<Session>> | undefined;
   #isClosed = false;
 
   constructor(parts: WebSocketParts) {
     this.#parts = parts;
+    this.#ofUsers = new UserPlaces(parts.mostPerUser);
   }
 
   isFor(request: IncomingMessage): boolean {
@@ -101,10 +106,16 @@ export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
     try {
       const caller = await callerCheck.authenticate(request, requestId, credentialsIn(given));
       await limits.takeRequest(caller);
+      if (!this.#ofUsers.take(caller))
+        throw new GatewayError("RATE_LIMITED", `A user may have ${this.#ofUsers.most} connections; close one first.`);
       return { caller, client: clientOf({ ...request.headers, ...given }) };
     } catch (error) {
       return this.#known(error, requestId);
     }
+  }
+
+  left({ caller }: Session): void {
+    this.#ofUsers.leave(caller);
   }
 
   msLeft({ caller }: Session): number {

@@ -222,6 +222,35 @@ describe("a WebSocket", () => {
     expect(fresh.logLines.filter((line) => line.includes("request failed"))).toHaveLength(1);
   });
 
+  it("is one of so many that a user may have, and makes room for another when it is closed", async () => {
+    const two = { atOnce: 10, perUser: 2 };
+    const narrow = (config: Config) => ({ ...config, graphql: { ...config.graphql, subscriptions: two } });
+    const other = await rig.startAnother({ configure: narrow });
+    const dora = (await rig.member("dora")).token;
+    const greet = async (token: string) => {
+      const client = open(token, other);
+      await client.opened;
+      client.socket.send('{"type":"connection_init"}');
+      return client;
+    };
+    const [first, second] = [await greet(dora), await greet(dora)];
+    await expect.poll(() => [first.messages.length, second.messages.length]).toEqual([1, 1]);
+    const third = await greet(dora);
+    expect([await third.closed, await third.reason]).toEqual([1013, expect.stringMatching(/^RATE_LIMITED/)]);
+    const erin = await greet((await rig.member("erin")).token);
+    await expect.poll(() => erin.messages.length).toBe(1);
+    first.socket.close();
+    await first.closed;
+    await expect
+      .poll(async () => {
+        const again = await greet(dora);
+        await Promise.race([again.closed, expect.poll(() => again.messages.length).toBe(1)]);
+        return again.messages.length;
+      })
+      .toBe(1);
+    for (const { socket } of [second, erin]) socket.terminate();
+  });
+
   it("is closed when nothing is asked for, and kept while something is", async () => {
     const impatient = (config: Config) => ({ ...config, server: { ...config.server, keepAliveSeconds: 1 } });
     const other = await rig.startAnother({ configure: impatient });
