@@ -19,7 +19,7 @@ const BUSY_CHUNK_MS = 20;
 const STOP_MS = 500;
 
 interface ListerParts {
-  readonly listing: Pick<AuditListing, "count" | "list">;
+  readonly listing: Pick<AuditListing, "count" | "list" | "emptyLog">;
   /** Of the time since the last call, the part in which the process was at work: 0 to 1. */
   readonly utilization: () => number;
   readonly observe: {
@@ -28,7 +28,10 @@ interface ListerParts {
   };
 }
 
-/** Lists records while the process has little else to do, and however busy it is once many wait. */
+/**
+ * Lists records while the process has little else to do, and however busy it is once many wait. Once all are listed, the log that
+ * they were written to is emptied.
+ */
 export class Lister {
   readonly #parts: ListerParts;
   readonly #stopped = new AbortController();
@@ -65,6 +68,7 @@ export class Lister {
     const { listing, utilization } = this.#parts;
     const isBusy = utilization() > BUSY;
     const left = await listing.count();
+    if (left === 0 && !isBusy) await listing.emptyLog();
     if (left === 0 || (isBusy && left <= MOST_UNLISTED)) return false;
     const milliseconds = isBusy ? (BUSY_CHUNK_MS * left) / MOST_UNLISTED : CHUNK_MS;
     await listing.list(milliseconds);

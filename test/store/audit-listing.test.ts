@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -55,6 +55,25 @@ async function append(count: number): Promise<void> {
 const read = async (filter: AuditFilter) =>
   (await store.auditReader.page({ filter, limit: 10_000, backward: true })).map(({ id }) => id);
 const ids = () => writer.records.map(recordId).reverse();
+
+describe("the log", () => {
+  it("is emptied into the file, which then has all of it by itself", async () => {
+    const copied = () => {
+      copyFileSync(file, join(folder, "copy.db"));
+      const copy = new DatabaseSync(join(folder, "copy.db"));
+      try {
+        return copy.prepare("select count(*) as count from audit_events").get()?.count;
+      } finally {
+        copy.close();
+      }
+    };
+    await store.listing.emptyLog();
+    await append(20);
+    expect(copied()).toBe(0);
+    await store.listing.emptyLog();
+    expect(copied()).toBe(20);
+  });
+});
 
 describe("records in SQLite", () => {
   it("are durable without a page of an index by user, identity or token being written", async () => {
