@@ -33,7 +33,10 @@ export interface Library {
 const PLACE = new Set(["name", "parent", "scope", "dependsOn"]);
 
 /** What a request has at one place: a property, or further places below. */
-type Places = Map<string, { readonly mapper?: Mapper; readonly known?: readonly string[]; readonly below: Places }>;
+type Places = Map<string, { readonly mapper?: Mapper; readonly known?: Known; readonly below: Places }>;
+
+/** The values that a text may take, if it is not any; looked up when there is one. */
+type Known = () => readonly string[];
 
 export class Check {
   readonly #faults: string[] = [];
@@ -43,21 +46,21 @@ export class Check {
   /** One line for each fault. */
   resource(mapper: Mapper, { type, version, body }: Resource): string[] {
     if (!this.library.versions.includes(version)) this.#faults.push(`${type}: described for ${this.library.versions}`);
+    if (!isObject(body) || !Object.hasOwn(body, "name")) this.#faults.push(`${type}: needs name`);
     const sent = Object.entries(isObject(body) ? body : {}).filter(([key]) => !PLACE.has(key));
     this.#composite(mapper, Object.fromEntries(sent), type);
     return this.#faults;
   }
 
-  #value(mapper: Mapper, value: Value, path: string, known: readonly string[] = []): void {
+  #value(mapper: Mapper, value: Value, path: string, known: Known = () => []): void {
     if (value instanceof Either) {
       for (const one of value.values) this.#value(mapper, one, path, known);
       return;
     }
-    const { name, element, value: item, allowedValues = known } = mapper.type;
+    const { name, element, value: item } = mapper.type;
     const type = TYPES[name];
     this.#type(type, typeOf(value), path);
-    if (typeof value === "string" && allowedValues.length > 0 && !allowedValues.includes(value))
-      this.#faults.push(`${path}: ${value} is not one of ${allowedValues.join(", ")}`);
+    if (typeof value === "string") this.#isKnown(mapper.type.allowedValues ?? known(), value, path);
     this.#constraints(mapper, value, path);
     if (name === "Composite" && isObject(value)) this.#composite(mapper, value, path);
     if (element && isList(value)) for (const one of value) this.#value(element, one, `${path}[]`, known);
@@ -68,6 +71,11 @@ export class Check {
   #type(expected: string | undefined, actual: string | undefined, path: string): void {
     if (expected !== undefined && actual !== undefined && actual !== expected)
       this.#faults.push(`${path}: ${expected} is needed, not ${actual}`);
+  }
+
+  #isKnown(known: readonly string[], value: string, path: string): void {
+    if (known.length > 0 && !known.includes(value))
+      this.#faults.push(`${path}: ${value} is not one of ${known.join(", ")}`);
   }
 
   #constraints({ constraints = {} }: Mapper, value: Value, path: string): void {
@@ -112,19 +120,34 @@ export class Check {
         places.set(part, place);
         places = place.below;
       }
-      places.set(path.at(-1) ?? "", { mapper, known: this.#knownValues(className, property), below: new Map() });
+      places.set(path.at(-1) ?? "", {
+        mapper,
+        known: () => knownValues(this.library, className, property),
+        below: new Map(),
+      });
     }
     return all;
   }
+}
 
-  /** Of a text that is open for values to come, those that this version has. */
-  #knownValues(className: string, property: string): string[] {
-    const { types } = this.library;
-    const model = new RegExp(`interface ${className}\\b[^{]*\\{([\\s\\S]*?)\\n\\}`).exec(types)?.[1] ?? "";
-    const type = new RegExp(`^ *(?:readonly )?${property}\\??: (\\w+)(?:\\[\\])?;`, "m").exec(model)?.[1];
-    const known = new RegExp(`enum Known${type}\\b[^{]*\\{([\\s\\S]*?)\\n\\}`).exec(types)?.[1] ?? "";
-    return [...known.matchAll(/= "([^"]*)"/g)].map(([, value = ""]) => value);
-  }
+/** Declarations are long, and the same is asked for again and again. */
+const asked = new WeakMap<Library, Map<string, readonly string[]>>();
+
+function knownValues(library: Library, className: string, property: string): readonly string[] {
+  const memory = asked.get(library) ?? new Map<string, readonly string[]>();
+  asked.set(library, memory);
+  const key = `${className}.${property}`;
+  const known = memory.get(key) ?? findKnownValues(library.types, className, property);
+  memory.set(key, known);
+  return known;
+}
+
+/** Of a text that is open for values to come, those that this version has. */
+function findKnownValues(types: string, className: string, property: string): string[] {
+  const model = new RegExp(`interface ${className}\\b[^{]*\\{([\\s\\S]*?)\\n\\}`).exec(types)?.[1] ?? "";
+  const type = new RegExp(`^ *(?:readonly )?${property}\\??: (\\w+)(?:\\[\\])?;`, "m").exec(model)?.[1];
+  const known = new RegExp(`enum Known${type}\\b[^{]*\\{([\\s\\S]*?)\\n\\}`).exec(types)?.[1] ?? "";
+  return [...known.matchAll(/= "([^"]*)"/g)].map(([, value = ""]) => value);
 }
 
 const TYPES: Readonly<Record<string, string | undefined>> = {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { loadConfig } from "../../src/config/load.js";
 import { faultsInResource } from "./arm-schemas.js";
-import { at, type Bicep, readBicep, type Value } from "./bicep.js";
+import { at, type Bicep, Either, type Resource, readBicep, Unknown, type Value } from "./bicep.js";
 import { faultsInNames, faultsInParams } from "./bicep-names.js";
 
 const FOLDER = "deploy/container-apps";
@@ -21,6 +21,24 @@ const settings = Object.fromEntries(
 async function faultsIn(bicep: Bicep): Promise<string[]> {
   const made = [...bicep.resources.values()].filter(({ isExisting }) => !isExisting);
   return [...faultsInNames(bicep, readBicep), ...(await Promise.all(made.map(faultsInResource))).flat()];
+}
+
+/** The value once for each key in it, with a letter more in that key. */
+function* misspellings(value: Value, path = ""): Generator<[key: string, changed: Value]> {
+  if (typeof value !== "object" || value === null || value instanceof Unknown || value instanceof Either) return;
+  for (const [key, item] of Object.entries(value)) {
+    const rest = Object.entries(value).filter(([other]) => other !== key);
+    if (!Array.isArray(value)) yield [`${path}.${key}`, Object.fromEntries([...rest, [`${key}X`, item]])];
+    for (const [inner, changed] of misspellings(item, `${path}.${key}`))
+      yield [inner, Array.isArray(value) ? value.with(Number(key), changed) : { ...value, [key]: changed }];
+  }
+}
+
+async function keysThatMayBeMisspelt(resource: Resource): Promise<string[]> {
+  const survivors: string[] = [];
+  for (const [key, body] of misspellings(resource.body))
+    if ((await faultsInResource({ ...resource, body })).length === 0) survivors.push(resource.type + key);
+  return survivors;
 }
 
 describe("the Bicep files", () => {
@@ -73,6 +91,16 @@ describe("the Bicep files", () => {
     const broken = readFileSync(file, "utf8").replace(text, change);
     expect(broken).not.toBe(readFileSync(file, "utf8"));
     expect((await faultsIn(readBicep(file, broken))).join("\n")).toContain(fault);
+  });
+
+  it("would not with any key of a resource misspelt", async () => {
+    const made = FILES.flatMap((file) => [...readBicep(file).resources.values()]).filter(
+      ({ isExisting }) => !isExisting,
+    );
+    const survivors = (await Promise.all(made.map(keysThatMayBeMisspelt))).flat();
+    // The keys of this dictionary are ids, and what a scaler takes is the scaler's business.
+    const open = ["${identityId}", "concurrentRequests", "type", "value"];
+    expect(survivors.map((key) => key.split(".").at(-1))).toEqual(open);
   });
 
   it("would not with a bracket too few, and the line is named", () => {
