@@ -4,6 +4,7 @@ import { type ExportResult, ExportResultCode } from "@opentelemetry/core";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import { BatchSpanProcessor, type ReadableSpan, type SpanExporter, type SpanProcessor } from "@opentelemetry/sdk-trace";
 import type { OtlpTarget, TraceExport } from "../config/trace-export.js";
+import { StartError } from "../errors.js";
 import type { Attributes } from "./tracing.js";
 
 /** A span as the log has it. */
@@ -35,17 +36,31 @@ export function createProcessor(settings: TraceExport, watcher: ExportWatcher): 
 }
 
 function openOtlp({ url, headers, timeoutMs, compression }: OtlpTarget, watcher: ExportWatcher): SpanExporter {
-  const warn = (message: string) => watcher.onWarning(message);
+  const atStart: string[] = [];
+  let warn = (message: string): void => {
+    atStart.push(message);
+  };
+  const say = (message: string) => warn(message);
   const silent = () => {};
   // The process has one; the words of whatever it is are redacted as all that is logged.
   diag.setLogger(
-    { error: warn, warn, info: silent, debug: silent, verbose: silent },
+    { error: say, warn: say, info: silent, debug: silent, verbose: silent },
     { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
   );
   const revealed = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value.reveal()]));
   const settings = { url, headers: revealed, timeoutMillis: timeoutMs };
   // An enumeration that the library keeps to itself, whose values are these.
-  return new OTLPTraceExporter({ ...settings, compression: compression as Compression });
+  const exporter = new OTLPTraceExporter({ ...settings, compression: compression as Compression });
+  if (atStart.length > 0) throw unusable(atStart);
+  warn = (message) => watcher.onWarning(message);
+  return exporter;
+}
+
+/** What is read by the library itself are files. */
+function unusable(messages: readonly string[]): StartError {
+  const names = ["CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"].map((name) => `OTEL_EXPORTER_OTLP_${name}`);
+  const cure = `correct what ${names.join(", ")}, or those for TRACES alone, name, or unset them`;
+  return new StartError(`Traces cannot be sent (${messages.join("; ")}): ${cure}.`);
 }
 
 type Settings = NonNullable<ConstructorParameters<typeof OTLPTraceExporter>[0]>;

@@ -13,10 +13,9 @@ import { registerHooks } from "node:module";
 registerHooks({ load: (url, context, next) => { console.error("loaded " + url); return next(url, context); } });
 `)}`;
 
-/** The files of the built program that a gateway with these variables has loaded when it listens. */
-async function loadedWith(env: Record<string, string>): Promise<string[]> {
-  const folder = mkdtempSync(join(tmpdir(), "gateway-modules-"));
-  const gateway = spawn(process.execPath, ["--import", REPORTER, join(DIST, "main.js"), "serve"], {
+/** The built program, as an operator starts it. */
+function start(folder: string, env: Record<string, string>, options: readonly string[] = []) {
+  return spawn(process.execPath, [...options, join(DIST, "main.js"), "serve"], {
     cwd: folder,
     env: {
       PORT: "0",
@@ -28,6 +27,12 @@ async function loadedWith(env: Record<string, string>): Promise<string[]> {
       ...env,
     },
   });
+}
+
+/** The files of the built program that a gateway with these variables has loaded when it listens. */
+async function loadedWith(env: Record<string, string>): Promise<string[]> {
+  const folder = mkdtempSync(join(tmpdir(), "gateway-modules-"));
+  const gateway = start(folder, env, ["--import", REPORTER]);
   let loaded = "";
   gateway.stderr.on("data", (chunk) => {
     loaded += chunk;
@@ -65,3 +70,22 @@ it.each([
   },
   30_000,
 );
+
+it("stops the start when a certificate for the collector cannot be read", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "gateway-certificate-"));
+  const to = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: "https://127.0.0.1:9",
+    OTEL_EXPORTER_OTLP_CERTIFICATE: join(folder, "none.pem"),
+  };
+  const gateway = start(folder, to);
+  let said = "";
+  gateway.stderr.on("data", (chunk) => {
+    said += chunk;
+  });
+  const [code] = (await once(gateway, "close")) as [number];
+  rmSync(folder, { recursive: true });
+  expect([code, said]).toEqual([
+    2,
+    expect.stringMatching(/^Traces cannot be sent \(.*certificate.*\): correct what OTEL_EXPORTER_OTLP_CERTIFICATE, /),
+  ]);
+}, 30_000);
