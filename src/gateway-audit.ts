@@ -20,6 +20,7 @@ import type { Keys } from "./keys.js";
 import type { Events } from "./observe/events.js";
 import type { Metrics } from "./observe/metrics.js";
 import { createRedact } from "./observe/redact.js";
+import type { Tracing } from "./observe/tracing.js";
 import type { Store } from "./store/store.js";
 
 /**
@@ -44,6 +45,7 @@ interface AuditBase {
   readonly store: Store;
   readonly keys: Keys;
   readonly feed: AuditFeed;
+  readonly tracing: Tracing | undefined;
 }
 
 export interface AuditOptions {
@@ -62,12 +64,22 @@ export async function openAudit(base: AuditBase, options: AuditOptions, closers:
   base.metrics.observe("gateway_audit_lag_seconds", async () => trail.lagMs / 1000);
   startRetention(base, closers);
   return new AuditLog({
-    trail: options.trail ?? trail,
+    trail: options.trail ?? (base.tracing === undefined ? trail : traced(trail, base.tracing)),
     fingerprint: createFingerprint(keys.auditKey),
     redact: createRedact(secretsIn(config)),
     timeoutMs: writeMs(config),
     observe: (event) => base.events.recorded(event),
   });
+}
+
+/** With a span for how long each event waits to be durable. */
+function traced(trail: Trail, tracing: Tracing): Pick<Trail, "record"> {
+  return {
+    record: (event, deadline) => {
+      const attributes = { "gateway.audit.action": event.action, "gateway.audit.phase": event.phase };
+      return tracing.span({ name: "audit append", attributes }, () => trail.record(event, deadline));
+    },
+  };
 }
 
 /** Signed at intervals, and once more when the trail has written its last record, so this is opened before it. */
@@ -157,7 +169,7 @@ function startLister({ events, store }: AuditBase, closers: Closers): void {
 }
 
 function openTrail(
-  { config, now, events, store, feed }: AuditBase,
+  { config, now, events, store, feed, tracing }: AuditBase,
   { checkpoints, sinks }: { checkpoints: Checkpoints | undefined; sinks: Sinks },
   closers: Closers,
 ): Trail {
@@ -168,6 +180,7 @@ function openTrail(
     randomBytes: pooled(randomBytes),
     queueSize: config.audit.queueSize,
     writeTimeoutMs: writeMs(config),
+    tracing,
     observe: {
       written: (count, end) => {
         events.auditWritten(count);

@@ -11,6 +11,7 @@ import type { Counter } from "./limits/counter.js";
 import { createCounter } from "./limits/limits.js";
 import type { Events } from "./observe/events.js";
 import type { Metrics } from "./observe/metrics.js";
+import type { Tracing } from "./observe/tracing.js";
 import type { RedisConnection } from "./shared/redis.js";
 
 interface ServiceParts {
@@ -18,6 +19,7 @@ interface ServiceParts {
   readonly redis: RedisConnection | undefined;
   readonly events: Events;
   readonly metrics: Metrics;
+  readonly tracing?: Tracing | undefined;
   /** ms by a clock that is never set. */
   readonly elapsed: () => number;
   /** 0 ≤ x < 1 */
@@ -28,7 +30,7 @@ interface ServiceParts {
 
 /** Communication Services behind its guard. */
 export async function openService(parts: ServiceParts): Promise<CommunicationService> {
-  const { config, events, metrics, elapsed, random } = parts;
+  const { config, events, metrics, elapsed, random, tracing } = parts;
   const { timeoutSeconds, maxConcurrency, queueSize, retryPercent } = config.acs;
   const timeoutMs = timeoutSeconds * 1000;
   const service = await connectAzureService({
@@ -36,6 +38,7 @@ export async function openService(parts: ServiceParts): Promise<CommunicationSer
     timeoutMs,
     observe: (...call) => events.serviceCalled(...call),
     onKeySwitch: (to) => events.accessKeySwitched(to),
+    tracing,
   });
   const clocks = { elapsed, random };
   const limit = new ConcurrencyLimit(maxConcurrency);
@@ -65,6 +68,7 @@ export async function openService(parts: ServiceParts): Promise<CommunicationSer
     budget: new RetryBudget({ percent: retryPercent, elapsed }),
     timeoutMs,
     onRepeat: (operation) => events.serviceCallRepeated(operation),
+    tracing,
   });
 }
 

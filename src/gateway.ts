@@ -7,11 +7,13 @@ import { Authenticator } from "./auth/authenticator.js";
 import { Dpop } from "./auth/dpop.js";
 import { DpopNonces } from "./auth/dpop-nonces.js";
 import type { Config } from "./config/config.js";
+import { secretsIn } from "./config/secrets.js";
 import { type AuditOptions, auditAgeMs, type Closers, openAudit } from "./gateway-audit.js";
 import { openService } from "./gateway-service.js";
 import { readManifestFile } from "./graphql/manifest.js";
 import { createSchema, type Services } from "./graphql/schema.js";
 import { createGraphqlServer } from "./graphql/server.js";
+import { traceRootFields } from "./graphql/trace-fields.js";
 import { uniteManifests } from "./graphql/trusted-documents.js";
 import { fixedHeaders } from "./http/answer.js";
 import { CallerCheck } from "./http/caller-check.js";
@@ -40,6 +42,9 @@ import { Limits } from "./limits/limits.js";
 import { Events } from "./observe/events.js";
 import type { Logger } from "./observe/logger.js";
 import { Metrics } from "./observe/metrics.js";
+import { createRedact } from "./observe/redact.js";
+import { tracedLog } from "./observe/traced-log.js";
+import type { Tracing } from "./observe/tracing.js";
 import { rememberingEntitlements } from "./policy/policy.js";
 import { memoryByteCache } from "./shared/byte-cache-memory.js";
 import { redisByteCache } from "./shared/byte-cache-redis.js";
@@ -126,8 +131,8 @@ type Base = Awaited<ReturnType<typeof openBase>>;
 async function openBase(config: Config, options: GatewayOptions, closers: Closers) {
   const { logger, now = Date.now, elapsed = () => performance.now(), random = Math.random } = options;
   const metrics = new Metrics();
-  const events = new Events(logger, metrics);
-  const store = await openStore(config.store);
+  const { events, tracing } = await watch({ config, logger, metrics, elapsed }, closers);
+  const store = await openStore(config.store, tracing);
   closers.push(() => store.close());
   const { attempts, work, listing } = store;
   metrics.observe("gateway_provisioning_attempts_in_doubt", () => attempts.countInDoubt(now()));
@@ -136,15 +141,39 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   metrics.observe("gateway_audit_unlisted", () => listing.count());
   const keys = openKeys(config);
   const feed = new AuditFeed({ trail: store.auditTail, now });
-  const audit = await openAudit({ config, now, events, metrics, store, keys, feed }, options, closers);
-  const redis = await openRedis(config, events, options.redisPrefix);
+  const audit = await openAudit({ config, now, events, metrics, store, keys, feed, tracing }, options, closers);
+  const redis = await openRedis(config, { events, tracing, prefix: options.redisPrefix });
   if (redis) closers.push(() => redis.close());
   else if (config.store.kind === "postgres") events.nothingShared();
-  const service = await openService({ config, redis, events, metrics, elapsed, random });
+  const service = await openService({ config, redis, events, metrics, elapsed, random, tracing });
   const leaseMs = config.acs.timeoutSeconds * 1000 + LEASE_MARGIN_MS;
   const observe = (error: unknown) => events.limitCountedHere(error);
   const limits = new Limits({ config: config.limits, key: keys.auditKey, redis, now, observe });
-  return { config, now, elapsed, random, metrics, events, store, keys, feed, audit, redis, service, leaseMs, limits };
+  const outside = { store, keys, feed, audit, redis, service };
+  return { config, now, elapsed, random, metrics, events, tracing, ...outside, leaseMs, limits };
+}
+
+interface Watching extends Required<Pick<GatewayOptions, "logger" | "elapsed">> {
+  readonly config: Config;
+  readonly metrics: Metrics;
+}
+
+/** What tells of the rest. OpenTelemetry is loaded only when traces are made. */
+async function watch({ config, logger, metrics, elapsed }: Watching, closers: Closers): Promise<Watch> {
+  const { tracing: settings } = config;
+  if (settings.export === null) return { events: new Events(logger, metrics), tracing: undefined };
+  const { openTracing } = await import("./observe/tracing-otel.js");
+  const redact = createRedact(secretsIn(config));
+  // Whoever takes the spans is told of where no trace is.
+  const watcher = new Events(logger, metrics);
+  const tracing = openTracing({ config: settings, settings: settings.export, redact, watcher, elapsed });
+  closers.push(() => tracing.close());
+  return { events: new Events(tracedLog(logger, tracing), metrics, tracing), tracing };
+}
+
+interface Watch {
+  readonly events: Events;
+  readonly tracing: Tracing | undefined;
 }
 
 /** 0 for what has not begun. */
@@ -152,7 +181,7 @@ function secondsSince(began: number | undefined, now: number): number {
   return began === undefined ? 0 : Math.max(0, now - began) / 1000;
 }
 
-function createAuthenticator({ config, now, elapsed, events, metrics, keys, redis }: Base): Authenticator {
+function createAuthenticator({ config, now, elapsed, events, metrics, keys, redis, tracing }: Base): Authenticator {
   const { issuers, auth } = config;
   const nonces = new DpopNonces(keys.cacheKeys, now);
   const used = redis ? redisSingleUse(redis, "proofs") : memorySingleUse({ maxEntries: auth.rememberedProofs, now });
@@ -164,6 +193,7 @@ function createAuthenticator({ config, now, elapsed, events, metrics, keys, redi
     now,
     elapsed,
     observeFetch: (...fetched) => events.issuerKeysFetched(...fetched),
+    tracing,
   });
   metrics.beginIssuers(issuers.map(({ issuer }) => issuer));
   metrics.observeIssuers("gateway_issuer_keys_age_seconds", () =>
@@ -191,9 +221,10 @@ interface FrontDoor {
 }
 
 async function createEndpoints(base: Base, { authenticator, load }: FrontDoor, closers: Closers): Promise<Endpoints> {
-  const { config, now, random, events, metrics, store, limits } = base;
+  const { config, now, random, events, metrics, store, limits, tracing } = base;
   const settings = config.graphql;
   const schema = await openSchema(createServices(base, closers), settings);
+  if (tracing) traceRootFields(schema, tracing);
   const manifests = settings.trustedDocuments.manifests.map(readManifestFile);
   const server = await createGraphqlServer({ schema, settings, manifests, events });
   closers.push(() => server.stop());
@@ -208,7 +239,7 @@ async function createEndpoints(base: Base, { authenticator, load }: FrontDoor, c
   const streams = new Streams({ most, mostPerUser, now });
   metrics.observe("gateway_streams_open", async () => streams.count);
   const callerCheck = new CallerCheck({ authenticator, limits, proxies, events, publicUrl });
-  const common = { server, callerCheck, contexts, streams, limits, load, events };
+  const common = { server, callerCheck, contexts, streams, limits, load, events, tracing };
   const clientTimeoutMs = config.server.clientTimeoutSeconds * 1000;
   const keepAliveMs = config.server.keepAliveSeconds * 1000;
   return {
@@ -239,7 +270,7 @@ async function openSchema(services: Services, { federation }: Config["graphql"])
 }
 
 function createServices(base: Base, closers: Closers): Services {
-  const { config, now, random, events, store, keys, feed, audit, service, leaseMs, limits } = base;
+  const { config, now, random, events, store, keys, feed, audit, service, leaseMs, limits, tracing } = base;
   const { identities, attempts, work, erasures, audit: trail } = store;
   const { onLostIdentity } = config.acs;
   const hashUser = (user: ApplicationUser) => keyedUserHash(user, keys.auditKey);
@@ -248,7 +279,7 @@ function createServices(base: Base, closers: Closers): Services {
   const eraser = new Eraser({ identities, trail, erasures, events, now, repeatMs, hashUser });
   eraser.start();
   closers.push(() => eraser.stop());
-  const worker = new ServiceWorker({ work, service, eraser, events, now, random, leaseMs, hashUser });
+  const worker = new ServiceWorker({ work, service, eraser, events, now, random, leaseMs, hashUser, tracing });
   worker.start();
   closers.push(() => worker.stop());
   const mostAtOnce = config.tokens.mintsAtOnce;
@@ -343,12 +374,12 @@ function onlyRead(routes: Iterable<readonly [string, Handler]>): [string, Handle
 /** Loads the client only when there is a Redis. */
 async function openRedis(
   { redis: { url } }: Config,
-  events: Events,
-  prefix: string | undefined,
+  { events, ...options }: Watch & { readonly prefix: string | undefined },
 ): Promise<RedisConnection | undefined> {
   if (url === null) return undefined;
   const { connectRedis } = await import("./shared/redis.js");
-  return connectRedis({ url, prefix, onLost: (error) => events.redisLost(error), onBack: () => events.redisBack() });
+  const watcher = { onLost: (error: Error) => events.redisLost(error), onBack: () => events.redisBack() };
+  return connectRedis({ url, ...watcher, ...options });
 }
 
 const live: Handler = async () => ({

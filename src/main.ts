@@ -11,7 +11,7 @@ import { ConfigError } from "./config/fault.js";
 import { loadConfig, printConfig } from "./config/load.js";
 import { secretsIn } from "./config/secrets.js";
 import { StartError } from "./errors.js";
-import { drained, logOutput } from "./observe/log-output.js";
+import { drained, type LogOutput, logOutput } from "./observe/log-output.js";
 import { createLogger, type Logger } from "./observe/logger.js";
 import { createRedact, type Redact } from "./observe/redact.js";
 
@@ -134,12 +134,19 @@ function guardStandardError(): void {
   };
 }
 
-function openLog(config: Config): Logger {
+async function openLog(config: Config, auto: "json" | "pretty" = "json"): Promise<Logger> {
   const secrets = secretsIn(config);
   redact = createRedact(secrets);
-  const destination = logOutput(process.stdout, Date.now);
-  process.on("exit", () => destination.flush());
-  return createLogger({ level: config.log.level, secrets, destination });
+  const output = logOutput(process.stdout, Date.now);
+  process.on("exit", () => output.flush());
+  const { level, format } = config.log;
+  const isPretty = (format === "auto" ? auto : format) === "pretty";
+  return createLogger({ level, secrets, destination: isPretty ? await makePretty(output) : output });
+}
+
+async function makePretty(output: LogOutput): Promise<Pick<LogOutput, "write">> {
+  const { prettyLines } = await import("./observe/pretty-log.js");
+  return prettyLines(output, process.stdout.isTTY && process.stdout.hasColors());
 }
 
 interface CommonOptions {
@@ -153,7 +160,7 @@ function readOptions(args: readonly string[]): CommonOptions {
 async function serve(options: CommonOptions): Promise<Running> {
   const config = loadConfig(options.config, process.env, "production");
   const { startGateway } = await import("./gateway.js");
-  const logger = openLog(config);
+  const logger = await openLog(config);
   const gateway = await startGateway(config, { logger, standardOutput: process.stdout });
   logger.info({ url: gateway.url, publicUrl: config.server.publicUrl, adminUrl: gateway.adminUrl }, "listening");
   return gateway;
@@ -164,7 +171,7 @@ async function dev(options: CommonOptions): Promise<Running> {
   const running = await startDev({
     configFile: options.config,
     env: process.env,
-    createLogger: openLog,
+    createLogger: (config) => openLog(config, process.stdout.isTTY ? "pretty" : "json"),
     standardOutput: process.stdout,
   });
   print(running.welcome);

@@ -28,7 +28,7 @@ const VENDORS: readonly (readonly [library: RegExp, rooms: readonly string[]])[]
   [/^jose$/, ["auth", "dev"]],
   [/^kysely|^node:sqlite$/, ["store", "emulator"]],
   [/^pg$/, ["store"]],
-  [/^pino$|^prom-client$/, ["observe"]],
+  [/^pino$|^pino-pretty$|^prom-client$|^@opentelemetry\//, ["observe"]],
   [/^rate-limiter-flexible$/, ["limits"]],
   [/^zod$|^yaml$/, ["config"]],
   [/^dataloader$/, ["identities", "store"]],

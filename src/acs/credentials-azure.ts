@@ -47,12 +47,20 @@ export class Credentials {
   }
 }
 
+/** What each request to the service goes through on its way. */
+export type RequestPolicy = NonNullable<CommunicationIdentityClientOptions["additionalPolicies"]>[number]["policy"];
+
 /** Throws a `StartError` for what Microsoft's client does not take. */
-export async function openCredentials(access: AcsAccess, onSwitch: (to: AccessKeyName) => void): Promise<Credentials> {
+export async function openCredentials(
+  access: AcsAccess,
+  onSwitch: (to: AccessKeyName) => void,
+  policy?: RequestPolicy,
+): Promise<Credentials> {
   // The client's own retries repeat creates and wait for Retry-After without a cap.
   const settings: CommunicationIdentityClientOptions = {
     retryOptions: { maxRetries: 0 },
     allowInsecureConnection: access.endpoint.startsWith("http:"),
+    ...(policy && { additionalPolicies: [{ policy, position: "perRetry" }] }),
   };
   const byKey = (key: Secret, index: number): Credential => ({
     id: idOf(key),

@@ -1,5 +1,6 @@
 import type { TokenScope as WireScope } from "@azure/communication-identity";
 import type { AcsAccess, TokenScope } from "../config/config.js";
+import type { Tracing } from "../observe/tracing.js";
 import { type AccessKeyName, type Credential, type Credentials, openCredentials } from "./credentials-azure.js";
 import type {
   CallTerms,
@@ -10,6 +11,7 @@ import type {
   TokenRequest,
 } from "./service.js";
 import { isKeyRefused, showsGoodKey, translateServiceError } from "./service-errors.js";
+import { traceAttempts } from "./trace-attempts.js";
 
 const WIRE_SCOPES: Readonly<Record<TokenScope, WireScope>> = {
   CHAT: "chat",
@@ -26,11 +28,13 @@ interface AzureServiceOptions {
   readonly observe: (operation: ServiceOperation, outcome: "ok" | "failed", milliseconds: number) => void;
   /** Told when the service refuses the access key in use and takes the other one. */
   readonly onKeySwitch?: (to: AccessKeyName) => void;
+  readonly tracing?: Tracing | undefined;
 }
 
 /** Communication Services through Microsoft's client. Here a call is one attempt, which any deadline ends. */
 export async function connectAzureService(options: AzureServiceOptions): Promise<CommunicationService> {
-  const credentials = await openCredentials(options.access, (to) => options.onKeySwitch?.(to));
+  const { access, tracing, onKeySwitch } = options;
+  const credentials = await openCredentials(access, (to) => onKeySwitch?.(to), tracing && traceAttempts(tracing));
   return new AzureService(credentials, options);
 }
 

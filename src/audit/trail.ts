@@ -1,5 +1,6 @@
 import type { Deadline } from "../deadline.js";
 import { GatewayError } from "../errors.js";
+import type { Place, Tracing } from "../observe/tracing.js";
 import { type ChainEnd, chain, GENESIS } from "./chain.js";
 import type { AuditEvent, AuditRecord } from "./record.js";
 
@@ -39,7 +40,10 @@ interface TrailParts {
   /** How long one write is waited for, with all that sinks take of it. */
   readonly writeTimeoutMs: number;
   readonly observe: TrailObserver;
+  readonly tracing?: Pick<Tracing, "place" | "joined"> | undefined;
 }
+
+const WRITE = { name: "audit write" };
 
 interface Waiting {
   readonly event: AuditEvent;
@@ -48,6 +52,8 @@ interface Waiting {
   readonly deadline: Pick<Deadline, "aborted">;
   readonly resolve: () => void;
   readonly reject: (error: GatewayError) => void;
+  /** In the trace of whoever waits. */
+  readonly place: Place | undefined;
   /** It was refused at its deadline; it is written all the same. */
   isLetGo: boolean;
 }
@@ -84,7 +90,8 @@ export class Trail {
       if (this.#queue.length >= this.#parts.queueSize)
         throw unavailable(new Error("too many events wait to be written"));
       this.#at = afterStep(this.#at, this.#parts.now());
-      const waiting = { event, at: this.#at, deadline, resolve, reject, isLetGo: false };
+      const place = this.#parts.tracing?.place();
+      const waiting = { event, at: this.#at, deadline, resolve, reject, place, isLetGo: false };
       this.#queue.push(waiting);
       this.#writing ??= this.#writeAll();
       this.#sweep ??= setInterval(() => this.#letGo(), SWEEP_MS).unref();
@@ -131,7 +138,7 @@ export class Trail {
     if (batch.length === 0) return;
     const begin = this.#end;
     try {
-      await inTime(this.#keep(batch, begin), this.#parts.writeTimeoutMs);
+      await inTime(this.#keepTraced(batch, begin), this.#parts.writeTimeoutMs);
     } catch (error) {
       const isStored = this.#end !== begin;
       // Nobody knows whether the old chain has got those records, all or none, now or later; a record that went on from
@@ -141,6 +148,14 @@ export class Trail {
       return;
     }
     for (const { resolve } of batch) resolve();
+  }
+
+  /** The loop that writes was begun by one of them, and is no part of that one's trace. */
+  #keepTraced(batch: readonly Waiting[], begin: ChainEnd): Promise<void> {
+    const { tracing } = this.#parts;
+    if (tracing === undefined) return this.#keep(batch, begin);
+    const places = batch.map(({ place }) => place);
+    return tracing.joined(WRITE, places, () => this.#keep(batch, begin));
   }
 
   async #keep(batch: readonly Waiting[], begin: ChainEnd): Promise<void> {

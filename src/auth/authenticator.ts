@@ -1,4 +1,5 @@
 import type { Config, IssuerConfig } from "../config/config.js";
+import type { Tracing } from "../observe/tracing.js";
 import { allows } from "./algorithms.js";
 import type { Caller } from "./caller.js";
 import { checkClaims, isInTime } from "./claims.js";
@@ -23,6 +24,7 @@ interface AuthenticatorParts {
   /** ms by a clock that is never set. */
   readonly elapsed: () => number;
   readonly observeFetch: ObserveFetch;
+  readonly tracing?: Tracing | undefined;
 }
 
 /** Turns credentials into a `Caller`: see caller.ts for the way. */
@@ -32,8 +34,9 @@ export class Authenticator {
   readonly #memory: TokenMemory;
 
   constructor(parts: AuthenticatorParts) {
-    const { issuers, elapsed, observeFetch, settings } = parts;
-    const makeIssuer = (config: IssuerConfig) => ({ config, keys: new IssuerKeys(config, elapsed, observeFetch) });
+    const { issuers, elapsed, observeFetch: observe, settings, tracing } = parts;
+    const common = { elapsed, observe, tracing };
+    const makeIssuer = (config: IssuerConfig) => ({ config, keys: new IssuerKeys(config, common) });
     this.#parts = parts;
     this.#issuers = new Map(issuers.map((config) => [config.issuer, makeIssuer(config)]));
     this.#memory = new TokenMemory(settings.rememberedTokens);

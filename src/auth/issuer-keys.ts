@@ -8,6 +8,7 @@
  */
 import type { IssuerConfig } from "../config/config.js";
 import { GatewayError } from "../errors.js";
+import type { SpanAbout, Tracing } from "../observe/tracing.js";
 import { AuthenticationFailure } from "./failure.js";
 import { discoverJwksUri, type FetchedKeys, fetchKeys } from "./key-fetch.js";
 import { keyFits, type PublicKey } from "./public-key.js";
@@ -28,6 +29,13 @@ export type ObserveFetch = (issuer: string, outcome: FetchedKeys | Error) => voi
 
 type KeyConfig = Pick<IssuerConfig, "issuer" | "jwksUri" | "keyMaxAgeSeconds" | "keyStaleSeconds">;
 
+interface IssuerKeysParts {
+  /** ms by a clock that is never set, since ages must not jump. */
+  readonly elapsed: () => number;
+  readonly observe: ObserveFetch;
+  readonly tracing?: Tracing | undefined;
+}
+
 interface KeySet {
   readonly keys: readonly PublicKey[];
   /** When it was asked for, by the clock that is never set. */
@@ -38,6 +46,7 @@ export class IssuerKeys {
   readonly #config: KeyConfig;
   readonly #elapsed: () => number;
   readonly #observe: ObserveFetch;
+  readonly #tracing: Tracing | undefined;
   #held: KeySet | undefined;
   #jwksUri: { readonly uri: string; readonly at: number } | undefined;
   /** When the last fetch began, and the one before it. */
@@ -47,11 +56,11 @@ export class IssuerKeys {
   #lastError: unknown;
   #underWay: Promise<void> | undefined;
 
-  /** `elapsed`: ms by a clock that is never set, since ages must not jump. */
-  constructor(config: KeyConfig, elapsed: () => number, observe: ObserveFetch) {
+  constructor(config: KeyConfig, { elapsed, observe, tracing }: IssuerKeysParts) {
     this.#config = config;
     this.#elapsed = elapsed;
     this.#observe = observe;
+    this.#tracing = tracing;
   }
 
   /**
@@ -125,7 +134,8 @@ export class IssuerKeys {
     try {
       const deadline = AbortSignal.timeout(FETCH_TIMEOUT_MS);
       const known = this.#held?.keys ?? [];
-      const fetched = await fetchKeys(await this.#findJwksUri(at, deadline), known, deadline);
+      const fetch = async () => fetchKeys(await this.#findJwksUri(at, deadline), known, deadline);
+      const fetched = await (this.#tracing?.span(this.#about(), fetch) ?? fetch());
       this.#held = { keys: fetched.usable, at };
       this.#failures = 0;
       this.#observe(this.#config.issuer, fetched);
@@ -136,6 +146,11 @@ export class IssuerKeys {
       this.#failedAt = this.#elapsed();
       this.#observe(this.#config.issuer, error instanceof Error ? error : new Error("the fetch failed"));
     }
+  }
+
+  /** The issuer is not told of the trace: it is nobody of the operator's. */
+  #about(): SpanAbout {
+    return { name: "fetch issuer keys", kind: "client", attributes: { "gateway.issuer": this.#config.issuer } };
   }
 
   async #findJwksUri(at: number, deadline: AbortSignal): Promise<string> {

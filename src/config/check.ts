@@ -59,6 +59,7 @@ function checkMeaning(shaped: ShapedConfig, mode: Mode, report: Report): Config 
     },
     graphql: shaped.graphql,
     log: shaped.log,
+    tracing: { ...shaped.tracing, export: null },
   };
 }
 

@@ -7,6 +7,7 @@
  */
 import type { Secret } from "./secret.js";
 import type { ShapedConfig } from "./shape.js";
+import type { TraceExport } from "./trace-export.js";
 
 type Shaped<Section extends keyof ShapedConfig> = ShapedConfig[Section];
 
@@ -82,6 +83,13 @@ interface AuditConfig extends Omit<Readonly<Shaped<"audit">>, "key" | "signingKe
   readonly checkpoints: CheckpointPlace | null;
 }
 
+export interface TracingConfig {
+  /** How many traces that came with a request, and begin at whoever sent it, are recorded, unless all are. */
+  readonly callerTracesPerSecond: number;
+  /** By the variables of OpenTelemetry; null: no traces are made. */
+  readonly export: TraceExport | null;
+}
+
 export interface Config {
   readonly server: ServerConfig;
   readonly acs: AcsAccess & AcsSettings;
@@ -97,4 +105,5 @@ export interface Config {
   readonly audit: AuditConfig;
   readonly graphql: Readonly<Shaped<"graphql">>;
   readonly log: Readonly<Shaped<"log">>;
+  readonly tracing: TracingConfig;
 }

@@ -5,6 +5,7 @@ import { checkConfig, type Mode } from "./check.js";
 import type { Config } from "./config.js";
 import { ConfigError } from "./fault.js";
 import { type Environment, readConfig, readDefaults } from "./read.js";
+import { readTraceExport } from "./trace-export.js";
 
 /** The shipped `gateway.yaml`: above this file, be it a source or a part of the build. */
 const SHIPPED = nearestAbove("gateway.yaml");
@@ -15,7 +16,8 @@ export function loadConfig(file: string | undefined, env: Environment, mode: Mod
   const shipped = readText(SHIPPED);
   // What is read as it is shipped leaves nothing out.
   const raw = path === SHIPPED ? readConfig(shipped, env, {}) : readConfig(readText(path), env, readDefaults(shipped));
-  return checkConfig(raw, path === SHIPPED ? "gateway.yaml" : path, mode);
+  const config = checkConfig(raw, path === SHIPPED ? "gateway.yaml" : path, mode);
+  return { ...config, tracing: { ...config.tracing, export: readTraceExport(env) } };
 }
 
 /** The configuration in force as YAML; a secret prints as hidden. */

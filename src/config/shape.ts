@@ -34,6 +34,8 @@ const SCOPES = ["CHAT", "CHAT_JOIN", "CHAT_JOIN_LIMITED", "VOIP", "VOIP_JOIN"] a
 const PERMISSIONS = ["TOKEN_ISSUE", "TOKEN_ISSUE_ANY", "IDENTITY_READ", "IDENTITY_MANAGE", "AUDIT_READ"] as const;
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
+const LOG_FORMATS = ["auto", "json", "pretty"] as const;
+
 /** A list, in which null stands for a reference whose variable is unset. */
 const references = z.array(text.nullable()).default([]);
 
@@ -192,7 +194,10 @@ export const configShape = z.strictObject({
     })
     .prefault({}),
   graphql: graphql.prefault({}),
-  log: z.strictObject({ level: z.enum(LOG_LEVELS).default("info") }).prefault({}),
+  log: z
+    .strictObject({ level: z.enum(LOG_LEVELS).default("info"), format: z.enum(LOG_FORMATS).default("auto") })
+    .prefault({}),
+  tracing: z.strictObject({ callerTracesPerSecond: whole(0, 1_000_000).default(10) }).prefault({}),
 });
 
 export type ShapedConfig = z.output<typeof configShape>;

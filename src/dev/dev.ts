@@ -23,7 +23,7 @@ const ADMIN = { subject: "ada", roles: ["Gateway.Admin"] };
 interface DevOptions {
   readonly configFile: string | undefined;
   readonly env: Environment;
-  readonly createLogger: (config: Config) => Logger;
+  readonly createLogger: (config: Config) => Promise<Logger>;
   readonly standardOutput: NodeJS.WritableStream;
 }
 
@@ -49,7 +49,7 @@ export async function startDev({ configFile, env, createLogger, standardOutput }
     const explorer = issuer && explorerRoutes(() => issuer.token(ADMIN));
     const phone = issuer && phoneRoutes(issuer.issuer);
     const routes = new Map([...(explorer ?? []), ...(phone ?? [])]);
-    const gateway = await startGateway(config, { logger: createLogger(config), standardOutput, routes });
+    const gateway = await startGateway(config, { logger: await createLogger(config), standardOutput, routes });
     closers.push(() => gateway.close());
     const has = { explorer: explorer !== undefined, phone: phone !== undefined };
     return { welcome: await writeWelcome({ gateway, issuer, emulator, config, has }), close };

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from "node:http";
 import type { Outcome } from "./answer.js";
 import { OPERATION_NAMES, type OperationName } from "./operations.js";
 
@@ -7,7 +8,11 @@ export interface CallCounts {
   /** Of the calls of `createIdentity`, those let in that asked for a token too. */
   readonly createIdentityWithToken: number;
   readonly outcomes: Readonly<Record<OperationName, Readonly<Record<string, number>>>>;
+  /** Those of the last calls that were part of a trace (W3C Trace Context §3.2), oldest first, at most 100. */
+  readonly traceparents: readonly string[];
 }
+
+const MOST_TRACEPARENTS = 100;
 
 type Outcomes = Record<string, number>;
 
@@ -16,17 +21,21 @@ export class Calls {
   #received = new Map<OperationName, number>();
   #outcomes = new Map<OperationName, Outcomes>();
   #createIdentityWithToken = 0;
+  #traceparents: string[] = [];
 
   get counts(): CallCounts {
     return {
       calls: byOperation((name) => this.#received.get(name) ?? 0),
       createIdentityWithToken: this.#createIdentityWithToken,
       outcomes: byOperation((name) => this.#outcomes.get(name) ?? {}),
+      traceparents: this.#traceparents,
     };
   }
 
-  received(operation: OperationName): void {
+  received(operation: OperationName, { traceparent }: IncomingHttpHeaders): void {
     this.#received.set(operation, (this.#received.get(operation) ?? 0) + 1);
+    if (typeof traceparent === "string")
+      this.#traceparents = [...this.#traceparents, traceparent].slice(-MOST_TRACEPARENTS);
   }
 
   askedForToken(): void {
@@ -43,6 +52,7 @@ export class Calls {
     this.#received.clear();
     this.#outcomes.clear();
     this.#createIdentityWithToken = 0;
+    this.#traceparents = [];
   }
 }
 

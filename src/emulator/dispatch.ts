@@ -39,7 +39,7 @@ export class Dispatcher {
 
   async #call(match: Match, received: Received): Promise<Outcome> {
     const { name, apiVersions } = match.operation;
-    this.#parts.calls.received(name);
+    this.#parts.calls.received(name, received.headers);
     const outcome = await this.#steps(match, received).catch(errorAnswer);
     this.#parts.calls.ended(name, outcome);
     if (typeof outcome === "string") return outcome;

@@ -1,7 +1,7 @@
 /** What is looked at once an operation is known and its document valid, before any of it is run. */
 import type { ApolloServerPlugin, GraphQLRequestListener } from "@apollo/server";
 import { GraphQLError } from "graphql";
-import type { RequestContext } from "./context.js";
+import { noteOperation, type RequestContext } from "./context.js";
 import { costCheck, type Operation } from "./cost.js";
 import { refuseUnstorable } from "./storable-text.js";
 
@@ -18,8 +18,9 @@ export function operationCheck(maxCost: number): (about: Operation) => void {
 export function oneAnswerCheck(maxCost: number): ApolloServerPlugin<RequestContext> {
   const check = operationCheck(maxCost);
   const listener: GraphQLRequestListener<RequestContext> = {
-    didResolveOperation: async ({ schema, document, operation, request: { variables = {} } }) => {
+    didResolveOperation: async ({ schema, document, operation, request: { variables = {} }, contextValue }) => {
       if (!operation) return refuseUnstorable(variables);
+      noteOperation(contextValue.outcome, operation);
       if (operation.operation === "subscription")
         throw new GraphQLError(STREAM_NEEDED, { extensions: { code: "BAD_REQUEST" } });
       check({ schema, document, operation, variables });

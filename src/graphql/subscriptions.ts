@@ -22,7 +22,7 @@ import {
 } from "graphql";
 import { type ErrorCode, GatewayError } from "../errors.js";
 import type { Events } from "../observe/events.js";
-import type { RequestContext } from "./context.js";
+import { noteOperation, type RequestContext } from "./context.js";
 import { allRules, type GraphqlSettings, parseOptions } from "./document.js";
 import { codeOf, isWorthALine, MAX_ERRORS, withRequestId } from "./errors.js";
 import { operationCheck } from "./operation-check.js";
@@ -68,6 +68,7 @@ export class Subscriptions {
   /** The results, once it is known whether there will be any; of a subscription that is refused the one that says so. */
   async begin(subscription: Subscription, contextNow: () => RequestContext): Promise<AsyncGenerator<GraphqlResult>> {
     const context = contextNow();
+    noteOperation(context.outcome, subscription.operation);
     try {
       const refusals = this.#refusals(subscription);
       if (refusals.length > 0) return once(this.#failed(refusals, context));

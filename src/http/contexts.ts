@@ -1,8 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Caller } from "../auth/caller.js";
 import { Deadline } from "../deadline.js";
-import type { ErrorCode } from "../errors.js";
-import type { RequestContext } from "../graphql/context.js";
+import type { Outcome, RequestContext } from "../graphql/context.js";
 import { IdentityReader } from "../identities/reader.js";
 import type { Quota } from "../limits/quota.js";
 import type { ClientInfo } from "../policy/call.js";
@@ -20,7 +19,7 @@ interface RequestFacts {
   readonly caller: Caller;
   readonly requestId: string;
   readonly client: ClientInfo;
-  readonly outcome: { code: ErrorCode | "OK" };
+  readonly outcome: Outcome;
   readonly quotas: Quota[];
 }
 

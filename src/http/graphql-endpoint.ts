@@ -5,12 +5,14 @@
 import type { IncomingMessage } from "node:http";
 import type { Caller } from "../auth/caller.js";
 import { AuthenticationFailure } from "../auth/failure.js";
-import { type ErrorCode, errorKind, GatewayError } from "../errors.js";
+import { errorKind, GatewayError } from "../errors.js";
+import { newOutcome, type Outcome } from "../graphql/context.js";
 import { errorBody, masked } from "../graphql/errors.js";
 import type { GraphqlServer } from "../graphql/server.js";
 import type { Limits } from "../limits/limits.js";
 import { type Quota, RateLimited } from "../limits/quota.js";
 import type { Events } from "../observe/events.js";
+import type { Tracing } from "../observe/tracing.js";
 import type { Answer } from "./answer.js";
 import { BodyTooLarge, readJson } from "./body.js";
 import type { CallerCheck } from "./caller-check.js";
@@ -21,6 +23,7 @@ import { chooseMediaType, wholeType } from "./media-type.js";
 import { rateLimitHeaders } from "./rate-limit-headers.js";
 import { refuseForm } from "./request-form.js";
 import type { Streams } from "./streams.js";
+import { startOf, summarize } from "./told.js";
 
 export interface GraphqlEndpointParts {
   readonly server: GraphqlServer;
@@ -32,13 +35,14 @@ export interface GraphqlEndpointParts {
   readonly load: Load;
   /** For whom there is no room. */
   readonly refusal: (request: IncomingMessage) => Answer;
+  readonly tracing?: Tracing | undefined;
 }
 
 /** One request, and what has become of it so far. */
 interface Exchange {
   readonly request: IncomingMessage;
   readonly requestId: string;
-  readonly outcome: { code: ErrorCode | "OK" };
+  readonly outcome: Outcome;
   readonly quotas: Quota[];
   caller?: Caller;
 }
@@ -50,24 +54,32 @@ export class GraphqlEndpoint {
     this.#parts = parts;
   }
 
-  async handle(request: IncomingMessage, requestId: string): Promise<Answer> {
-    const { load, refusal } = this.#parts;
-    if (load.enter() !== undefined) return refusal(request);
+  handle(request: IncomingMessage, requestId: string): Promise<Answer> {
+    const { load, refusal, tracing } = this.#parts;
+    if (load.enter() !== undefined) return Promise.resolve(refusal(request));
+    if (tracing === undefined) return this.#serve(request, requestId);
+    return tracing.request(startOf(request, requestId), () => this.#serve(request, requestId));
+  }
+
+  async #serve(request: IncomingMessage, requestId: string): Promise<Answer> {
+    const { load } = this.#parts;
     const started = performance.now();
-    const exchange: Exchange = { request, requestId, outcome: { code: "OK" }, quotas: [] };
+    const exchange: Exchange = { request, requestId, outcome: newOutcome(), quotas: [] };
     let answer: Answer;
     try {
       answer = await this.#answer(exchange);
     } finally {
       load.leave();
     }
-    this.#parts.events.requestEnded({
-      requestId,
-      status: answer.status,
-      code: exchange.outcome.code,
-      milliseconds: performance.now() - started,
-      clientName: clientOf(request.headers).name,
-    });
+    this.#parts.events.requestEnded(
+      summarize({
+        requestId,
+        status: answer.status,
+        outcome: exchange.outcome,
+        client: clientOf(request.headers),
+        started,
+      }),
+    );
     // All that is answered here is GraphQL, so clients may take its errors for what they are.
     const isStream = answer.status === 200 && wantsStream(request);
     const mediaType = isStream ? EVENT_STREAM : wholeType(request.headers.accept);

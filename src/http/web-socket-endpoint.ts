@@ -7,12 +7,14 @@ import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Caller } from "../auth/caller.js";
 import type { AuthenticationHeaders } from "../auth/credentials.js";
-import { type ErrorCode, GatewayError } from "../errors.js";
+import { GatewayError } from "../errors.js";
+import { newOutcome } from "../graphql/context.js";
 import { masked } from "../graphql/errors.js";
 import type { GraphqlResult, GraphqlServer } from "../graphql/server.js";
 import type { SocketHost, WebSockets } from "../graphql/web-sockets.js";
 import type { Limits } from "../limits/limits.js";
 import type { Events } from "../observe/events.js";
+import type { Tracing } from "../observe/tracing.js";
 import type { ClientInfo } from "../policy/call.js";
 import { json, type WholeAnswer } from "./answer.js";
 import { MAX_BODY_BYTES } from "./body.js";
@@ -22,6 +24,7 @@ import type { Load } from "./load.js";
 import { pathOf } from "./routes.js";
 import type { Upgrades } from "./server.js";
 import { msLeft, type Streams } from "./streams.js";
+import { summarize } from "./told.js";
 import { TOO_MUCH } from "./too-much.js";
 import { UserPlaces } from "./user-places.js";
 
@@ -40,6 +43,7 @@ interface WebSocketParts {
   /** Connections that one user may have. */
   readonly mostPerUser: number;
   readonly now: () => number;
+  readonly tracing?: Tracing | undefined;
 }
 
 interface Session {
@@ -122,11 +126,21 @@ export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
     return msLeft(caller, this.#parts.now());
   }
 
-  async run({ caller, client }: Session, body: unknown): Promise<AsyncGenerator<GraphqlResult> | GatewayError> {
-    const { server, limits, contexts, streams, events, load } = this.#parts;
+  async run(session: Session, body: unknown): Promise<AsyncGenerator<GraphqlResult> | GatewayError> {
+    const { load, tracing } = this.#parts;
     if (load.enter() !== undefined) return new GatewayError("UPSTREAM_UNAVAILABLE", TOO_MUCH);
-    const outcome: { code: ErrorCode | "OK" } = { code: "OK" };
     const requestId = randomUUID();
+    if (tracing === undefined) return await this.#begin(session, body, requestId);
+    return await tracing.request({ requestId, ...OPERATION }, () => this.#begin(session, body, requestId));
+  }
+
+  async #begin(
+    { caller, client }: Session,
+    body: unknown,
+    requestId: string,
+  ): Promise<AsyncGenerator<GraphqlResult> | GatewayError> {
+    const { server, limits, contexts, streams, events, load } = this.#parts;
+    const outcome = newOutcome();
     const facts = { caller, client, requestId, outcome, quotas: [] };
     const started = performance.now();
     try {
@@ -138,8 +152,7 @@ export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
       return known;
     } finally {
       load.leave();
-      const milliseconds = performance.now() - started;
-      events.requestEnded({ requestId, status: 101, code: outcome.code, milliseconds, clientName: client.name });
+      events.requestEnded(summarize({ requestId, status: 101, outcome, client, started }));
     }
   }
 
@@ -165,6 +178,9 @@ export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
 }
 
 const PROTOCOL = "graphql-transport-ws";
+
+/** A trace of its own: the socket's one request may be hours ago. */
+const OPERATION = { name: "WebSocket /graphql", attributes: { "http.route": "/graphql", "url.path": "/graphql" } };
 
 /** Names in whatever case, as a client would write headers. */
 function headersIn(params: Readonly<Record<string, unknown>>): IncomingHttpHeaders {

@@ -59,7 +59,7 @@ export class IdentityLifecycle {
       .change("IDENTITY_SUSPENDED", about, () => identities.revoke(target.id, SUSPENDABLE, now(), "SUSPENDED"));
     // Another call was faster, as when a client repeats itself: what is there now decides.
     if (suspended === undefined) return await this.suspend(call, input);
-    events.identitySuspended(suspended, input.reason);
+    events.identitySuspended({ requestId: call.requestId, identity: suspended, reason: input.reason });
     await worker.settle(suspended.communicationUserId, call.deadline.signal);
     return (await identities.findByIds([target.id]))[0] ?? suspended;
   }
@@ -73,7 +73,7 @@ export class IdentityLifecycle {
     const reinstated = await audit.of(call).change("IDENTITY_REINSTATED", about, () => identities.reinstate(target.id));
     // As above.
     if (reinstated === undefined) return await this.reinstate(call, input);
-    events.identityReinstated(reinstated, input.reason);
+    events.identityReinstated({ requestId: call.requestId, identity: reinstated, reason: input.reason });
     return reinstated;
   }
 
@@ -85,7 +85,8 @@ export class IdentityLifecycle {
     const { identities, worker, events } = this.#parts;
     const target = await this.#findToDelete(call, input.identityId);
     const deleted = await this.#delete(call, target, input.reason);
-    if (deleted !== undefined) events.identityDeleted(deleted, input.reason);
+    if (deleted !== undefined)
+      events.identityDeleted({ requestId: call.requestId, identity: deleted, reason: input.reason });
     else refuseSuspended((await identities.findByIds([target.id]))[0]);
     await worker.settle((deleted ?? target).communicationUserId, call.deadline.signal);
     return target.id;

@@ -52,6 +52,7 @@ interface Provisioned {
 
 /** What the call that began it is about. */
 interface Order {
+  readonly requestId: string;
   readonly deadline: AbortSignal;
   readonly audit: CallAudit;
   readonly first: FirstToken | undefined;
@@ -85,10 +86,11 @@ export class Provisioning {
     if (this.#underWay.size >= this.#parts.mostAtOnce) {
       throw new GatewayError("UPSTREAM_UNAVAILABLE", "Too many identities are being made at once; try again shortly.");
     }
-    const order = { deadline: call.deadline.signal, audit: this.#parts.audit.beyond(call), first };
+    const { requestId, deadline } = call;
+    const order = { requestId, deadline: deadline.signal, audit: this.#parts.audit.beyond(call), first };
     const started = this.#provision(user, order).finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, started);
-    return await waitFor(started, call.deadline.signal);
+    return await waitFor(started, deadline.signal);
   }
 
   /** Resolves when nothing is under way, whether anybody still waits for it or not. */
@@ -144,7 +146,7 @@ export class Provisioning {
       events.surplusIdentity(attempt.identityId);
       return { identity: requireMade(await this.#reread(claimed)) };
     }
-    events.identityProvisioned(bound);
+    events.identityProvisioned(order.requestId, bound);
     const usable = bound.status === "ACTIVE" && bound.revocations === claimed.revocations;
     return { identity: bound, token: await this.#recordMade(bound, usable ? made.token : undefined, order) };
   }

@@ -39,7 +39,7 @@ export class Revocation {
       .of(call)
       .change("TOKENS_REVOKED", about, () => identities.revoke(target.id, REVOCABLE, now()));
     if (revoked === undefined) throw goneRefusal(target);
-    events.tokensRevoked(revoked, input.reason);
+    events.tokensRevoked({ requestId: call.requestId, identity: revoked, reason: input.reason });
     await worker.settle(revoked.communicationUserId, call.deadline.signal);
     const identity = (await identities.findByIds([target.id]))[0] ?? revoked;
     return { identity, effectiveBy: identity.revocationPending ? null : now() + REVOCATION_SPREAD_MS };

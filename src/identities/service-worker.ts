@@ -2,6 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import { type CommunicationService, IdentityNotOwned, ServiceFailure } from "../acs/service.js";
 import { runLoop } from "../loop.js";
 import type { Events } from "../observe/events.js";
+import type { Tracing } from "../observe/tracing.js";
 import type { WorkStore } from "../store/work-store.js";
 import { waitBriefly } from "./deadline.js";
 import type { Eraser } from "./eraser.js";
@@ -30,6 +31,7 @@ interface ServiceWorkerParts {
   /** Longer than a call to the service may take. */
   readonly leaseMs: number;
   readonly hashUser: (user: ApplicationUser) => string;
+  readonly tracing?: Tracing | undefined;
 }
 
 /**
@@ -90,6 +92,14 @@ export class ServiceWorker {
   }
 
   async #carryOut(leased: ServiceWork, holder: string): Promise<void> {
+    const { tracing } = this.#parts;
+    if (tracing === undefined) return await this.#do(leased, holder);
+    const { action, tries } = leased;
+    const attributes = { "gateway.work.action": action, "gateway.work.tries": tries };
+    await tracing.work({ name: `work ${action}`, attributes }, () => this.#do(leased, holder));
+  }
+
+  async #do(leased: ServiceWork, holder: string): Promise<void> {
     const { work, events, hashUser, now } = this.#parts;
     const { communicationUserId } = leased;
     let done: boolean;

@@ -14,8 +14,10 @@ import type { Identity } from "../identities/identity.js";
 import type { ServiceWork } from "../identities/service-work.js";
 import type { ClientInfo } from "../policy/call.js";
 import type { CacheOutcome } from "../tokens/cache.js";
-import type { Logger } from "./logger.js";
 import type { Metrics } from "./metrics.js";
+import type { EndedSpan, ExportWatcher, LostReason } from "./span-export.js";
+import type { EventLog } from "./traced-log.js";
+import type { Tracing } from "./tracing.js";
 
 export interface RequestSummary {
   readonly requestId: string;
@@ -24,6 +26,17 @@ export interface RequestSummary {
   readonly code: ErrorCode | "OK";
   readonly milliseconds: number;
   readonly clientName: string | null;
+  readonly clientVersion: string | null;
+  /** Null until it is known which one is to be run. */
+  readonly operationName: string | null;
+  readonly operationType: string | null;
+}
+
+/** What somebody had done to an identity. */
+interface IdentityChange {
+  readonly requestId: string;
+  readonly identity: Identity;
+  readonly reason: string | null;
 }
 
 /** A document that is in no manifest of trusted ones. Never its text, which may hold what variables are for. */
@@ -38,16 +51,50 @@ export interface UntrustedDocument {
   readonly refused: boolean;
 }
 
-export class Events implements LoadWatcher {
+/** Spans that are lost are told of no more often, and then of all since. */
+const LOST_SPANS_EVERY_MS = 60_000;
+
+export class Events implements LoadWatcher, ExportWatcher {
+  readonly #lostSpans = { count: 0, toldAt: Number.NEGATIVE_INFINITY };
+
   constructor(
-    private readonly log: Logger,
+    private readonly log: EventLog,
     private readonly metrics: Metrics,
+    private readonly tracing?: Pick<Tracing, "ended">,
   ) {}
 
-  requestEnded({ milliseconds, ...summary }: RequestSummary): void {
-    this.metrics.requests.inc({ code: summary.code });
+  requestEnded(summary: RequestSummary): void {
+    const { requestId, status, code, milliseconds, clientName, clientVersion, operationName } = summary;
+    this.metrics.requests.inc({ code });
     this.metrics.requestSeconds.observe(milliseconds / 1000);
-    this.log.info({ ...summary, milliseconds: Math.round(milliseconds * 10) / 10 }, "request");
+    const rounded = Math.round(milliseconds * 10) / 10;
+    const who = { clientName, clientVersion, operationName };
+    this.log.info({ requestId, status, code, ...who, milliseconds: rounded }, "request");
+    this.tracing?.ended(summary);
+  }
+
+  /** Counted, and told once in a while: a collector that is away is so for thousands. */
+  onSpansLost(reason: LostReason, count: number, error?: Error): void {
+    this.metrics.spansLost.inc({ reason }, count);
+    const lost = this.#lostSpans;
+    lost.count += count;
+    const now = performance.now();
+    if (now - lost.toldAt < LOST_SPANS_EVERY_MS) return;
+    this.log.warn({ reason, spans: lost.count, err: error }, "trace spans lost");
+    lost.toldAt = now;
+    lost.count = 0;
+  }
+
+  onSpansSent(count: number): void {
+    this.metrics.spansSent.inc(count);
+  }
+
+  onSpan(span: EndedSpan): void {
+    this.log.info(span, "span");
+  }
+
+  onWarning(message: string): void {
+    this.log.warn({ about: message }, "trace export");
   }
 
   /** Counted and not logged: it takes nothing to send a thousand of them. */
@@ -75,7 +122,7 @@ export class Events implements LoadWatcher {
   }
 
   onOverloadOver(): void {
-    this.log.info("overloaded no longer");
+    this.log.info({}, "overloaded no longer");
   }
 
   /** The reason stays here; the caller is told nothing but that the token was not accepted. */
@@ -142,7 +189,7 @@ export class Events implements LoadWatcher {
 
   /** A database that several instances may share, and nothing that they have in common for what is counted and used up. */
   nothingShared(): void {
-    this.log.warn("without redis.url, limits, used DPoP proofs and the token cache are each instance's own");
+    this.log.warn({}, "without redis.url, limits, used DPoP proofs and the token cache are each instance's own");
   }
 
   /** Once an outage. What Redis would have answered is asked of the service or counted here; DPoP proofs are refused. */
@@ -151,7 +198,7 @@ export class Events implements LoadWatcher {
   }
 
   redisBack(): void {
-    this.log.info("redis back");
+    this.log.info({}, "redis back");
   }
 
   /** Redis could not be asked, so this instance granted from its own part of a budget. */
@@ -166,28 +213,28 @@ export class Events implements LoadWatcher {
     if (error !== undefined) this.log.debug({ outcome, err: error }, "token cache");
   }
 
-  tokenIssued(identity: Identity): void {
-    this.log.debug({ identityId: identity.id }, "token issued");
+  tokenIssued(requestId: string, identity: Identity): void {
+    this.log.debug({ requestId, identityId: identity.id }, "token issued");
   }
 
-  tokensRevoked(identity: Identity, reason: string | null): void {
-    this.log.info({ identityId: identity.id, reason }, "tokens revoked");
+  tokensRevoked({ requestId, identity, reason }: IdentityChange): void {
+    this.log.info({ requestId, identityId: identity.id, reason }, "tokens revoked");
   }
 
-  identityProvisioned(identity: Identity): void {
-    this.log.info({ identityId: identity.id }, "identity provisioned");
+  identityProvisioned(requestId: string, identity: Identity): void {
+    this.log.info({ requestId, identityId: identity.id }, "identity provisioned");
   }
 
-  identitySuspended(identity: Identity, reason: string | null): void {
-    this.log.info({ identityId: identity.id, reason }, "identity suspended");
+  identitySuspended({ requestId, identity, reason }: IdentityChange): void {
+    this.log.info({ requestId, identityId: identity.id, reason }, "identity suspended");
   }
 
-  identityReinstated(identity: Identity, reason: string | null): void {
-    this.log.info({ identityId: identity.id, reason }, "identity reinstated");
+  identityReinstated({ requestId, identity, reason }: IdentityChange): void {
+    this.log.info({ requestId, identityId: identity.id, reason }, "identity reinstated");
   }
 
-  identityDeleted(identity: Identity, reason: string | null): void {
-    this.log.info({ identityId: identity.id, reason }, "identity deleted");
+  identityDeleted({ requestId, identity, reason }: IdentityChange): void {
+    this.log.info({ requestId, identityId: identity.id, reason }, "identity deleted");
   }
 
   /** Something is in the trail. What was only about to be done is no event yet. */

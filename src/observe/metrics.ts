@@ -222,6 +222,19 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly spansSent = new Counter({
+    name: "gateway_trace_spans_sent_total",
+    help: "Spans of traces that were taken by whoever collects them.",
+    registers: [this.#registry],
+  });
+
+  readonly spansLost = new Counter({
+    name: "gateway_trace_spans_lost_total",
+    help: "Spans of traces that were lost, by reason: full (more ended than could be sent), refused (not taken, or not in time).",
+    labelNames: ["reason"],
+    registers: [this.#registry],
+  });
+
   readonly #reads = new Map<string, () => Promise<readonly Reading[]>>();
 
   constructor() {

@@ -6,6 +6,7 @@
  */
 import { Redis } from "ioredis";
 import type { Secret } from "../config/secret.js";
+import type { Tracing } from "../observe/tracing.js";
 
 /** How long a command may take, from the call to the reply. */
 const COMMAND_TIMEOUT_MS = 250;
@@ -34,10 +35,12 @@ export interface RedisOptions {
   readonly onBack: () => void;
   /** Before every key. */
   readonly prefix?: string | undefined;
+  readonly tracing?: Tracing | undefined;
 }
 
 /** Begins to connect and returns at once. */
-export function connectRedis({ url, onLost, onBack, prefix = "acs-token-gateway:" }: RedisOptions): RedisConnection {
+export function connectRedis(options: RedisOptions): RedisConnection {
+  const { url, onLost, onBack, prefix = "acs-token-gateway:", tracing } = options;
   const client = new Redis(url.reveal(), {
     keyPrefix: prefix,
     connectionName: "acs-token-gateway",
@@ -53,6 +56,7 @@ export function connectRedis({ url, onLost, onBack, prefix = "acs-token-gateway:
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
   });
+  if (tracing) traceCommands(client, tracing);
   const watched = watch(client, { onLost, onBack });
   // Failures arrive as events.
   client.connect().catch(() => {});
@@ -66,6 +70,16 @@ export function connectRedis({ url, onLost, onBack, prefix = "acs-token-gateway:
       watched.stop();
       client.disconnect();
     },
+  };
+}
+
+/** A span for each command, by its name: keys are made of users. */
+function traceCommands(client: Redis, tracing: Tracing): void {
+  const send = client.sendCommand.bind(client);
+  client.sendCommand = (command, stream) => {
+    const name = command.name.toUpperCase();
+    const attributes = { "db.system.name": "redis", "db.operation.name": name };
+    return tracing.span({ name, kind: "client", attributes }, () => send(command, stream));
   };
 }
 

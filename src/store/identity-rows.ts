@@ -30,7 +30,7 @@ export function rowsByStatement(database: Kysely<Tables>): IdentityRows {
  * Without Kysely, which costs as much as SQLite does, over a connection that sees nothing that is under way. Where that fails,
  * by the one that has the patience to wait for another process.
  */
-export function rowsOfSqlite(rows: SqliteRows, database: Kysely<Tables>): IdentityRows {
+export function rowsOfSqlite(rows: Pick<SqliteRows, "read" | "close">, database: Kysely<Tables>): IdentityRows {
   const patient = rowsByStatement(database);
   const read = async (
     [statement, ...parameters]: readonly [string, ...string[]],

@@ -5,12 +5,14 @@
 import { type Dialect, Kysely, sql } from "kysely";
 import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
+import type { Tracing } from "../observe/tracing.js";
 import { AttemptStore } from "./attempt-store.js";
 import { AuditListing } from "./audit-listing.js";
 import { AuditReader } from "./audit-reader.js";
 import { AuditStore } from "./audit-store.js";
 import { AuditTail } from "./audit-tail.js";
 import { openSqlite, SqliteRows } from "./dialect-sqlite.js";
+import { statementsOf, traceDialect } from "./dialect-traced.js";
 import { ErasureStore } from "./erasure-store.js";
 import { type IdentityRows, rowsOfSqlite, rowsTogether } from "./identity-rows.js";
 import { IdentityStore } from "./identity-store.js";
@@ -40,12 +42,15 @@ export interface Store {
  * Opens the database and brings its schema up to date. Throws a `StartError` when it cannot, also for a server that is
  * away: a wrong address is seen at once, and whoever starts the gateway starts it again. An outage later is waited out.
  */
-export async function openStore(config: StoreConfig): Promise<Store> {
-  return config.kind === "sqlite" ? await openSqliteStore(config.file) : await openPostgresStore(config);
+export async function openStore(config: StoreConfig, tracing?: Tracing): Promise<Store> {
+  return config.kind === "sqlite"
+    ? await openSqliteStore(config.file, tracing)
+    : await openPostgresStore(config, tracing);
 }
 
-async function openSqliteStore(file: string): Promise<Store> {
-  const database = new Kysely<Tables>({ dialect: openSqlite(file) });
+async function openSqliteStore(file: string, tracing: Tracing | undefined): Promise<Store> {
+  const open = (dialect: Dialect) => new Kysely<Tables>({ dialect: traceDialect(dialect, "sqlite", tracing) });
+  const database = open(openSqlite(file));
   return await orDestroy(database, async () => {
     // Each change of the schema is a commit, and they are on disk together with what is written first. One that is lost with
     // the power is made again at the next start.
@@ -54,12 +59,22 @@ async function openSqliteStore(file: string): Promise<Store> {
     await sql`pragma synchronous = full`.execute(database);
     const wal = await openWalSync(file);
     // Its own, whose syncs do not hold up the process.
-    const trail = wal && new Kysely<Tables>({ dialect: openSqlite(file, "trail") });
+    const trail = wal && open(openSqlite(file, "trail"));
     // What is listed over that connection is on disk with the next records.
     // Without a log a reader would be in the way of who writes.
-    const rows = wal && rowsOfSqlite(new SqliteRows(file), database);
+    const rows = wal && rowsOfSqlite(openRows(file, tracing), database);
     return storeOf(database, { database: trail ?? database, wal, listsLater: true }, rows);
   });
+}
+
+function openRows(file: string, tracing: Tracing | undefined): Pick<SqliteRows, "read" | "close"> {
+  const rows = new SqliteRows(file);
+  if (tracing === undefined) return rows;
+  const about = statementsOf("sqlite");
+  return {
+    read: (statement, parameters) => tracing.span(about(statement), () => rows.read(statement, parameters)),
+    close: () => rows.close(),
+  };
 }
 
 /** The store on any dialect of Postgres; `name` is what messages call the database. */
@@ -71,14 +86,19 @@ export async function openStoreOn(dialect: Dialect, name: string): Promise<Store
   });
 }
 
-async function openPostgresStore(config: StoreConfig & { readonly kind: "postgres" }): Promise<Store> {
+async function openPostgresStore(
+  config: StoreConfig & { readonly kind: "postgres" },
+  tracing: Tracing | undefined,
+): Promise<Store> {
   const { maxConnections, queueSize } = config;
   const url = config.url.reveal();
   // Loaded only when used.
   const { openPostgres } = await import("./dialect-postgres.js");
   const name = nameDatabase(url);
   const open = (purpose: "requests" | "trail" | "migration", most: number) =>
-    new Kysely<Tables>({ dialect: openPostgres({ url, maxConnections: most, queueSize, purpose }) });
+    new Kysely<Tables>({
+      dialect: traceDialect(openPostgres({ url, maxConnections: most, queueSize, purpose }), "postgresql", tracing),
+    });
   const database = open("requests", maxConnections);
   return await orDestroy(database, async () => {
     await checkServer(database, name);

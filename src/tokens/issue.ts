@@ -99,7 +99,7 @@ export class TokenIssuance {
     const request = grantToken(call.entitlements, input);
     const order = { call, request, forceNew: input.forceNew };
     const { identity, token } = await this.#tokenFor(order, known);
-    this.#parts.events.tokenIssued(identity);
+    this.#parts.events.tokenIssued(call.requestId, identity);
     const { now, random } = this.#parts;
     return { ...token, refreshAfter: refreshAfter(now(), token.expiresOn, random()), scopes: request.scopes, identity };
   }

@@ -25,6 +25,8 @@ test("an unknown control endpoint lists those that exist", async () => {
   }
 });
 
+const TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 test("counts calls by operation and by outcome", async () => {
   const emulator = await start();
   const client = clientOf(emulator.connectionString);
@@ -35,7 +37,7 @@ test("counts calls by operation and by outcome", async () => {
   await client.revokeTokens(user);
   await control(emulator, "POST", "/faults", { operation: "deleteIdentity", kind: "commitThenDrop" });
   await rejection(client.deleteUser(user));
-  await sendSigned(emulator, { path: "/identities" });
+  await sendSigned(emulator, { path: "/identities", headers: { traceparent: TRACEPARENT } });
   await sendSigned(emulator, { path: "/elsewhere" });
 
   expect(await control(emulator, "GET", "/calls")).toEqual({
@@ -55,10 +57,12 @@ test("counts calls by operation and by outcome", async () => {
       revokeAccessTokens: { "204": 1 },
       exchangeTeamsUserAccessToken: {},
     },
+    traceparents: [TRACEPARENT],
   });
   await control(emulator, "DELETE", "/calls");
-  const { calls, createIdentityWithToken, outcomes } = await control(emulator, "GET", "/calls");
+  const { calls, createIdentityWithToken, outcomes, traceparents } = await control(emulator, "GET", "/calls");
   expect([calls.createIdentity, createIdentityWithToken, outcomes.createIdentity]).toEqual([0, 0, {}]);
+  expect(traceparents).toEqual([]);
 });
 
 test("a call that still hangs is counted as received", async () => {

@@ -56,6 +56,7 @@ interface ControlJson {
   error: { code: string; message: string };
   calls: Record<string, number>;
   createIdentityWithToken: number;
+  traceparents: string[];
   outcomes: Record<string, Record<string, number>>;
   faults: unknown[];
   total: number;

@@ -8,6 +8,7 @@
  * while half of it is left, so none is begun that waiting has left no time for.
  */
 import { setTimeout } from "node:timers/promises";
+import type { Tracing } from "../../observe/tracing.js";
 import {
   type CallTerms,
   type CommunicationService,
@@ -28,6 +29,9 @@ const MOST_REPEATS = 2;
 /** Before a repeat for which the service named no time: doubled, and spread. */
 const FIRST_PAUSE_MS = 100;
 
+/** For room, and for the pace. */
+const WAIT = { name: "acs wait" };
+
 interface GuardParts {
   /** Makes each call once; any deadline ends it. */
   readonly service: CommunicationService;
@@ -42,6 +46,7 @@ interface GuardParts {
   /** 0 ≤ x < 1 */
   readonly random: () => number;
   readonly onRepeat: (operation: ServiceOperation) => void;
+  readonly tracing?: Tracing | undefined;
 }
 
 interface GuardedCall<Result> extends Entrant {
@@ -110,7 +115,7 @@ export class GuardedService implements CommunicationService {
     { beginBy, deadline, urgency = "normal" }: CallTerms = {},
     attempt: (terms: CallTerms) => Promise<Result>,
   ): Promise<Result> {
-    const { elapsed, timeoutMs } = this.#parts;
+    const { elapsed, timeoutMs, tracing } = this.#parts;
     const endsAt = elapsed() + timeoutMs;
     const call: GuardedCall<Result> = {
       operation,
@@ -121,7 +126,8 @@ export class GuardedService implements CommunicationService {
       deadline,
       attempt,
     };
-    return await this.#try(call, 0);
+    if (tracing === undefined) return await this.#try(call, 0);
+    return await tracing.span({ name: `acs ${operation}` }, () => this.#try(call, 0));
   }
 
   async #try<Result>(call: GuardedCall<Result>, repeats: number): Promise<Result> {
@@ -136,9 +142,10 @@ export class GuardedService implements CommunicationService {
   }
 
   async #attempt<Result>(call: GuardedCall<Result>, repeats: number): Promise<Result> {
-    const { gate, budget } = this.#parts;
+    const { gate, budget, tracing } = this.#parts;
     this.#refuseWhileOut(call);
-    const free = await gate.enter(call);
+    const entering = tracing === undefined ? gate.enter(call) : tracing.span(WAIT, () => gate.enter(call));
+    const free = await entering;
     try {
       // It may have opened meanwhile, or be waiting for another call to show that the service is back.
       this.#refuseWhileOut(call);

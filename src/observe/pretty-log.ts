@@ -1,0 +1,20 @@
+/** Log lines for people, on a terminal. */
+import { prettyFactory } from "pino-pretty";
+
+interface Lines {
+  write(line: string): void;
+}
+
+/** Takes JSON lines, whose secrets are hidden by then. */
+export function prettyLines(to: Lines, hasColors: boolean): Lines {
+  const pretty = prettyFactory({ colorize: hasColors, singleLine: true, translateTime: "HH:MM:ss.l" });
+  return { write: (line) => to.write(pretty(JSON.parse(line, harmless))) };
+}
+
+/** What a terminal takes for a command. Lines are ends of lines in a stack. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+
+function harmless(_: string, value: unknown): unknown {
+  return typeof value === "string" ? value.replace(CONTROLS, "\ufffd") : value;
+}
