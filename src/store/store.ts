@@ -14,7 +14,7 @@ import { openSqlite, SqliteRows } from "./dialect-sqlite.js";
 import { ErasureStore } from "./erasure-store.js";
 import { type IdentityRows, rowsOfSqlite, rowsTogether } from "./identity-rows.js";
 import { IdentityStore } from "./identity-store.js";
-import { migrate } from "./migrations.js";
+import { migrate, TooNewSchema } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
 import { reasonOf } from "./reason.js";
 import type { Tables } from "./tables.js";
@@ -22,6 +22,8 @@ import { openWalSync, type WalSync } from "./wal-sync.js";
 import { WorkStore } from "./work-store.js";
 
 export interface Store {
+  /** Newer: a later version of the gateway has been here, and this one can work with what it left. */
+  readonly schema: "current" | "newer";
   readonly identities: IdentityStore;
   readonly attempts: AttemptStore;
   readonly work: WorkStore;
@@ -49,7 +51,7 @@ async function openSqliteStore(file: string): Promise<Store> {
     // Each change of the schema is a commit, and they are on disk together with what is written first. One that is lost with
     // the power is made again at the next start.
     await sql`pragma synchronous = normal`.execute(database);
-    await bringUpToDate(database, file);
+    const schema = await bringUpToDate(database, file);
     await sql`pragma synchronous = full`.execute(database);
     const wal = await openWalSync(file);
     // Its own, whose syncs do not hold up the process.
@@ -57,7 +59,7 @@ async function openSqliteStore(file: string): Promise<Store> {
     // What is listed over that connection is on disk with the next records.
     // Without a log a reader would be in the way of who writes.
     const rows = wal && rowsOfSqlite(new SqliteRows(file), database);
-    return storeOf(database, { database: trail ?? database, wal, listsLater: true }, rows);
+    return storeOf(database, { database: trail ?? database, wal, schema, listsLater: true }, rows);
   });
 }
 
@@ -65,8 +67,8 @@ async function openSqliteStore(file: string): Promise<Store> {
 export async function openStoreOn(dialect: Dialect, name: string): Promise<Store> {
   const database = new Kysely<Tables>({ dialect });
   return await orDestroy(database, async () => {
-    await bringUpToDate(database, name);
-    return storeOf(database, { database });
+    const schema = await bringUpToDate(database, name);
+    return storeOf(database, { database, schema });
   });
 }
 
@@ -82,9 +84,9 @@ async function openPostgresStore(config: StoreConfig & { readonly kind: "postgre
   return await orDestroy(database, async () => {
     await checkServer(database, name);
     const patient = open("migration", 1);
-    await bringUpToDate(patient, name).finally(() => patient.destroy());
+    const schema = await bringUpToDate(patient, name).finally(() => patient.destroy());
     // Its own, so that no reads, however many and long, keep a record from being written.
-    return storeOf(database, { database: open("trail", 1) }, rowsTogether(database));
+    return storeOf(database, { database: open("trail", 1), schema }, rowsTogether(database));
   });
 }
 
@@ -97,10 +99,15 @@ async function orDestroy(database: Kysely<Tables>, work: () => Promise<Store>): 
   }
 }
 
-async function bringUpToDate(database: Kysely<Tables>, name: string): Promise<void> {
+async function bringUpToDate(database: Kysely<Tables>, name: string): Promise<"current" | "newer"> {
   try {
-    await migrate(database);
+    return await migrate(database);
   } catch (error) {
+    if (error instanceof TooNewSchema) {
+      throw new StartError(
+        `A later version of the gateway has changed the schema of the database ${name} so that this version cannot use it: run the later version.`,
+      );
+    }
     throw new StartError(
       `The schema of the database ${name} cannot be brought up to date (${reasonOf(error)}): restore a back-up, or name another with DATABASE_URL.`,
       { cause: error },
@@ -111,6 +118,7 @@ async function bringUpToDate(database: Kysely<Tables>, name: string): Promise<vo
 interface TrailDatabase {
   readonly database: Kysely<Tables>;
   readonly wal?: WalSync | undefined;
+  readonly schema: Store["schema"];
   /** A server keeps its indexes beside the gateway's work, and pays for a later change of a record with another copy of it. */
   readonly listsLater?: boolean;
 }
@@ -120,6 +128,7 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: Identity
   // Where nothing is listed later, the trail's connection is for records alone; what somebody has marked is listed all the same.
   const listing = new AuditListing(trail.listsLater ? trail.database : database, trail.listsLater ?? false);
   return {
+    schema: trail.schema,
     identities: new IdentityStore(database, rows, trail.listsLater ? trail.database : database),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
