@@ -134,6 +134,7 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   const { events, tracing } = await watch({ config, logger, metrics, elapsed }, closers);
   const store = await openStore(config.store, tracing);
   closers.push(() => store.close());
+  if (store.schema === "newer") events.schemaIsNewer();
   const { attempts, work, listing } = store;
   metrics.observe("gateway_provisioning_attempts_in_doubt", () => attempts.countInDoubt(now()));
   metrics.observe("gateway_service_work_pending", () => work.count());

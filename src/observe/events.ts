@@ -187,6 +187,11 @@ export class Events implements LoadWatcher, ExportWatcher {
     this.log.warn({ inUse: `acs.${to}` }, "access key refused, the other one is used");
   }
 
+  /** As after an update that was taken back, or in the middle of one. */
+  schemaIsNewer(): void {
+    this.log.warn("the database's schema is of a later version of the gateway; this one works on it as it is");
+  }
+
   /** A database that several instances may share, and nothing that they have in common for what is counted and used up. */
   nothingShared(): void {
     this.log.warn({}, "without redis.url, limits, used DPoP proofs and the token cache are each instance's own");

@@ -1,7 +1,12 @@
 import { type Expression, type Kysely, PostgresAdapter, sql } from "kysely";
 import { DEFAULT_MIGRATION_TABLE, type Migration, Migrator } from "kysely/migration";
 
-/** In order of their names; one that has been released is never edited, only followed by another. */
+/**
+ * In order of their names; one that has been released is never edited, only followed by another. While instances are updated one
+ * after another, those of the version before work on the new schema, and so they must when an update is taken back: what a
+ * migration takes away or changes is what the version before no longer uses. One that cannot keep to that has `-breaking-` in
+ * its name (`0042-breaking-…`), and no earlier version starts on its schema.
+ */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0001-identities": { up: createIdentities },
   "0002-service-work": { up: createServiceWork },
@@ -15,15 +20,30 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
 const AUDIT_TABLE = "audit_events";
 const DROPPED_TABLE = "audit_dropped";
 
-/** Brings the database to the current schema. Safe to call at every start; takes the dialect's migration lock. */
-export async function migrate<Tables>(database: Kysely<Tables>): Promise<void> {
+const BREAKING = /-breaking-/;
+
+/**
+ * Brings the database to the current schema. Safe to call at every start; takes the dialect's migration lock. Resolves with
+ * what is found then: a schema that is newer, and that this version can use, is left as it is.
+ */
+export async function migrate<Tables>(database: Kysely<Tables>): Promise<"current" | "newer"> {
   const migrator = new Migrator({ db: database, provider: { getMigrations: async () => MIGRATIONS } });
   const { error } = await migrator.migrateToLatest();
-  if (error !== undefined) throw error;
+  if (error === undefined) return "current";
+  // Kysely refuses what it does not know before it changes anything.
+  const state = await stateOfSchema(database);
+  if (state === "newer") return state;
+  throw state === "too new" ? new TooNewSchema() : error;
 }
 
-/** How far the schema of a database has come, as this version of the gateway sees it. */
-export type SchemaState = "none" | "older" | "current" | "newer";
+/** A later version has changed the schema in a way that this one cannot work with. */
+export class TooNewSchema extends Error {}
+
+/**
+ * How far the schema of a database has come, as this version of the gateway sees it. One that is `newer` can be used all the
+ * same; one that is `too new` cannot.
+ */
+export type SchemaState = "none" | "older" | "current" | "newer" | "too new";
 
 /** Changes nothing. */
 export async function stateOfSchema<Tables>(database: Kysely<Tables>): Promise<SchemaState> {
@@ -35,7 +55,9 @@ export async function stateOfSchema<Tables>(database: Kysely<Tables>): Promise<S
   const made = new Set(rows.map(({ name }) => name));
   const names = Object.keys(MIGRATIONS);
   if (names.some((name) => !made.has(name))) return "older";
-  return made.size > names.length ? "newer" : "current";
+  const unknown = [...made].filter((name) => !names.includes(name));
+  if (unknown.length === 0) return "current";
+  return unknown.some((name) => BREAKING.test(name)) ? "too new" : "newer";
 }
 
 /** What keeps the trail in the database from being read as it is, which changes nothing in it; undefined when nothing does. */
@@ -46,7 +68,9 @@ export async function faultOfSchema<Tables>(database: Kysely<Tables>): Promise<s
   );
   if (missing !== undefined) return `there is no table ${missing}`;
   const state = await stateOfSchema(database);
-  return state === "current" ? undefined : `its schema is ${state} than this version of the gateway`;
+  return state === "current" || state === "newer"
+    ? undefined
+    : `its schema is ${state === "older" ? "older than" : "too new for"} this version of the gateway`;
 }
 
 /** Text that is compared and ordered byte by byte, whatever the database's locale, as SQLite does by itself. */
@@ -130,6 +154,11 @@ async function createServiceWork(database: Kysely<unknown>): Promise<void> {
     .addColumn("last_error", text(database))
     .execute();
   await database.schema.createIndex("service_work_due").on("service_work").column("next_try_at").execute();
+  // Before, what was yet to be confirmed stood in the row alone, where no worker would find it.
+  await sql`
+    insert into service_work (communication_user_id, action, identity_id, generation, created_at, next_try_at, tries, lease_until)
+    select communication_user_id, case when status = 'DELETING' then 'DELETE' else 'REVOKE' end, id, 1, tokens_valid_after, 0, 0, 0
+    from identities where revocation_pending = 1 and communication_user_id is not null`.execute(database);
 }
 
 async function createAuditEvents(database: Kysely<unknown>): Promise<void> {

@@ -16,7 +16,7 @@ import { statementsOf, traceDialect } from "./dialect-traced.js";
 import { ErasureStore } from "./erasure-store.js";
 import { type IdentityRows, rowsOfSqlite, rowsTogether } from "./identity-rows.js";
 import { IdentityStore } from "./identity-store.js";
-import { migrate } from "./migrations.js";
+import { migrate, TooNewSchema } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
 import { reasonOf } from "./reason.js";
 import { insertJson, type RecordInsert } from "./record-insert.js";
@@ -25,6 +25,8 @@ import { openWalSync, type WalSync } from "./wal-sync.js";
 import { WorkStore } from "./work-store.js";
 
 export interface Store {
+  /** Newer: a later version of the gateway has been here, and this one can work with what it left. */
+  readonly schema: "current" | "newer";
   readonly identities: IdentityStore;
   readonly attempts: AttemptStore;
   readonly work: WorkStore;
@@ -55,7 +57,7 @@ async function openSqliteStore(file: string, tracing: Tracing | undefined): Prom
     // Each change of the schema is a commit, and they are on disk together with what is written first. One that is lost with
     // the power is made again at the next start.
     await sql`pragma synchronous = normal`.execute(database);
-    await bringUpToDate(database, file);
+    const schema = await bringUpToDate(database, file);
     await sql`pragma synchronous = full`.execute(database);
     const wal = await openWalSync(file);
     // Its own, whose syncs do not hold up the process.
@@ -63,7 +65,7 @@ async function openSqliteStore(file: string, tracing: Tracing | undefined): Prom
     // What is listed over that connection is on disk with the next records.
     // Without a log a reader would be in the way of who writes.
     const rows = wal && rowsOfSqlite(openRows(file, tracing), database);
-    return storeOf(database, { database: trail ?? database, wal, listsLater: true }, rows);
+    return storeOf(database, { database: trail ?? database, wal, schema, listsLater: true }, rows);
   });
 }
 
@@ -81,8 +83,8 @@ function openRows(file: string, tracing: Tracing | undefined): Pick<SqliteRows, 
 export async function openStoreOn(dialect: Dialect, name: string): Promise<Store> {
   const database = new Kysely<Tables>({ dialect });
   return await orDestroy(database, async () => {
-    await bringUpToDate(database, name);
-    return storeOf(database, { database, insert: insertJson });
+    const schema = await bringUpToDate(database, name);
+    return storeOf(database, { database, schema, insert: insertJson });
   });
 }
 
@@ -103,9 +105,9 @@ async function openPostgresStore(
   return await orDestroy(database, async () => {
     await checkServer(database, name);
     const patient = open("migration", 1);
-    await bringUpToDate(patient, name).finally(() => patient.destroy());
+    const schema = await bringUpToDate(patient, name).finally(() => patient.destroy());
     // Its own, so that no reads, however many and long, keep a record from being written.
-    return storeOf(database, { database: open("trail", 1), insert: insertJson }, rowsTogether(database));
+    return storeOf(database, { database: open("trail", 1), schema, insert: insertJson }, rowsTogether(database));
   });
 }
 
@@ -118,10 +120,15 @@ async function orDestroy(database: Kysely<Tables>, work: () => Promise<Store>): 
   }
 }
 
-async function bringUpToDate(database: Kysely<Tables>, name: string): Promise<void> {
+async function bringUpToDate(database: Kysely<Tables>, name: string): Promise<"current" | "newer"> {
   try {
-    await migrate(database);
+    return await migrate(database);
   } catch (error) {
+    if (error instanceof TooNewSchema) {
+      throw new StartError(
+        `A later version of the gateway has changed the schema of the database ${name} so that this version cannot use it: run the later version.`,
+      );
+    }
     throw new StartError(
       `The schema of the database ${name} cannot be brought up to date (${reasonOf(error)}): restore a back-up, or name another with DATABASE_URL.`,
       { cause: error },
@@ -132,6 +139,7 @@ async function bringUpToDate(database: Kysely<Tables>, name: string): Promise<vo
 interface TrailDatabase {
   readonly database: Kysely<Tables>;
   readonly wal?: WalSync | undefined;
+  readonly schema: Store["schema"];
   /** A server keeps its indexes beside the gateway's work, and pays for a later change of a record with another copy of it. */
   readonly listsLater?: boolean;
   readonly insert?: RecordInsert;
@@ -142,6 +150,7 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: Identity
   // Where nothing is listed later, the trail's connection is for records alone; what somebody has marked is listed all the same.
   const listing = new AuditListing(trail.listsLater ? trail.database : database, trail.listsLater ?? false);
   return {
+    schema: trail.schema,
     identities: new IdentityStore(database, rows, trail.listsLater ? trail.database : database),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),

@@ -141,9 +141,9 @@ describe("audit verify", () => {
       "its schema is older than this version of the gateway",
     ],
     [
-      "of a newer version",
-      "insert into kysely_migration values ('9999-later', '2026-01-01')",
-      "its schema is newer than this version of the gateway",
+      "of a version that is too new",
+      "insert into kysely_migration values ('9999-breaking-later', '2026-01-01')",
+      "its schema is too new for this version of the gateway",
     ],
   ])("leaves a database %s as it is, and does not call it whole", async (_, sql, why) => {
     const database = tamper(sql);

@@ -229,9 +229,9 @@ describe("doctor and the database", () => {
 
   it.each([
     ["older", "delete from kysely_migration where name = (select max(name) from kysely_migration)", "warn"],
-    ["newer", "insert into kysely_migration values ('9999-later', '2026-01-01')", "fail"],
+    ["too new", "insert into kysely_migration values ('9999-breaking-later', '2026-01-01')", "fail"],
     ["none", "drop table kysely_migration", "ok"],
-  ])("whose schema is %s than this version's is told, and not written to", async (state, sql, status) => {
+  ])("whose schema is %s is told, and not written to", async (state, sql, status) => {
     const other = await Operator.start("sqlite");
     await other.withStore(async () => {});
     await other.ask(sql);
@@ -242,6 +242,15 @@ describe("doctor and the database", () => {
     expect(found("store.writable")).toEqual([skipped]);
     expect(await other.ask(tables)).toEqual(before);
     expect(await other.ask("select * from audit_writers")).toEqual([]);
+    await other.close();
+  });
+
+  it("whose schema is newer than this version's and can be used is told, and tried", async () => {
+    const other = await Operator.start("sqlite");
+    await other.withStore(async () => {});
+    await other.ask("insert into kysely_migration values ('9999-later', '2026-01-01')");
+    const { found } = await examine({}, [], other);
+    expect([found("store.schema"), found("store.writable")]).toMatchObject([[{ status: "warn" }], [{ status: "ok" }]]);
     await other.close();
   });
 

@@ -12,6 +12,9 @@ export const pages: ReadonlyMap<string, Page> = new Map(
   ]),
 );
 
+/** Those whose commands are run by operations.test.ts, in production's surroundings, and not beside `dev`. */
+export const isForOperations = (file: string): boolean => /^docs\/(operations\.md|incidents\/)/.test(file);
+
 /** All blocks of a language, each with where it is, as an editor takes it. */
 export function blocksIn(...languages: readonly string[]): [place: string, block: CodeBlock][] {
   return [...pages].flatMap(([file, { blocks }]) =>

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Dev } from "../fixtures/dev.js";
 import type { CodeBlock, Page } from "./markdown.js";
-import { pages } from "./pages.js";
+import { isForOperations, pages } from "./pages.js";
 
 /**
  * A reader with a shell. The blocks in `sh` and `ts run` of a page are run from top to bottom, in one shell and with a `dev`
@@ -18,7 +18,7 @@ const TYPESCRIPT = `'${process.execPath}' --import '${import.meta.resolve("tsx")
 type Addresses = readonly (readonly [written: string, real: string])[];
 
 const isRun = ({ language, note }: CodeBlock) => language === "sh" || (language === "ts" && note === "run");
-const runnable = [...pages].filter(([, { blocks }]) => blocks.some(isRun));
+const runnable = [...pages].filter(([file, { blocks }]) => !isForOperations(file) && blocks.some(isRun));
 
 describe.runIf(hasCurl)("what the pages have a reader run, with dev beside it", () => {
   it.concurrent.each(runnable)("%s", { timeout: 60_000 }, async (_, page) => {

@@ -1,9 +1,10 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { parser } from "@prometheus-io/lezer-promql";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { errorKind } from "../../src/errors.js";
 import { Metrics } from "../../src/observe/metrics.js";
+import { parsePage } from "../docs/markdown.js";
 import { Rig } from "../fixtures/rig.js";
 
 interface Rule {
@@ -129,8 +130,20 @@ describe("the dashboard, the alert rules and the objectives", () => {
   it("say of each alert what it means and what to do, and whom it wakes", () => {
     expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length);
     for (const { alert, labels, annotations } of rules) {
-      expect(Object.keys(annotations), alert).toEqual(["summary", "action"]);
+      expect(Object.keys(annotations), alert).toEqual(["summary", "action", "runbook"]);
       expect(["page", "ticket"], alert).toContain(labels.severity);
+    }
+  });
+
+  it("lead from each alert to a page, and from the list of what can be seen to the same", () => {
+    const rows = readFileSync("docs/operations.md", "utf8").match(/^\| .*$/gm) ?? [];
+    for (const { alert, annotations } of rules) {
+      const [file = "", anchor] = annotations.runbook?.split("#") ?? [];
+      expect(existsSync(file), `${alert}: ${file}`).toBe(true);
+      if (anchor) expect(parsePage(readFileSync(file, "utf8")).anchors, alert).toContain(anchor);
+      if (!file.startsWith("docs/incidents/")) continue;
+      const row = rows.find((text) => text.includes(`\`${alert}\``));
+      expect(row, alert).toContain(`(${file.replace("docs/", "")})`);
     }
   });
 

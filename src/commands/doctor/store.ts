@@ -91,10 +91,11 @@ const SCHEMA: Readonly<Record<SchemaState, Finding>> = {
     "is older than this version of the gateway",
     "back the database up, and start this version, which brings it up to date",
   ),
-  newer: fail(
-    "is newer than this version of the gateway",
-    "run the version that made it, or restore the back-up from before",
+  newer: warn(
+    "is newer than this version of the gateway, which works on it all the same",
+    "go on with the later version when it can be; going back further than this version is not tested",
   ),
+  "too new": fail("is of a later version of the gateway, and this one cannot use it", "run the later version"),
 };
 
 async function examineWriting(
@@ -102,7 +103,7 @@ async function examineWriting(
   inspection: StoreInspection,
   schema: SchemaState | undefined,
 ): Promise<void> {
-  if (schema === "current") {
+  if (schema === "current" || schema === "newer") {
     const cure = "let this user, or this process, write to the database: insert, update and delete in each table";
     await examination.check({ id: "store.writable", cure }, async () => {
       await inspection.tryToWrite();
