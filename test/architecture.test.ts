@@ -7,6 +7,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["main"],
   ["dev", "commands"],
   ["gateway"],
+  ["gateway-base"],
   ["gateway-audit", "gateway-service"],
   ["http"],
   ["graphql"],

@@ -14,6 +14,8 @@ import { openSqlite, SqliteRows } from "./dialect-sqlite.js";
 import { ErasureStore } from "./erasure-store.js";
 import { type IdentityRows, rowsOfSqlite, rowsTogether } from "./identity-rows.js";
 import { IdentityStore } from "./identity-store.js";
+import { InventoryStore } from "./inventory-store.js";
+import { MappingStore } from "./mapping-store.js";
 import { migrate } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
 import { reasonOf } from "./reason.js";
@@ -25,6 +27,8 @@ export interface Store {
   readonly identities: IdentityStore;
   readonly attempts: AttemptStore;
   readonly work: WorkStore;
+  readonly mappings: MappingStore;
+  readonly inventory: InventoryStore;
   readonly audit: AuditStore;
   readonly auditReader: AuditReader;
   readonly auditTail: AuditTail;
@@ -123,6 +127,8 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: Identity
     identities: new IdentityStore(database, rows, trail.listsLater ? trail.database : database),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
+    mappings: new MappingStore(database),
+    inventory: new InventoryStore(database),
     audit: new AuditStore(database, listing, { database: trail.database, sync: trail.wal?.sync }),
     auditReader: new AuditReader(database, (condition) => listing.listThose(condition)),
     auditTail: new AuditTail(database),
