@@ -85,7 +85,7 @@ export class Adoption {
     if (ofUser?.status === "DELETING" || ofId?.status === "DELETING" || standing.deleting.has(communicationUserId)) {
       return BEING_DELETED;
     }
-    if (ofId !== undefined) return ofId === ofUser ? "there" : takenBy(ofId);
+    if (ofId !== undefined) return ofId === ofUser ? "there" : TAKEN;
     if (ofUser !== undefined && ofUser.communicationUserId !== null) return hasAnother(ofUser);
     if (ofUser !== undefined) return { identityId: ofUser.id, isRow: true };
     if (!this.#parts.allowErased && standing.erased.has(this.#parts.hashUser(user))) return ERASED;
@@ -148,11 +148,11 @@ function hasAnother({ communicationUserId }: Identity): MappingRefused {
   return new MappingRefused("USER_HAS_ANOTHER", `the user has the identity ${communicationUserId}`, cure);
 }
 
-function takenBy({ id }: Identity): MappingRefused {
-  const cure = "find out whose it is, and leave the other out: an identity is of one user";
-  return new MappingRefused("ID_OF_ANOTHER_USER", `the identity is another user's, of ${id}`, cure);
-}
-
+const TAKEN = new MappingRefused(
+  "ID_OF_ANOTHER_USER",
+  "another user has the identity, here or in a row before",
+  "find out whose it is, and leave the other out: an identity is of one user",
+);
 const BEING_DELETED = new MappingRefused(
   "BEING_DELETED",
   "the user's identity here, or this identity, is being deleted",
