@@ -25,6 +25,7 @@ const VENDORS: readonly (readonly [library: RegExp, rooms: readonly string[]])[]
   [/^@azure\//, ["acs"]],
   [/^@apollo\/|^type-graphql$|^reflect-metadata$|^graphql$/, ["graphql"]],
   [/^cockatiel$/, ["acs"]],
+  [/^csv-parse$/, ["commands"]],
   [/^graphql-ws$|^ws$/, ["graphql"]],
   [/^jose$/, ["auth", "dev"]],
   [/^kysely|^node:sqlite$/, ["store", "emulator"]],

@@ -57,13 +57,15 @@ export class Import {
 
   /** True when every row was looked at, false when it was stopped before. Throws a `StartError` when it cannot go on. */
   async run(rows: AsyncIterable<Row>): Promise<boolean> {
-    const { options, stopped } = this.#parts;
+    const { options, stopped, config } = this.#parts;
+    // All of a batch are recorded at once.
+    const most = Math.min(BATCH, config.audit.queueSize);
     let batch: Candidate[] = [];
     for await (const row of rows) {
       if (stopped.aborted) return false;
       if (row.line < options.fromLine) continue;
       batch.push({ line: row.line, content: this.#read(row) });
-      if (batch.length < BATCH) continue;
+      if (batch.length < most) continue;
       await this.#carryOut(batch);
       batch = [];
     }
