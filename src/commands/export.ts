@@ -53,14 +53,14 @@ async function exportAll(begin: string, { archive, format, lines, host, stopped 
     const page = await archive.mappings.page(after, PAGE).catch((error: unknown) => {
       throw new StartError("The database does not answer: go on with --resume.", { cause: error });
     });
-    for (const identity of page) {
-      if (stopped.aborted) {
-        host.report(`${count} mappings, stopped: go on with --resume`);
-        return false;
-      }
-      await lines.print(writeRow(format, identity));
-      progress.at(++count);
+    if (stopped.aborted) {
+      host.report(`${count} mappings, stopped: go on with --resume`);
+      return false;
     }
+    // One write for all of them, which costs as much as one of each.
+    if (page.length > 0) await lines.print(page.map((identity) => writeRow(format, identity)).join("\n"));
+    count += page.length;
+    progress.at(count);
     const last = page.at(-1)?.communicationUserId;
     if (last === undefined || last === null) break;
     after = last;
