@@ -62,7 +62,6 @@ export async function openAudit(base: AuditBase, options: AuditOptions, closers:
   startLister(base, closers);
   const trail = openTrail(base, { checkpoints, sinks }, closers);
   base.metrics.observe("gateway_audit_lag_seconds", async () => trail.lagMs / 1000);
-  startRetention(base, closers);
   return new AuditLog({
     trail: options.trail ?? (base.tracing === undefined ? trail : traced(trail, base.tracing)),
     fingerprint: createFingerprint(keys.auditKey),
@@ -194,7 +193,11 @@ function openTrail(
   return trail;
 }
 
-function startRetention({ config, now, events, store, keys }: AuditBase, closers: Closers): void {
+/** Drops what is old; for a gateway alone, and not for a command that has come for something else. */
+export function startRetention(
+  { config, now, events, store, keys }: Pick<AuditBase, "config" | "now" | "events" | "store" | "keys">,
+  closers: Closers,
+): void {
   const maxAgeMs = auditAgeMs(config);
   if (maxAgeMs === null) return;
   const retention = new Retention({

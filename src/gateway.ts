@@ -2,14 +2,12 @@
  * The gateway, put together: makes every part, wires it and closes it again. The only place that knows which concrete
  * part stands behind an interface.
  */
-import { AuditFeed } from "./audit/feed.js";
 import { Authenticator } from "./auth/authenticator.js";
 import { Dpop } from "./auth/dpop.js";
 import { DpopNonces } from "./auth/dpop-nonces.js";
 import type { Config } from "./config/config.js";
-import { secretsIn } from "./config/secrets.js";
-import { type AuditOptions, auditAgeMs, type Closers, openAudit } from "./gateway-audit.js";
-import { openService } from "./gateway-service.js";
+import { auditAgeMs, type Closers, startRetention } from "./gateway-audit.js";
+import { type BaseOptions, closeAll, openBase as openOutside, openRecords, startWorkers } from "./gateway-base.js";
 import { readManifestFile } from "./graphql/manifest.js";
 import { createSchema, type Services } from "./graphql/schema.js";
 import { createGraphqlServer } from "./graphql/server.js";
@@ -29,29 +27,17 @@ import { Streams } from "./http/streams.js";
 import { createRefusal } from "./http/too-much.js";
 import { WebSocketEndpoint } from "./http/web-socket-endpoint.js";
 import { AuditAccess } from "./identities/audit-access.js";
-import { Eraser } from "./identities/eraser.js";
-import type { ApplicationUser } from "./identities/identity.js";
 import { IdentityLifecycle } from "./identities/lifecycle.js";
 import { Operations } from "./identities/operations.js";
 import { Provisioning } from "./identities/provisioning.js";
 import { Revocation } from "./identities/revocation.js";
-import { ServiceWorker } from "./identities/service-worker.js";
-import { hashUser as keyedUserHash } from "./identities/user-hash.js";
-import { openKeys } from "./keys.js";
 import { Limits } from "./limits/limits.js";
-import { Events } from "./observe/events.js";
-import type { Logger } from "./observe/logger.js";
-import { Metrics } from "./observe/metrics.js";
-import { createRedact } from "./observe/redact.js";
-import { tracedLog } from "./observe/traced-log.js";
-import type { Tracing } from "./observe/tracing.js";
+import type { Metrics } from "./observe/metrics.js";
 import { rememberingEntitlements } from "./policy/policy.js";
 import { memoryByteCache } from "./shared/byte-cache-memory.js";
 import { redisByteCache } from "./shared/byte-cache-redis.js";
-import type { RedisConnection } from "./shared/redis.js";
 import { memorySingleUse } from "./shared/single-use-memory.js";
 import { redisSingleUse } from "./shared/single-use-redis.js";
-import { openStore } from "./store/store.js";
 import { TokenCache } from "./tokens/cache.js";
 import { TeamsExchange } from "./tokens/exchange.js";
 import { TokenIssuance } from "./tokens/issue.js";
@@ -66,31 +52,15 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
-export interface GatewayOptions extends AuditOptions {
-  readonly logger: Logger;
-  /** ms since 1970; the system's clock unless a test brings its own. */
-  readonly now?: () => number;
-  /** ms by a clock that is never set, for ages; the process's own unless a test brings one. */
-  readonly elapsed?: () => number;
-  /** 0 ≤ x < 1 */
-  readonly random?: () => number;
-  /** Before every key in Redis; the gateway's own unless a test shares the server with others. */
-  readonly redisPrefix?: string | undefined;
+export interface GatewayOptions extends BaseOptions {
   /** More public paths, such as the explorer that `dev` adds. */
   readonly routes?: Routes;
 }
 
-/** How much longer than a call to the service a lease on it lasts. */
-const LEASE_MARGIN_MS = 5000;
-
 /** Resolves when the gateway listens. Throws a `StartError` when it cannot start. */
 export async function startGateway(config: Config, options: GatewayOptions): Promise<Gateway> {
   const closers: Closers = [];
-  const close = async () => {
-    const failures: unknown[] = [];
-    for (const closer of closers.splice(0).reverse()) await closer().catch((error: unknown) => failures.push(error));
-    if (failures.length > 0) throw failures[0];
-  };
+  const close = () => closeAll(closers);
   try {
     const base = await openBase(config, options, closers);
     const authenticator = createAuthenticator(base);
@@ -129,52 +99,19 @@ export async function countDocuments(files: readonly string[], settings: Config[
 type Base = Awaited<ReturnType<typeof openBase>>;
 
 async function openBase(config: Config, options: GatewayOptions, closers: Closers) {
-  const { logger, now = Date.now, elapsed = () => performance.now(), random = Math.random } = options;
-  const metrics = new Metrics();
-  const { events, tracing } = await watch({ config, logger, metrics, elapsed }, closers);
-  const store = await openStore(config.store, tracing);
-  closers.push(() => store.close());
+  const records = await openRecords(config, options, closers);
+  const { now, metrics, events, store, keys } = records;
   if (store.schema === "newer") events.schemaIsNewer();
   const { attempts, work, listing } = store;
   metrics.observe("gateway_provisioning_attempts_in_doubt", () => attempts.countInDoubt(now()));
   metrics.observe("gateway_service_work_pending", () => work.count());
   metrics.observe("gateway_service_work_oldest_seconds", async () => secondsSince(await work.oldest(), now()));
   metrics.observe("gateway_audit_unlisted", () => listing.count());
-  const keys = openKeys(config);
-  const feed = new AuditFeed({ trail: store.auditTail, now });
-  const audit = await openAudit({ config, now, events, metrics, store, keys, feed, tracing }, options, closers);
-  const redis = await openRedis(config, { events, tracing, prefix: options.redisPrefix });
-  if (redis) closers.push(() => redis.close());
-  else if (config.store.kind === "postgres") events.nothingShared();
-  const service = await openService({ config, redis, events, metrics, elapsed, random, tracing });
-  const leaseMs = config.acs.timeoutSeconds * 1000 + LEASE_MARGIN_MS;
+  startRetention(records, closers);
+  const base = await openOutside(records, options.redisPrefix, closers);
   const observe = (error: unknown) => events.limitCountedHere(error);
-  const limits = new Limits({ config: config.limits, key: keys.auditKey, redis, now, observe });
-  const outside = { store, keys, feed, audit, redis, service };
-  return { config, now, elapsed, random, metrics, events, tracing, ...outside, leaseMs, limits };
-}
-
-interface Watching extends Required<Pick<GatewayOptions, "logger" | "elapsed">> {
-  readonly config: Config;
-  readonly metrics: Metrics;
-}
-
-/** What tells of the rest. OpenTelemetry is loaded only when traces are made. */
-async function watch({ config, logger, metrics, elapsed }: Watching, closers: Closers): Promise<Watch> {
-  const { tracing: settings } = config;
-  if (settings.export === null) return { events: new Events(logger, metrics), tracing: undefined };
-  const { openTracing } = await import("./observe/tracing-otel.js");
-  const redact = createRedact(secretsIn(config));
-  // Whoever takes the spans is told of where no trace is.
-  const watcher = new Events(logger, metrics);
-  const tracing = openTracing({ config: settings, settings: settings.export, redact, watcher, elapsed });
-  closers.push(() => tracing.close());
-  return { events: new Events(tracedLog(logger, tracing), metrics, tracing), tracing };
-}
-
-interface Watch {
-  readonly events: Events;
-  readonly tracing: Tracing | undefined;
+  const limits = new Limits({ config: config.limits, key: keys.auditKey, redis: base.redis, now, observe });
+  return { ...base, limits };
 }
 
 /** 0 for what has not begun. */
@@ -271,18 +208,10 @@ async function openSchema(services: Services, { federation }: Config["graphql"])
 }
 
 function createServices(base: Base, closers: Closers): Services {
-  const { config, now, random, events, store, keys, feed, audit, service, leaseMs, limits, tracing } = base;
-  const { identities, attempts, work, erasures, audit: trail } = store;
+  const { config, now, random, events, store, hashUser, feed, audit, service, leaseMs, limits } = base;
+  const { identities, attempts, work } = store;
   const { onLostIdentity } = config.acs;
-  const hashUser = (user: ApplicationUser) => keyedUserHash(user, keys.auditKey);
-  // What a call begins may outlast it by a create and an issue at the service, with a record after each.
-  const repeatMs = config.server.requestTimeoutSeconds * 1000 + 2 * leaseMs;
-  const eraser = new Eraser({ identities, trail, erasures, events, now, repeatMs, hashUser });
-  eraser.start();
-  closers.push(() => eraser.stop());
-  const worker = new ServiceWorker({ work, service, eraser, events, now, random, leaseMs, hashUser, tracing });
-  worker.start();
-  closers.push(() => worker.stop());
+  const { eraser, worker } = startWorkers(base, closers);
   const mostAtOnce = config.tokens.mintsAtOnce;
   const provisioning = new Provisioning({ identities, attempts, service, audit, events, now, leaseMs, mostAtOnce });
   closers.push(() => provisioning.finish());
@@ -370,17 +299,6 @@ async function listenOnBoth(
 
 function onlyRead(routes: Iterable<readonly [string, Handler]>): [string, Handler][] {
   return [...routes].map(([path, handler]) => [path, getOnly(handler)]);
-}
-
-/** Loads the client only when there is a Redis. */
-async function openRedis(
-  { redis: { url } }: Config,
-  { events, ...options }: Watch & { readonly prefix: string | undefined },
-): Promise<RedisConnection | undefined> {
-  if (url === null) return undefined;
-  const { connectRedis } = await import("./shared/redis.js");
-  const watcher = { onLost: (error: Error) => events.redisLost(error), onBack: () => events.redisBack() };
-  return connectRedis({ url, ...watcher, ...options });
 }
 
 const live: Handler = async () => ({

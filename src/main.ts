@@ -23,6 +23,9 @@ Commands
   emulator           start the Communication Services identity emulator alone
   config check       check the configuration and print what is in force, secrets hidden
   doctor             try every dependency, and say what is wrong and what to do about it
+  import             take in mappings of users to identities that you have already
+  export             print all mappings, as import takes them
+  teardown           say what there is to delete; with --confirm, delete every identity that the database has
   audit verify       check that the audit trail is whole, and name the first record that was edited, removed or inserted
   audit export       print the audit trail as JSON lines
   audit fingerprint  print what stands in the audit trail for the token on standard input
@@ -49,6 +52,27 @@ Options of doctor
                        test line to an address for checkpoints
   --json               print one JSON document
 
+Options of import
+  --file FILE          CSV with a header, or JSON lines: issuer, subject, communicationUserId; - is standard input
+  --format csv|jsonl   if the file's name does not end so
+  --dry-run            look at every row and change nothing
+  --report FILE        name every refused row in this file, which must not be there yet
+  --from-line N        pass over all lines before this one
+  --resource-id GUID   the resource's immutable id, while the database has none of its identities
+  --allow-issuer TEXT  take users of this issuer, too, which the configuration does not have; may be given several times
+  --allow-erased       take users, too, who were deleted here
+  --reason TEXT        for the audit trail
+
+Options of export
+  --out FILE           write to this file, which must not be there yet
+  --resume             go on in that file, after the last whole row of an export that was broken off
+  --format csv|jsonl   if the file's name does not end so; csv on standard output
+
+Options of teardown
+  --confirm HOST       delete; HOST is that of the configured resource, as teardown says it
+  --tries N            try one that the service will not delete so often (10) before the rest is said to be left
+  --reason TEXT        for the audit trail
+
 Options of emulator
   --host HOST          address to listen on (127.0.0.1)
   --port PORT          port to listen on; 0 takes any (4002)
@@ -67,6 +91,9 @@ const OUTPUT_MS = 1000;
 /** Each has its options, and what it does, in a file of its own. */
 const OPERATORS: Readonly<Record<string, () => Promise<{ readonly run: Command }>>> = {
   doctor: () => import("./commands/doctor.js"),
+  export: () => import("./commands/export.js"),
+  import: () => import("./commands/import.js"),
+  teardown: () => import("./commands/teardown.js"),
 };
 
 interface Running {

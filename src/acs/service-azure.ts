@@ -2,6 +2,7 @@ import type { TokenScope as WireScope } from "@azure/communication-identity";
 import type { AcsAccess, TokenScope } from "../config/config.js";
 import type { Tracing } from "../observe/tracing.js";
 import { type AccessKeyName, type Credential, type Credentials, openCredentials } from "./credentials-azure.js";
+import { resourceOf } from "./resource.js";
 import type {
   CallTerms,
   CommunicationService,
@@ -46,7 +47,7 @@ class AzureService implements CommunicationService {
   constructor(credentials: Credentials, options: AzureServiceOptions) {
     this.#credentials = credentials;
     this.#options = options;
-    this.resource = new URL(options.access.endpoint).host;
+    this.resource = resourceOf(options.access);
   }
 
   get credentialId(): string {

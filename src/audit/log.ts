@@ -6,6 +6,7 @@
 import type { TokenScope } from "../config/config.js";
 import { Deadline } from "../deadline.js";
 import { GatewayError, Refusal } from "../errors.js";
+import type { ApplicationUser } from "../identities/identity.js";
 import type { Call } from "../policy/call.js";
 import type { Fingerprint } from "./fingerprint.js";
 import type { AuditAction, AuditEvent, AuditPhase } from "./record.js";
@@ -41,6 +42,11 @@ interface AuditLogParts {
   readonly observe?: (event: AuditEvent) => void;
 }
 
+/** By whose order, in which request and through which app. */
+interface Asked extends Pick<Call, "requestId" | "client"> {
+  readonly caller: ApplicationUser | null;
+}
+
 /** A token that is kept is one object, and its fingerprint is made once. */
 type CallAuditParts = AuditLogParts & { readonly fingerprintOf: (token: TokenLike) => string };
 
@@ -63,6 +69,11 @@ export class AuditLog {
     return new CallAudit(this.#parts, call, () => call.deadline);
   }
 
+  /** For what an operator's command does, by no user's order. */
+  ofCommand(command: Omit<Asked, "caller">): CallAudit {
+    return new CallAudit(this.#parts, { ...command, caller: null }, () => new Deadline(this.#parts.timeoutMs));
+  }
+
   /** For what the call began and others may wait for, too: its deadline does not end it. */
   beyond(call: Call): CallAudit {
     return new CallAudit(this.#parts, call, () => new Deadline(this.#parts.timeoutMs));
@@ -73,7 +84,7 @@ export class AuditLog {
 export class CallAudit {
   constructor(
     private readonly parts: CallAuditParts,
-    private readonly call: Call,
+    private readonly asked: Asked,
     private readonly deadline: () => Deadline,
   ) {}
 
@@ -124,7 +135,7 @@ export class CallAudit {
     { identityId = null, scopes = null, reason = null }: About,
     token?: TokenLike,
   ): Promise<void> {
-    const { caller, requestId, client } = this.call;
+    const { caller, requestId, client } = this.asked;
     // These are the client's own words.
     const { redact } = this.parts;
     const redacted = (text: string | null) => text && redact(text);
@@ -132,7 +143,7 @@ export class CallAudit {
       action,
       phase,
       identityId,
-      actor: { issuer: caller.issuer, subject: caller.subject },
+      actor: caller && { issuer: caller.issuer, subject: caller.subject },
       scopes,
       tokenFingerprint: token === undefined ? null : this.parts.fingerprintOf(token),
       tokenExpiresOn: token?.expiresOn ?? null,

@@ -71,7 +71,7 @@ function linesTo(stream: Writable, name: string, end: () => Promise<void>): Line
 }
 
 const CURES: Readonly<Record<string, string>> = {
-  EEXIST: "name one that is not there yet, or go on in this one with --after",
+  EEXIST: "name one that is not there yet, or, where the command has an option to go on in it, say that",
   ENOSPC: "make room, or name another",
   EPIPE: "whatever read it has ended",
 };

@@ -11,21 +11,37 @@ export interface Output {
 }
 
 /** Says how far it is, about once a second. */
-export class Progress {
+export class Ticker {
   #next: number;
 
-  constructor(private readonly output: Output) {
+  constructor(private readonly output: Pick<Output, "report" | "now">) {
     this.#next = output.now() + PROGRESS_MS;
   }
 
-  at(records: number): void {
+  /** The text is asked for when it is time to say it. */
+  tick(describe: () => string): void {
     const now = this.output.now();
     if (now < this.#next) return;
     this.#next = now + PROGRESS_MS;
-    this.output.report(`${records} records`);
+    this.output.report(describe());
+  }
+}
+
+export class Progress {
+  readonly #ticker: Ticker;
+
+  constructor(
+    private readonly output: Pick<Output, "report" | "now">,
+    private readonly what = "records",
+  ) {
+    this.#ticker = new Ticker(output);
   }
 
-  end(records: number): void {
-    this.output.report(`${records} records, done`);
+  at(count: number): void {
+    this.#ticker.tick(() => `${count} ${this.what}`);
+  }
+
+  end(count: number): void {
+    this.output.report(`${count} ${this.what}, done`);
   }
 }

@@ -189,7 +189,7 @@ export class Events implements LoadWatcher, ExportWatcher {
 
   /** As after an update that was taken back, or in the middle of one. */
   schemaIsNewer(): void {
-    this.log.warn("the database's schema is of a later version of the gateway; this one works on it as it is");
+    this.log.warn({}, "the database's schema is of a later version of the gateway; this one works on it as it is");
   }
 
   /** A database that several instances may share, and nothing that they have in common for what is counted and used up. */

@@ -1,5 +1,5 @@
 /**
- * The audit trail in a database that is opened as it is, for who checks it or copies it: nothing is written, and no schema is
+ * The audit trail, or the mappings, in a database that is opened as it is, for who checks it or copies it: nothing is written, and no schema is
  * brought up to date, which would hide what is gone from it.
  */
 import { existsSync } from "node:fs";
@@ -8,6 +8,8 @@ import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
 import { AuditReader } from "./audit-reader.js";
 import { openSqlite } from "./dialect-sqlite.js";
+import { InventoryStore } from "./inventory-store.js";
+import { MappingStore } from "./mapping-store.js";
 import { faultOfSchema } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
 import { reasonOf } from "./reason.js";
@@ -20,16 +22,37 @@ export interface AuditArchive {
 
 /** Throws a `StartError` when the database is not there, or has not the schema of this version. */
 export async function openAuditArchive(config: StoreConfig): Promise<AuditArchive> {
+  const database = await openAsItIs(config, "The audit trail");
+  return { reader: new AuditReader(database), close: () => database.destroy() };
+}
+
+export interface MappingArchive {
+  readonly mappings: MappingStore;
+  readonly inventory: InventoryStore;
+  close(): Promise<void>;
+}
+
+/** As for the trail. */
+export async function openMappingArchive(config: StoreConfig): Promise<MappingArchive> {
+  const database = await openAsItIs(config, "What is");
+  return {
+    mappings: new MappingStore(database),
+    inventory: new InventoryStore(database),
+    close: () => database.destroy(),
+  };
+}
+
+async function openAsItIs(config: StoreConfig, what: string): Promise<Kysely<Tables>> {
   const { dialect, name } = await dialectOf(config);
   const database = new Kysely<Tables>({ dialect });
   try {
     if (config.kind === "postgres") await checkServer(database, name);
-    await checkSchema(database, name);
+    await checkSchema(database, name, what);
+    return database;
   } catch (error) {
     await database.destroy();
     throw error;
   }
-  return { reader: new AuditReader(database), close: () => database.destroy() };
 }
 
 async function dialectOf(config: StoreConfig): Promise<{ readonly dialect: Dialect; readonly name: string }> {
@@ -47,10 +70,10 @@ async function dialectOf(config: StoreConfig): Promise<{ readonly dialect: Diale
   return { dialect: openSqlite(file, "reading"), name: file };
 }
 
-async function checkSchema(database: Kysely<Tables>, name: string): Promise<void> {
+async function checkSchema(database: Kysely<Tables>, name: string, what: string): Promise<void> {
   const fault = await faultOfSchema(database).catch(reasonOf);
   if (fault === undefined) return;
   throw new StartError(
-    `The audit trail in the database ${name} cannot be read (${fault}): use the version of the gateway that serves it, restore a back-up, or name another with DATABASE_URL.`,
+    `${what} in the database ${name} cannot be read (${fault}): use the version of the gateway that serves it, restore a back-up, or name another with DATABASE_URL.`,
   );
 }

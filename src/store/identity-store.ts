@@ -353,7 +353,7 @@ function asIdentity(row: IdentityRow | undefined): Identity | undefined {
   return row && toIdentity(row);
 }
 
-function toIdentity(row: IdentityRow): Identity {
+export function toIdentity(row: IdentityRow): Identity {
   return {
     id: row.id,
     user: row.issuer === null || row.subject === null ? null : { issuer: row.issuer, subject: row.subject },

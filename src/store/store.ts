@@ -16,6 +16,8 @@ import { statementsOf, traceDialect } from "./dialect-traced.js";
 import { ErasureStore } from "./erasure-store.js";
 import { type IdentityRows, rowsOfSqlite, rowsTogether } from "./identity-rows.js";
 import { IdentityStore } from "./identity-store.js";
+import { InventoryStore } from "./inventory-store.js";
+import { MappingStore } from "./mapping-store.js";
 import { migrate, TooNewSchema } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
 import { reasonOf } from "./reason.js";
@@ -30,6 +32,8 @@ export interface Store {
   readonly identities: IdentityStore;
   readonly attempts: AttemptStore;
   readonly work: WorkStore;
+  readonly mappings: MappingStore;
+  readonly inventory: InventoryStore;
   readonly audit: AuditStore;
   readonly auditReader: AuditReader;
   readonly auditTail: AuditTail;
@@ -154,6 +158,8 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: Identity
     identities: new IdentityStore(database, rows, trail.listsLater ? trail.database : database),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
+    mappings: new MappingStore(database),
+    inventory: new InventoryStore(database),
     audit: new AuditStore(database, listing, { database: trail.database, sync: trail.wal?.sync, insert: trail.insert }),
     auditReader: new AuditReader(database, (condition) => listing.listThose(condition)),
     auditTail: new AuditTail(database),

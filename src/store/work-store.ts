@@ -173,7 +173,7 @@ export class WorkStore {
   }
 }
 
-function toWork(row: WorkRow): ServiceWork {
+export function toWork(row: WorkRow): ServiceWork {
   return {
     communicationUserId: row.communication_user_id,
     action: row.action,
