@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 /** What waits for a reader of the log, in bytes. */
 const MOST_WAITING = 1 << 18;
 
-interface LogOutput {
+export interface LogOutput {
   write(line: string): void;
   /** Writes what waits for the end of the turn: for a process that does not reach it. */
   flush(): void;
