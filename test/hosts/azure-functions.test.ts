@@ -1,8 +1,10 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import * as z from "zod";
+import { readBundled, THIRD_PARTY_FILE } from "../../scripts/third-party.js";
 import { secretsIn } from "../fixtures/canaries.js";
 import { DATABASES, Operator } from "../fixtures/operator.js";
 import {
@@ -18,6 +20,21 @@ const ON_POSTGRES = (DATABASES as readonly string[]).includes("postgres");
 const DEVELOPMENT = { AZURE_FUNCTIONS_ENVIRONMENT: "Development" };
 const CHAT = { scopes: ["CHAT" as const] };
 const JWT = /eyJ[\w-]+\.[\w-]+\.[\w-]+/g;
+
+/**
+ * What of host.json (version 2) is used here, as Microsoft documents it. The schema that is published for editors is of version 1
+ * and lets everything pass.
+ */
+const HOST_JSON = z.strictObject({
+  version: z.literal("2.0"),
+  functionTimeout: z.string().regex(/^\d\d:\d\d:\d\d$/),
+  extensions: z.strictObject({ http: z.strictObject({ routePrefix: z.string() }) }),
+  logging: z.strictObject({
+    applicationInsights: z.strictObject({
+      samplingSettings: z.strictObject({ isEnabled: z.boolean(), excludedTypes: z.string() }),
+    }),
+  }),
+});
 
 let parent: string;
 let packed: string;
@@ -203,6 +220,51 @@ describe(`an app in Azure Functions, on ${ON_POSTGRES ? "Postgres" : "SQLite (TE
     expect(status).toBe(200);
     expect(headers["content-type"]).toMatch(/^text\/plain/);
     expect(text).toContain("gateway_service_work_pending");
+  });
+});
+
+describe("the packed app", () => {
+  const filesOf = (folder: string) => readdirSync(folder, { recursive: true, encoding: "utf8" }).sort();
+  const json = (name: string) => JSON.parse(readFileSync(join(packed, name), "utf8")) as unknown;
+
+  it("is a few files and nothing to install", () => {
+    const others = filesOf(packed).filter((file) => !/^[\w-]+(\.min)?\.js$/.test(file));
+    expect(others).toEqual([
+      ...[".funcignore", "LICENSE", "THIRD_PARTY_LICENSES.txt", "gateway.yaml", "host.json"],
+      ...["local.settings.example.json", "package.json", "sbom.json"],
+    ]);
+    expect(json("package.json")).toMatchObject({ type: "module", main: "azure-functions.js" });
+    expect(Object.keys(json("package.json") as object)).not.toContain("dependencies");
+    const sizes = filesOf(packed).map((file) => statSync(join(packed, file)).size);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(8_000_000);
+  });
+
+  it("says in its licences and its bill of materials that Microsoft's library is in it", () => {
+    const bundled = readBundled(join(packed, THIRD_PARTY_FILE));
+    expect(bundled.some((name) => name.startsWith("@azure/functions@"))).toBe(true);
+    const { components } = json("sbom.json") as { components: { name: string; scope: string }[] };
+    expect(components.find(({ name }) => name === "@azure/functions")?.scope).toBe("required");
+  });
+
+  it("has a host.json of the documented form, with no prefix before its paths", () => {
+    expect(HOST_JSON.parse(json("host.json"))).toMatchObject({ extensions: { http: { routePrefix: "" } } });
+  });
+
+  it("has an example of settings that start it when they are filled in", () => {
+    const { Values } = json("local.settings.example.json") as { Values: Record<string, string> };
+    const ofThePlatform = ["FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsStorage"];
+    const own = Object.keys(Values).filter((name) => !ofThePlatform.includes(name));
+    const shipped = readFileSync(join(packed, "gateway.yaml"), "utf8");
+    expect(own.filter((name) => !shipped.includes(`\${${name}`))).toEqual([]);
+    expect(readFileSync(join(packed, ".funcignore"), "utf8")).toMatch(/^local\.settings\*\.json$/m);
+  });
+
+  it("loads for a first token only what that takes, so that a cold start is short", async () => {
+    const operator = await Operator.start("sqlite");
+    const app = await startOne(operator, DEVELOPMENT);
+    await app.graphql(await operator.issuer.sign("jan"), IssueAccessTokenDocument, CHAT);
+    expect([...(await app.loaded())].sort()).toEqual(["azure-functions.js", "errors.js", "gateway.js"]);
+    await operator.close();
   });
 });
 

@@ -39,6 +39,7 @@ export interface Ask {
 interface Outcome {
   readonly http?: { readonly status: number; readonly headers: Record<string, string>; readonly body: string };
   readonly error?: string;
+  readonly loaded?: readonly string[];
 }
 
 /** A packed app in a process of its own, as the platform runs it: routes requests, keeps to keys of functions, ends it. */
@@ -116,6 +117,13 @@ export class FunctionsApp {
   async tick(): Promise<string | undefined> {
     const { error } = await this.#invoke("work", { json: JSON.stringify({ IsPastDue: false }) });
     return error;
+  }
+
+  /** Files of the app that it has loaded so far. */
+  async loaded(): Promise<readonly string[]> {
+    const outcome = new Promise<Outcome>((resolve) => this.#waiting.set("loaded", resolve));
+    this.worker.send("loaded");
+    return (await outcome).loaded ?? [];
   }
 
   /** As when the instance is taken away; the exit code. */

@@ -4,8 +4,8 @@
  * its result back, by the library itself. Run as a process of its own; the test is the platform.
  */
 import { readFileSync } from "node:fs";
-import Module from "node:module";
-import { join } from "node:path";
+import Module, { registerHooks } from "node:module";
+import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 interface Invocation {
@@ -57,13 +57,22 @@ Module.prototype.require = Object.assign(function require(this: Module, id: stri
 }, original);
 
 const folder = process.cwd();
+/** Files of the app, as they are loaded. */
+const loaded: string[] = [];
+registerHooks({
+  load: (url, context, next) => {
+    if (url.startsWith(pathToFileURL(folder).href)) loaded.push(basename(url));
+    return next(url, context);
+  },
+});
 const { main } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { main: string };
 await import(pathToFileURL(join(folder, main)).href);
 await runHooks("appStart");
 send({ functions: [...functions.values()].map(({ metadata }) => metadata) });
 
-process.on("message", (message: Invocation | "terminate") => {
+process.on("message", (message: Invocation | "terminate" | "loaded") => {
   if (message === "terminate") void terminate();
+  else if (message === "loaded") send({ id: "loaded", loaded });
   else void invoke(message).then((answer) => send({ id: message.id, ...answer }));
 });
 
