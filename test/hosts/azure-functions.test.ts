@@ -18,6 +18,8 @@ import { asJson, FunctionsApp } from "./functions-app.js";
 
 const ON_POSTGRES = (DATABASES as readonly string[]).includes("postgres");
 const DEVELOPMENT = { AZURE_FUNCTIONS_ENVIRONMENT: "Development" };
+/** Each test has processes of its own, which take their time on a busy machine. */
+const PATIENT = { timeout: 60_000 };
 const CHAT = { scopes: ["CHAT" as const] };
 const JWT = /eyJ[\w-]+\.[\w-]+\.[\w-]+/g;
 
@@ -223,7 +225,7 @@ describe(`an app in Azure Functions, on ${ON_POSTGRES ? "Postgres" : "SQLite (TE
   });
 });
 
-describe("the packed app", () => {
+describe("the packed app", PATIENT, () => {
   const filesOf = (folder: string) => readdirSync(folder, { recursive: true, encoding: "utf8" }).sort();
   const json = (name: string) => JSON.parse(readFileSync(join(packed, name), "utf8")) as unknown;
 
@@ -263,12 +265,12 @@ describe("the packed app", () => {
     const operator = await Operator.start("sqlite");
     const app = await startOne(operator, DEVELOPMENT);
     await app.graphql(await operator.issuer.sign("jan"), IssueAccessTokenDocument, CHAT);
-    expect([...(await app.loaded())].sort()).toEqual(["azure-functions.js", "errors.js", "gateway.js"]);
+    expect([...(await app.loaded())].sort()).toEqual(["azure-functions.js", "errors.js", "gateway.js", "utils.js"]);
     await operator.close();
   });
 });
 
-describe("who the client is", () => {
+describe("who the client is", PATIENT, () => {
   let operator: Operator;
   beforeAll(async () => {
     operator = await newOperator();
@@ -303,7 +305,7 @@ describe("who the client is", () => {
   });
 });
 
-describe("an app that cannot start", () => {
+describe("an app that cannot start", PATIENT, () => {
   let operator: Operator;
   beforeAll(async () => {
     operator = await Operator.start("sqlite");
@@ -368,7 +370,7 @@ describe("an app that cannot start", () => {
   });
 });
 
-describe("work that has been promised", () => {
+describe("work that has been promised", PATIENT, () => {
   let operator: Operator;
   beforeAll(async () => {
     operator = await newOperator();
@@ -401,7 +403,7 @@ describe("work that has been promised", () => {
   });
 });
 
-it("ends in peace while a request is under way, and answers it", async () => {
+it("ends in peace while a request is under way, and answers it", PATIENT, async () => {
   const operator = await newOperator();
   const app = await startOne(operator);
   await operator.fault({ operation: "createIdentity", kind: "delay", delayMs: 500 });
