@@ -46,7 +46,7 @@ beforeAll(() => {
   parent = mkdtempSync(join(tmpdir(), "gateway-functions-"));
   packed = join(parent, "app");
   execFileSync(process.execPath, ["--import", "tsx", "scripts/pack-functions.ts", packed], { stdio: "inherit" });
-}, 60_000);
+}, 300_000);
 afterAll(() => {
   rmSync(parent, { recursive: true });
 });
