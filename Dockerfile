@@ -10,13 +10,17 @@ RUN npm run build && npm run sbom && mkdir data
 
 # Run: Node and the program; no shell, no package manager, no root.
 FROM gcr.io/distroless/nodejs24-debian12:nonroot
+LABEL org.opencontainers.image.title="acs-token-gateway" \
+      org.opencontainers.image.description="A trusted user access service for Azure Communication Services, as a GraphQL API." \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.base.name="gcr.io/distroless/nodejs24-debian12:nonroot"
 WORKDIR /app
 ENV NODE_ENV=production HOST=0.0.0.0
 # A heap that is told how large it may get is swept sooner: half the memory. Raise it with larger caches.
 ENV NODE_OPTIONS="--max-semi-space-size=8 --max-old-space-size=512"
 COPY --from=build /app/package.json ./
 COPY --from=build /app/dist ./dist
-COPY gateway.yaml ./
+COPY gateway.yaml LICENSE ./
 # What the image is made of, for whoever scans it.
 COPY --from=build /app/sbom.json ./
 # The one place that is written to: mount a volume here, and the root file system can be read-only.

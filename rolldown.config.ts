@@ -1,5 +1,6 @@
 import type { BuildOptions } from "rolldown";
 import { apolloParts } from "./scripts/apollo-parts.js";
+import { thirdParty } from "./scripts/third-party.js";
 
 /**
  * The program in a few files: Node finds, reads and links some 1500 otherwise at each start. What only some runs need (Entra ID,
@@ -9,9 +10,9 @@ export default {
   input: { main: "src/main.ts" },
   platform: "node",
   logLevel: "warn",
-  plugins: [apolloParts],
+  plugins: [apolloParts, thirdParty],
   tsconfig: "tsconfig.json",
-  // Neither is installed: native Postgres, and a validator of inputs that is turned off.
-  external: ["pg-native", "class-validator"],
+  // None of them is a dependency: native Postgres, a validator of inputs that is turned off, and colours for a library's reports.
+  external: ["pg-native", "class-validator", "supports-color"],
   output: { dir: "dist", format: "esm", chunkFileNames: "[name].js", cleanDir: true },
 } satisfies BuildOptions;

@@ -48,6 +48,8 @@ export interface Gateway {
   readonly url: string;
   /** Address of health and metrics. */
   readonly adminUrl: string;
+  /** What has been promised and is still to be done at the service, by any instance: for a host that may sleep meanwhile. */
+  pendingWork(): Promise<number>;
   /** Answers what is under way, then closes everything. */
   close(): Promise<void>;
 }
@@ -79,6 +81,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     return {
       url: publicListener.url,
       adminUrl: adminListener.url,
+      pendingWork: () => base.store.work.count(),
       close: () => {
         readiness.drain();
         return close();

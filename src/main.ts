@@ -11,6 +11,7 @@ import { ConfigError } from "./config/fault.js";
 import { loadConfig, printConfig } from "./config/load.js";
 import { secretsIn } from "./config/secrets.js";
 import { StartError } from "./errors.js";
+import { guardStream } from "./observe/guard-stream.js";
 import { drained, type LogOutput, logOutput } from "./observe/log-output.js";
 import { createLogger, type Logger } from "./observe/logger.js";
 import { createRedact, type Redact } from "./observe/redact.js";
@@ -151,15 +152,6 @@ function stopSignal(): AbortSignal {
 
 /** For all that is said on standard error; knows the configured secrets as soon as they are read. */
 let redact: Redact = createRedact([]);
-
-/** Libraries have reports of their own, which quote what they sent and got: AZURE_LOG_LEVEL and DEBUG turn them on. */
-function guardStandardError(): void {
-  const write = process.stderr.write.bind(process.stderr);
-  process.stderr.write = (chunk: string | Uint8Array, ...rest: unknown[]) => {
-    const callback = rest.find((argument) => typeof argument === "function") as (() => void) | undefined;
-    return write(redact(typeof chunk === "string" ? chunk : Buffer.from(chunk).toString()), callback);
-  };
-}
 
 async function openLog(config: Config, auto: "json" | "pretty" = "json"): Promise<Logger> {
   const secrets = secretsIn(config);
@@ -377,7 +369,7 @@ async function start(): Promise<void> {
   await main(process.argv.slice(2));
 }
 
-guardStandardError();
+guardStream(process.stderr, () => redact);
 
 // Node's own report would print every field of the error, which may hold the request that it was made of.
 process.on("uncaughtException", (error) => {

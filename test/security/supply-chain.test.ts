@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } fro
 import { homedir, hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readBundled, THIRD_PARTY_FILE } from "../../scripts/third-party.js";
 import { Cli } from "../fixtures/cli.js";
 
 interface Manifest {
@@ -26,6 +27,7 @@ interface LockEntry {
 interface Component {
   readonly name: string;
   readonly version: string;
+  readonly scope?: string;
   readonly hashes: readonly { readonly alg: string }[];
 }
 
@@ -109,6 +111,14 @@ describe("the bill of materials", () => {
     expect(bill.components.filter(({ hashes }) => !hashes.some(({ alg }) => alg === "SHA-512"))).toEqual([]);
   });
 
+  it("tells what is in the bundle from what is only installed with it", () => {
+    const bundled = readBundled(join("dist", THIRD_PARTY_FILE));
+    expect(bundled.length).toBeGreaterThan(50);
+    const required = bill.components.filter(({ scope }) => scope === "required");
+    expect(required.map(({ name, version }) => `${name}@${version}`).sort()).toEqual(bundled.sort());
+    expect(new Set(bill.components.map(({ scope }) => scope))).toEqual(new Set(["required", "excluded"]));
+  });
+
   it("says nothing of the machine that it was made on", () => {
     for (const own of [process.cwd(), folder, tmpdir(), homedir(), hostname(), "localhost", "127.0.0.1", "file:"]) {
       expect(text).not.toContain(own);
@@ -150,8 +160,18 @@ describe("the image", () => {
   });
 
   it("holds what runs and its bill of materials, and is written to in one volume only", () => {
-    const copies = final.filter((line) => /^(COPY|ADD) /.test(line)).map((line) => line.split(" ").at(-2));
-    expect(copies).toEqual(["/app/package.json", "/app/dist", "gateway.yaml", "/app/sbom.json", "/app/data"]);
+    const copies = final
+      .filter((line) => /^(COPY|ADD) /.test(line))
+      .flatMap((line) => line.split(" ").slice(1, -1))
+      .filter((word) => !word.startsWith("--"));
+    expect(copies).toEqual([
+      "/app/package.json",
+      "/app/dist",
+      "gateway.yaml",
+      "LICENSE",
+      "/app/sbom.json",
+      "/app/data",
+    ]);
     expect(final.filter((line) => line.startsWith("VOLUME "))).toEqual(["VOLUME /app/data"]);
     expect(readFileSync(".dockerignore", "utf8")).toMatch(/^\*\n/);
   });
