@@ -8,7 +8,9 @@ param registryResourceGroup = 'shared'
 param image = 'acs-token-gateway:0.1.0'
 param oidcIssuer = 'https://login.example.com'
 param oidcAudience = 'api://communication-gateway'
-param domain = 'tokens.example.com'
+// Later, together, when the name has its certificate:
+// param domain = 'tokens.example.com'
+// param certificateId = '/subscriptions/…/managedCertificates/…'
 param databasePassword = readEnvironmentVariable('DATABASE_PASSWORD')
 param tokenCacheKey = readEnvironmentVariable('TOKEN_CACHE_KEY')
 param auditKey = readEnvironmentVariable('AUDIT_KEY')

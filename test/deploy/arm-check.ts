@@ -33,7 +33,12 @@ export interface Library {
 const PLACE = new Set(["name", "parent", "scope", "dependsOn"]);
 
 /** What a request has at one place: a property, or further places below. */
-type Places = Map<string, { readonly mapper?: Mapper; readonly known?: Known; readonly below: Places }>;
+interface Place {
+  readonly mapper?: Mapper;
+  readonly known?: Known;
+  readonly below: Places;
+}
+type Places = Map<string, Place>;
 
 /** The values that a text may take, if it is not any; looked up when there is one. */
 type Known = () => readonly string[];
@@ -50,6 +55,17 @@ export class Check {
     const sent = Object.entries(isObject(body) ? body : {}).filter(([key]) => !PLACE.has(key));
     this.#composite(mapper, Object.fromEntries(sent), type);
     return this.#faults;
+  }
+
+  /** Whether a resource that is there has this property. */
+  answers(mapper: Mapper, path: readonly string[]): boolean {
+    let places: Places = this.#placesOf(this.#modelOf(mapper));
+    for (const key of path) {
+      const place: Place | undefined = places.get(key);
+      if (place === undefined) return false;
+      places = place.mapper?.type.name === "Composite" ? this.#placesOf(this.#modelOf(place.mapper)) : place.below;
+    }
+    return true;
   }
 
   #value(mapper: Mapper, value: Value, path: string, known: Known = () => []): void {
@@ -86,9 +102,14 @@ export class Check {
   }
 
   #composite(mapper: Mapper, value: Readonly<Record<string, Value>>, path: string): void {
+    const model = this.#modelOf(mapper);
+    this.#places(this.#placesOf(model), value, path, model.type.additionalProperties !== undefined);
+  }
+
+  #modelOf(mapper: Mapper): Mapper {
     const model = mapper.type.modelProperties ? mapper : this.library.mappers[mapper.type.className ?? ""];
     if (model === undefined) throw new Error(`no model ${mapper.type.className}`);
-    this.#places(this.#placesOf(model), value, path, model.type.additionalProperties !== undefined);
+    return model;
   }
 
   #places(places: Places, value: Readonly<Record<string, Value>>, path: string, isOpen = false): void {

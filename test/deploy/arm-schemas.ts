@@ -6,7 +6,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { Check, type Library } from "./arm-check.js";
+import { Check, type Library, type Mapper } from "./arm-check.js";
 import type { Resource } from "./bicep.js";
 import { managedRedis } from "./managed-redis.js";
 
@@ -45,13 +45,24 @@ async function openLibrary(name: string): Promise<Library> {
 
 /** One line for each fault. Rejects for a type that nothing here describes. */
 export async function faultsInResource(resource: Resource): Promise<string[]> {
-  const { library, model } = await describe(resource.type);
-  const mapper = library.mappers[model];
-  if (mapper === undefined) throw new Error(`no ${model} for ${resource.type}`);
+  const { library, mapper } = await describe(resource.type);
   return new Check(library).resource(mapper, resource);
 }
 
-async function describe(type: string): Promise<{ library: Library; model: string }> {
+/** Whether a resource that is there has this property. Rejects for a type that nothing here describes. */
+export async function hasProperty({ type }: Resource, path: readonly string[]): Promise<boolean> {
+  const { library, mapper } = await describe(type);
+  return new Check(library).answers(mapper, path);
+}
+
+async function describe(type: string): Promise<{ library: Library; mapper: Mapper }> {
+  const { library, model } = await find(type);
+  const mapper = library.mappers[model];
+  if (mapper === undefined) throw new Error(`no ${model} for ${type}`);
+  return { library, mapper };
+}
+
+async function find(type: string): Promise<{ library: Library; model: string }> {
   if (managedRedis.mappers[type]) return { library: managedRedis, model: type };
   const [name, model] = SOURCES[type] ?? [];
   if (name === undefined || model === undefined) throw new Error(`no description of ${type}`);

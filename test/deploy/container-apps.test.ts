@@ -134,7 +134,9 @@ describe("the example of parameters", () => {
     const text = readFileSync(`${FOLDER}/main.bicepparam`, "utf8");
     const given = readBicep(`${FOLDER}/main.bicepparam`, text.replaceAll(/^param (\w+) =/gm, "var $1 ="));
     const values = Object.fromEntries(given.variables);
-    expect(faultsInParams(readBicep(`${FOLDER}/main.bicep`), values)).toEqual([]);
+    const main = readBicep(`${FOLDER}/main.bicep`);
+    expect(faultsInParams(main, values)).toEqual([]);
+    expect(main.params.get("dataLocation")?.decorators.join()).toContain(`'${values.dataLocation}'`);
     expect(text).toMatch(/^using '\.\/main\.bicep'$/m);
     for (const name of ["databasePassword", "tokenCacheKey", "auditKey"])
       expect(text).toMatch(new RegExp(`^param ${name} = readEnvironmentVariable\\(`, "m"));

@@ -10,6 +10,8 @@ import { faultsIn } from "./kubernetes-schemas.js";
 import {
   buildManifests,
   FOLDER,
+  FOLDERS,
+  find,
   type Manifest,
   manifestFiles,
   readEnv,
@@ -36,18 +38,12 @@ const container = pod?.spec?.containers[0];
 const autoscaler = find<IHorizontalPodAutoscaler>(manifests, "HorizontalPodAutoscaler").spec;
 const policy = find<INetworkPolicy>(manifests, "NetworkPolicy").spec;
 
-function find<Kind>(all: readonly Manifest[], kind: string, name = "acs-token-gateway"): Kind {
-  const found = all.find((manifest) => manifest.kind === kind && manifest.metadata.name === name);
-  if (found === undefined) throw new Error(`no ${kind} ${name}`);
-  return found as unknown as Kind;
-}
-
 const broken = (change: object): Manifest[] => [
   { ...deployment, spec: { ...deployment.spec, ...change } } as unknown as Manifest,
 ];
 
 describe("the manifests", () => {
-  const built = WHY_NO_KUBECTL ? [] : buildManifests();
+  const built = WHY_NO_KUBECTL ? [] : ["production", "ingress"].flatMap(buildManifests);
   let faults: Awaited<ReturnType<typeof checkAll>>;
   const checkAll = () =>
     faultsIn({
@@ -83,8 +79,8 @@ describe("the manifests", () => {
   });
 
   it("are all used, and what is used is there", () => {
-    for (const folder of ["base", "production"]) {
-      const { resources, configMapGenerator, patches = [] } = readKustomization(folder);
+    for (const folder of FOLDERS) {
+      const { resources, configMapGenerator = [], patches = [] } = readKustomization(folder);
       const generated = configMapGenerator.flatMap(({ files = [], envs = [] }) => [...files, ...envs]);
       const named = [...resources, ...generated, ...patches.map(({ path }) => path)].filter(
         (name) => name !== "../base",
@@ -93,7 +89,7 @@ describe("the manifests", () => {
         (file) => !["kustomization.yaml", "secrets.example.env"].includes(file),
       );
       expect(named.sort()).toEqual(there.sort());
-      expect(manifestFiles(folder).length).toBeGreaterThan(2);
+      expect(manifestFiles(folder)).not.toEqual([]);
     }
   });
 

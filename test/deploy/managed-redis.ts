@@ -32,6 +32,7 @@ export const managedRedis: Library = {
       text("properties.highAvailability", "Enabled", "Disabled"),
       text("properties.minimumTlsVersion", "1.2"),
       required(text("properties.publicNetworkAccess", "Enabled", "Disabled")),
+      { ...text("properties.hostName"), readOnly: true },
     ]),
     "Microsoft.Cache/redisEnterprise/databases": model("Database", [
       text("properties.accessKeysAuthentication", "Enabled", "Disabled"),

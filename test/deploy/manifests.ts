@@ -5,7 +5,7 @@ import { parseEnv } from "node:util";
 import { parse, parseAllDocuments } from "yaml";
 
 export const FOLDER = "deploy/kubernetes";
-const FOLDERS = ["base", "production"];
+export const FOLDERS = ["base", "production", "ingress"];
 
 export interface Manifest {
   readonly apiVersion: string;
@@ -15,9 +15,11 @@ export interface Manifest {
 }
 
 export interface Kustomization {
+  readonly namespace?: string;
   readonly resources: readonly string[];
   readonly labels?: readonly { readonly pairs: Readonly<Record<string, string>> }[];
-  readonly configMapGenerator: readonly {
+  readonly images?: readonly { readonly name: string }[];
+  readonly configMapGenerator?: readonly {
     readonly name: string;
     readonly files?: readonly string[];
     readonly envs?: readonly string[];
@@ -57,6 +59,12 @@ function parseManifests(text: string): Manifest[] {
   });
 }
 
+export function find<Kind>(all: readonly Manifest[], kind: string, name = "acs-token-gateway"): Kind {
+  const found = all.find((manifest) => manifest.kind === kind && manifest.metadata.name === name);
+  if (found === undefined) throw new Error(`no ${kind} ${name}`);
+  return found as unknown as Kind;
+}
+
 export function readEnv(file: string): Record<string, string> {
   return parseEnv(readFileSync(`${FOLDER}/${file}`, "utf8")) as Record<string, string>;
 }
@@ -64,9 +72,9 @@ export function readEnv(file: string): Record<string, string> {
 const { status } = spawnSync("kubectl", ["version", "--client"]);
 export const WHY_NO_KUBECTL = status === 0 ? "" : " (left out: there is no kubectl here)";
 
-/** What `kubectl apply -k` would send. Throws with kubectl's own words. */
-export function buildManifests(): Manifest[] {
-  const built = spawnSync("kubectl", ["kustomize", `${FOLDER}/production`], { encoding: "utf8" });
+/** What `kubectl apply -k` would send for a folder. Throws with kubectl's own words. */
+export function buildManifests(folder: string): Manifest[] {
+  const built = spawnSync("kubectl", ["kustomize", `${FOLDER}/${folder}`], { encoding: "utf8" });
   if (built.status !== 0) throw new Error(built.stderr);
   return parseManifests(built.stdout);
 }

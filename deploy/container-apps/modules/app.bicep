@@ -20,6 +20,8 @@ param maxReplicas int
 @description('Where Key Vault has databaseUrl, redisUrl, tokenCacheKey and auditKey.')
 param secretUris object
 
+var configuration = loadTextContent('../gateway.yaml')
+
 resource app 'Microsoft.App/containerApps@2025-07-01' = {
   name: name
   location: location
@@ -87,12 +89,12 @@ resource app 'Microsoft.App/containerApps@2025-07-01' = {
         {
           // No secret, but a secret is what Container Apps can show as a file.
           name: 'configuration'
-          value: loadTextContent('../gateway.yaml')
+          value: configuration
         }
       ]
     }
     template: {
-      // Up to 10 seconds for what is under way, after the ingress has stopped sending.
+      // The gateway takes up to 10 seconds for what is under way. There is no waiting before SIGTERM as Kubernetes' preStop has it.
       terminationGracePeriodSeconds: 30
       scale: {
         minReplicas: minReplicas
@@ -149,6 +151,11 @@ resource app 'Microsoft.App/containerApps@2025-07-01' = {
             {
               name: 'GATEWAY_CONFIG'
               value: '/etc/acs-token-gateway/gateway.yaml'
+            }
+            {
+              // A changed secret starts no revision; with this, a changed configuration does.
+              name: 'CONFIGURATION_HASH'
+              value: uniqueString(configuration)
             }
             {
               name: 'HOST'

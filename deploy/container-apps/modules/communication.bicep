@@ -21,6 +21,7 @@ resource communication 'Microsoft.Communication/communicationServices@2025-09-01
   location: 'global'
   properties: {
     dataLocation: dataLocation
+    disableLocalAuth: true // no access keys: roles alone let in
   }
 }
 
