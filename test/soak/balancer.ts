@@ -1,5 +1,6 @@
-import type { Exchange } from "./exchange.js";
-import { parseBody } from "./exchange.js";
+import { Agent, type IncomingMessage, request } from "node:http";
+import { text } from "node:stream/consumers";
+import { type Exchange, parseBody } from "./exchange.js";
 import { now } from "./journal.js";
 
 export interface Sent {
@@ -10,11 +11,12 @@ export interface Sent {
 
 /** The gateway's own time, what a mutation waits for the service, and a busy machine. */
 const PATIENCE_MS = 40_000;
-/** Of connections on which nothing can have been sent. */
-const NOT_SENT = new Set(["ECONNREFUSED", "UND_ERR_CONNECT_TIMEOUT"]);
+/** Idle connections are ended here long before the gateway ends them (`server.keepAliveSeconds`), so that no request meets that. */
+const KEPT_MS = 15_000;
 
 /** Stands before the instances, as a load balancer does: where nothing listens, the next one is asked. */
 export class Balancer {
+  readonly #agent = new Agent({ keepAlive: true, timeout: KEPT_MS });
   #turn = 0;
 
   /** `urlOf`: where an instance is. `patienceMs`: how long an answer may take. */
@@ -30,7 +32,8 @@ export class Balancer {
     return this.#turn;
   }
 
-  async send(sent: Sent, first = this.next()): Promise<Exchange> {
+  async send(sent: Sent): Promise<Exchange> {
+    const first = this.next();
     let exchange = await this.sendTo(first, sent);
     for (let step = 1; step < this.size && exchange.outcome === "refused"; step++) {
       exchange = await this.sendTo((first + step) % this.size, sent);
@@ -38,44 +41,42 @@ export class Balancer {
     return exchange;
   }
 
-  async sendTo(instance: number, { headers, body, signal }: Sent): Promise<Exchange> {
+  async sendTo(instance: number, sent: Sent): Promise<Exchange> {
     const start = now();
     const patience = AbortSignal.timeout(this.patienceMs);
     try {
-      const response = await fetch(this.urlOf(instance), {
-        method: "POST",
-        headers: { "content-type": "application/json", ...headers },
-        body,
-        signal: signal ? AbortSignal.any([patience, signal]) : patience,
-      });
-      const text = await response.text();
-      const { status, headers: answered } = response;
-      return {
-        outcome: "answered",
-        instance,
-        start,
-        end: now(),
-        status,
-        headers: answered,
-        text,
-        body: parseBody(text),
-      };
+      const response = await this.#post(this.urlOf(instance), sent, patience);
+      const said = await text(response);
+      const { statusCode: status = 0, headers } = response;
+      return { outcome: "answered", instance, start, end: now(), status, headers, text: said, body: parseBody(said) };
     } catch (error) {
-      const why = codeOf(error);
-      const outcome = signal?.aborted
+      const { code, message } = error as NodeJS.ErrnoException;
+      const outcome = sent.signal?.aborted
         ? "aborted"
         : patience.aborted
           ? "unanswered"
-          : NOT_SENT.has(why)
+          : code === "ECONNREFUSED"
             ? "refused"
             : "cut";
-      return { outcome, instance, start, end: now(), why };
+      return { outcome, instance, start, end: now(), why: `${code ?? message}` };
     }
   }
-}
 
-/** Node's fetch tells what went wrong in its error's cause. */
-function codeOf(error: unknown): string {
-  const { cause } = error as { cause?: { code?: string; message?: string } };
-  return cause?.code ?? cause?.message ?? String(error);
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  #post(url: string, { headers, body, signal }: Sent, patience: AbortSignal): Promise<IncomingMessage> {
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const sending = request(url, {
+      method: "POST",
+      agent: this.#agent,
+      headers: { "content-type": "application/json", "content-length": Buffer.byteLength(body), ...headers },
+      signal: signal ? AbortSignal.any([patience, signal]) : patience,
+    });
+    sending.once("response", resolve);
+    sending.on("error", reject);
+    sending.end(body);
+    return promise;
+  }
 }

@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from "node:http";
+
 /** As much of an answer's body as is looked at. A hostile caller's may be anything. */
 export interface Body {
   readonly data?: Readonly<Record<string, unknown>> | null;
@@ -27,7 +29,7 @@ export interface Exchange {
   readonly start: number;
   readonly end: number;
   readonly status?: number;
-  readonly headers?: Headers;
+  readonly headers?: IncomingHttpHeaders;
   readonly text?: string;
   readonly body?: Body | undefined;
   /** Of a connection that broke. */

@@ -59,7 +59,7 @@ export class GoodCaller {
         if (verdict.told !== "cut") journal.noteTrouble(end);
         return verdict.afterMs;
       default: {
-        const id = exchange.headers?.get("x-request-id") ?? "no request id";
+        const id = exchange.headers?.["x-request-id"] ?? "no request id";
         const when = `${journal.since(start)} to ${journal.since(end)}`;
         journal[verdict.kind](`${what} of ${subject} at #${instance}, ${when}: ${verdict.why} (${id})`);
         return "given up";

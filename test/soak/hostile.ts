@@ -185,7 +185,7 @@ export async function flood(parts: Parts, users: Users, atOnce: number, until: n
       const code = `${exchange.body?.errors?.[0]?.extensions?.code} ${exchange.status}`;
       if (exchange.outcome !== "answered") continue;
       if (exchange.status === 200) count.taken += 1;
-      else if (code === "RATE_LIMITED 429" && exchange.headers?.has("retry-after")) count.refused += 1;
+      else if (code === "RATE_LIMITED 429" && exchange.headers?.["retry-after"] !== undefined) count.refused += 1;
       else if (!allowedCodes(exchange, parts.journal, "any").has(code))
         parts.journal.wrong(`the flood was answered ${code}`);
     }

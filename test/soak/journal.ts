@@ -56,6 +56,9 @@ export class Journal {
   readonly answerTimes: number[] = [];
   readonly totals = { lost: 0, wrong: 0 };
 
+  /** `say`: told of each finding as it is made. */
+  constructor(private readonly say: (line: string) => void = () => {}) {}
+
   count(what: string, by = 1): void {
     this.counts.set(what, (this.counts.get(what) ?? 0) + by);
   }
@@ -97,6 +100,8 @@ export class Journal {
 
   #find(sort: Finding["sort"], what: string): void {
     this.totals[sort] += 1;
-    if (this.findings.length < KEPT_FINDINGS) this.findings.push({ sort, at: now(), what });
+    if (this.findings.length >= KEPT_FINDINGS) return;
+    this.findings.push({ sort, at: now(), what });
+    this.say(`${sort}: ${what}`);
   }
 }

@@ -11,7 +11,7 @@ const CALM = { spells: [], absences: [], stalls: [] };
 const answer = (status: number, body: object, headers: Record<string, string> = {}): Exchange => {
   const text = JSON.stringify(body);
   const common = { outcome: "answered", instance: 1, start: START, end: END } as const;
-  return { ...common, status, headers: new Headers(headers), text, body: parseBody(text) };
+  return { ...common, status, headers, text, body: parseBody(text) };
 };
 const error = (status: number, code: string, retryAfter?: number) =>
   answer(

@@ -56,7 +56,7 @@ function judgeAnswer(exchange: Exchange, around: Circumstances, caller: CallerKi
   if (!allowedCodes(exchange, around, caller).has(told)) {
     return { kind: "wrong", why: `${told}: ${body?.errors?.[0]?.message ?? "no message"}` };
   }
-  const seconds = Number(headers?.get("retry-after") ?? Number.NaN);
+  const seconds = Number(headers?.["retry-after"] ?? Number.NaN);
   if (retryable !== true) return { kind: "wrong", why: `${told} is not said to be retryable` };
   if (status === 503 && !(seconds >= 1)) return { kind: "wrong", why: `${told} without Retry-After` };
   return { kind: "again", afterMs: (retryAfterSeconds ?? 0) * 1000 || USUAL_PAUSE_MS, told };

@@ -70,7 +70,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
 }
 
 class Soak {
-  readonly #journal = new Journal();
+  readonly #journal: Journal;
   readonly #users: Users;
   readonly #traffic: Traffic;
   readonly #samples: Samples;
@@ -85,7 +85,8 @@ class Soak {
   ) {
     const { urlThrough = (url: string) => url } = options;
     const balancer = new Balancer((instance) => urlThrough(stage.url(instance)), options.instances, options.patienceMs);
-    const journal = this.#journal;
+    const journal = new Journal(options.say);
+    this.#journal = journal;
     this.#parts = { stage, journal, balancer, caller: new GoodCaller(balancer, journal) };
     this.#users = new Users(this.#parts);
     this.#traffic = new Traffic(this.#parts, this.#users, options);
@@ -153,6 +154,7 @@ class Soak {
     if (taken > FLOOD_BUDGET && refused === 0) journal.wrong(`the flood was let through, ${taken} requests`);
     const wrongExits = stage.exits.filter((exit) => exit !== 0);
     if (wrongExits.length > 0) journal.wrong(`SIGTERM ends with 0, not with ${wrongExits.join(", ")}`);
+    this.#parts.balancer.close();
     say("no gateway runs any more; what was seen is judged");
     const trail = await trailOf(stage);
     for (const follower of this.#followers) {

@@ -14,6 +14,8 @@ const REFRESHERS = 12;
 /** How many at the same time; what comes beyond is held back and counted, so that an outage ends some day. */
 const MOST_AT_ONCE = 150;
 const TURN_MS = 50;
+/** How many are asked for at the same time where all are. */
+const IN_TURN = 8;
 
 /** Of a hundred requests, or so: what callers do, good and bad. */
 const SCENES = {
@@ -76,10 +78,8 @@ export class Traffic {
 
   /** Everybody who stays signs in for the first time. */
   async signIn(): Promise<void> {
-    const subjects = Array.from({ length: STEADY }, (_, index) => `steady-${index + 1}`);
-    for (const subject of subjects) await this.#issue(subject, ["CHAT"]);
-    for (let index = 1; index <= PROVERS; index++) await this.users.proving(`prover-${index}`, ["CHAT"]);
-    await this.users.viewer("greedy");
+    await inTurns(subjects("steady", STEADY), (subject) => this.#issue(subject, ["CHAT"]));
+    await inTurns(subjects("prover", PROVERS), (subject) => this.users.proving(subject, ["CHAT"]));
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -95,13 +95,12 @@ export class Traffic {
 
   /** Nobody is locked out for good: all who are not suspended get a token. */
   async askOnceMore(): Promise<void> {
-    for (let index = 1; index <= LIVELY; index++) {
-      const subject = `lively-${index}`;
+    await inTurns(subjects("lively", LIVELY), async (subject) => {
       const entry = await this.users.order({ action: "issue", by: "user", subject, scopes: ["CHAT"], forceNew: true });
       const isRight = entry?.outcome === "done" || entry?.code === "IDENTITY_SUSPENDED";
       if (!isRight) this.parts.journal.wrong(`${subject} is locked out in the end: ${entry?.code ?? entry?.outcome}`);
-    }
-    for (let index = 1; index <= STEADY; index++) await this.#issue(`steady-${index}`, ["CHAT"]);
+    });
+    await inTurns(subjects("steady", STEADY), (subject) => this.#issue(subject, ["CHAT"]));
   }
 
   #begin(scene: Scene): void {
@@ -168,4 +167,14 @@ export class Traffic {
     const isUnknown = order.by === "admin" && !this.users.identities.has(order.subject);
     await this.users.order(isUnknown ? { ...order, action: "provision" } : order);
   }
+}
+
+const subjects = (kind: string, count: number) => Array.from({ length: count }, (_, index) => `${kind}-${index + 1}`);
+
+async function inTurns(all: readonly string[], work: (subject: string) => Promise<void>): Promise<void> {
+  const left = all[Symbol.iterator]();
+  const take = async () => {
+    for (const subject of left) await work(subject);
+  };
+  await Promise.all(Array.from({ length: IN_TURN }, take));
 }

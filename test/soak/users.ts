@@ -150,7 +150,7 @@ export class Users {
         const { status, headers: answered, text, why } = await this.parts.balancer.send({ headers, body, signal });
         if (status === undefined || answered === undefined) throw new Error(why ?? "no answer");
         if (status === 401) this.parts.journal.wrong(`refresh of ${subject}: 401 for a good token`);
-        return { status, headers: answered, text: async () => text ?? "" };
+        return { status, headers: new Headers(answered as HeadersInit), text: async () => text ?? "" };
       },
     });
   }
