@@ -32,75 +32,75 @@ export class Chaos {
   }
 
   async #break({ kind, lastsMs, target }: PlannedFault, signal: AbortSignal): Promise<void> {
-    const while_ = () => setTimeout(lastsMs, undefined, { signal }).catch(() => {});
+    const lasting = () => setTimeout(lastsMs, undefined, { signal }).catch(() => {});
     const { stage } = this;
     const breaks: Readonly<Record<FaultKind, () => Promise<void>>> = {
       "Redis killed": async () => {
         await stage.redis.stop("SIGKILL");
-        await while_();
+        await lasting();
         await stage.redis.start();
       },
       "Redis restarted": async () => {
         await stage.redis.stop("SIGTERM");
-        await while_();
+        await lasting();
         await stage.redis.start();
       },
       "Redis frozen": async () => {
         stage.redis.signal("SIGSTOP");
-        await while_();
+        await lasting();
         stage.redis.signal("SIGCONT");
       },
       "Postgres stopped at once": async () => {
         await stage.postgres.stop("immediate");
-        await while_();
+        await lasting();
         await stage.postgres.start();
       },
       "Postgres stopped in order": async () => {
         await stage.postgres.stop("fast");
-        await while_();
+        await lasting();
         await stage.postgres.start();
       },
       "service killed": async () => {
         await stage.stopService();
-        await while_();
+        await lasting();
         await stage.startService();
       },
-      "service slow": () => this.#fail({ kind: "delay", delayMs: 500 + Math.round(target * 2_500) }, while_),
-      "service paces (429)": () => this.#fail({ kind: "status", status: 429, retryAfterSeconds: 2 }, while_),
+      "service slow": () => this.#fail({ kind: "delay", delayMs: 500 + Math.round(target * 2_500) }, lasting),
+      "service paces (429)": () => this.#fail({ kind: "status", status: 429, retryAfterSeconds: 2 }, lasting),
       "service fails (5xx)": () =>
-        this.#fail(target < 0.5 ? { kind: "html503" } : { kind: "status", status: 500 }, while_),
-      "service cuts connections": () => this.#fail({ kind: "commitThenDrop" }, while_),
+        this.#fail(target < 0.5 ? { kind: "html503" } : { kind: "status", status: 500 }, lasting),
+      "service cuts connections": () => this.#fail({ kind: "commitThenDrop" }, lasting),
       "gateways stopped one by one": async () => {
         for (let instance = 1; instance < stage.instances.length; instance++) {
-          await this.#restart(instance, "SIGTERM", while_);
+          await this.#restart(instance, "SIGTERM", lasting);
           await stage.ready(instance);
         }
       },
-      "gateway killed": () => this.#restart(1 + Math.floor(target * (stage.instances.length - 1)), "SIGKILL", while_),
+      "gateway killed": () => this.#restart(1 + Math.floor(target * (stage.instances.length - 1)), "SIGKILL", lasting),
       "issuer changes its key": () => stage.issuer.rotate(signal).catch(() => {}),
-      "issuer refuses": () => this.#silenceIssuer("refuses", while_),
-      "issuer hangs": () => this.#silenceIssuer("hangs", while_),
+      "issuer refuses": () => this.#silenceIssuer("refuses", lasting),
+      "issuer hangs": () => this.#silenceIssuer("hangs", lasting),
     };
     await breaks[kind]();
   }
 
-  async #fail(fault: object, while_: () => Promise<void>): Promise<void> {
+  async #fail(fault: object, lasting: () => Promise<void>): Promise<void> {
     await this.stage.control("POST", "/faults", { operation: ALL, times: MANY, ...fault });
-    await while_();
+    await lasting();
     await this.stage.control("DELETE", "/faults");
   }
 
-  async #silenceIssuer(how: "refuses" | "hangs", while_: () => Promise<void>): Promise<void> {
+  async #silenceIssuer(how: "refuses" | "hangs", lasting: () => Promise<void>): Promise<void> {
     this.stage.issuer.outage(how);
-    await while_();
+    await lasting();
     this.stage.issuer.outage("none");
   }
 
-  async #restart(instance: number, signal: Absence["signal"], while_: () => Promise<void>): Promise<void> {
+  async #restart(instance: number, signal: Absence["signal"], lasting: () => Promise<void>): Promise<void> {
     const absence: Absence = { instance, signal, from: now(), until: Number.POSITIVE_INFINITY };
     this.journal.absences.push(absence);
     await this.stage.stopInstance(instance, signal);
-    await while_();
+    await lasting();
     await this.stage.startInstance(instance);
     absence.until = now();
   }

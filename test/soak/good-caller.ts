@@ -5,7 +5,7 @@ import { type Journal, now } from "./journal.js";
 import { ANSWERED_WITHIN_MS, isCalm, judgeGood } from "./rules.js";
 import type { CallerKind } from "./schedule.js";
 
-interface Wish {
+export interface Wish {
   /** For the report: what is asked for. */
   readonly what: string;
   readonly subject: string;

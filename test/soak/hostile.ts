@@ -5,7 +5,7 @@ import type { Chance } from "../faults/random.js";
 import { base64url } from "../fixtures/issuer.js";
 import { parseBody } from "./exchange.js";
 import { type Journal, now } from "./journal.js";
-import { allowedCodes, judgeHostile } from "./rules.js";
+import { judgeHostile, mayBeTold } from "./rules.js";
 import type { Parts, Users } from "./users.js";
 
 const ISSUE = JSON.stringify({
@@ -186,8 +186,7 @@ export async function flood(parts: Parts, users: Users, atOnce: number, until: n
       if (exchange.outcome !== "answered") continue;
       if (exchange.status === 200) count.taken += 1;
       else if (code === "RATE_LIMITED 429" && exchange.headers?.["retry-after"] !== undefined) count.refused += 1;
-      else if (!allowedCodes(exchange, parts.journal, "any").has(code))
-        parts.journal.wrong(`the flood was answered ${code}`);
+      else if (!mayBeTold(exchange, code, parts.journal)) parts.journal.wrong(`the flood was answered ${code}`);
     }
   };
   await Promise.all(Array.from({ length: atOnce }, ask));

@@ -37,7 +37,7 @@ interface Finding {
 
 const LOOK_EVERY_MS = 100;
 /** As long as this is noted. */
-const STALL_MS = 1_000;
+const STALL_MS = 500;
 /** Beyond it they are counted only. */
 const KEPT_FINDINGS = 200;
 /** Of answer times, from which quantiles are read. */

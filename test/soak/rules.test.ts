@@ -6,7 +6,7 @@ import type { FaultKind } from "./schedule.js";
 
 const START = 1_000_000;
 const END = START + 100;
-const CALM = { spells: [], absences: [], stalls: [] };
+const CALM: Circumstances = { spells: [], absences: [], stalls: [] };
 
 const answer = (status: number, body: object, headers: Record<string, string> = {}): Exchange => {
   const text = JSON.stringify(body);
@@ -32,11 +32,8 @@ const away = (signal: Absence["signal"], from: number, until = Number.POSITIVE_I
 const CUT: Exchange = { outcome: "cut", instance: 1, start: START, end: END };
 
 describe("a good caller", () => {
-  const kindOf = (
-    exchange: Exchange,
-    around: typeof CALM | ReturnType<typeof during> | ReturnType<typeof away>,
-    by: "ordinary" | "proving" | "making" = "ordinary",
-  ) => judgeGood(exchange, around, by).kind;
+  const kindOf = (exchange: Exchange, around: Circumstances, by: "ordinary" | "proving" | "making" = "ordinary") =>
+    judgeGood(exchange, around, by).kind;
 
   it("is answered in calm times, and anything else is wrong", () => {
     expect(kindOf(answer(200, { data: { viewer: {} } }), CALM)).toBe("answered");
@@ -91,7 +88,21 @@ describe("a good caller", () => {
       kind: "again",
       told: expect.stringContaining("run itself"),
     });
-    expect(kindOf(CUT, { ...CALM, stalls } as never)).toBe("wrong");
+    expect(kindOf(CUT, { ...CALM, stalls })).toBe("wrong");
+  });
+
+  it("may be told of time-outs where the machine lets nobody run, and of nothing else", () => {
+    const stalls = [{ from: START - 2000, until: START - 500 }];
+    const busy = { ...CALM, stalls };
+    expect(judgeGood(error(503, "STORE_UNAVAILABLE", 5), busy, "ordinary")).toMatchObject({
+      kind: "again",
+      told: expect.stringContaining("too busy"),
+    });
+    expect(kindOf(error(401, "UNAUTHENTICATED"), busy)).toBe("wrong");
+    expect(kindOf(error(500, "INTERNAL_SERVER_ERROR"), busy)).toBe("wrong");
+    expect(
+      kindOf(error(503, "STORE_UNAVAILABLE", 5), { ...busy, stalls: [{ from: START - 9000, until: START - 8000 }] }),
+    ).toBe("wrong");
   });
 
   it("who gets no answer is lost", () => {

@@ -3,7 +3,8 @@
  *
  * A time is calm when nothing has been broken for RECOVERY_MS. A good caller gets in calm times what they ask for; in others
  * they may be told one of the errors that fit what is broken, with the time to wait. A connection breaks under nobody but who
- * talked to a process that was killed, or that was told to stop before it had the request.
+ * talked to a process that was killed, or that was told to stop before it had the request. Where the machine does not let the run
+ * itself run for a while, others were late, too: time-outs are then told apart from wrong answers, and counted.
  */
 import type { Exchange } from "./exchange.js";
 import type { Absence, Spell, Stall } from "./journal.js";
@@ -53,13 +54,30 @@ function judgeAnswer(exchange: Exchange, around: Circumstances, caller: CallerKi
   // A part of the answer may be there all the same, and null where it says so (GraphQL specification §6.4.4).
   const isPart = status === 200 && body?.data;
   const told = `${code ?? "no code"} ${isPart ? statusOf(code) : status}`;
-  if (!allowedCodes(exchange, around, caller).has(told)) {
+  const isFitting = allowedCodes(exchange, around, caller).has(told);
+  if (!isFitting && !(isStarved(exchange, around) && BUSY.has(told))) {
     return { kind: "wrong", why: `${told}: ${body?.errors?.[0]?.message ?? "no message"}` };
   }
   const seconds = Number(headers?.["retry-after"] ?? Number.NaN);
   if (retryable !== true) return { kind: "wrong", why: `${told} is not said to be retryable` };
   if (status === 503 && !(seconds >= 1)) return { kind: "wrong", why: `${told} without Retry-After` };
-  return { kind: "again", afterMs: (retryAfterSeconds ?? 0) * 1000 || USUAL_PAUSE_MS, told };
+  const afterMs = (retryAfterSeconds ?? 0) * 1000 || USUAL_PAUSE_MS;
+  return { kind: "again", afterMs, told: isFitting ? told : `${told}, while the machine was too busy` };
+}
+
+/** What time-outs say. */
+const BUSY = new Set([
+  "STORE_UNAVAILABLE 503",
+  "AUDIT_UNAVAILABLE 503",
+  "UPSTREAM_UNAVAILABLE 503",
+  "DEADLINE_EXCEEDED 504",
+]);
+/** Whoever else runs on the machine has to wait about then, too. */
+const ABOUT_MS = 1_500;
+
+/** Whether the machine did not let the run itself run about that time, so that anything else may have been late. */
+function isStarved({ start, end }: Pick<Exchange, "start" | "end">, { stalls }: Circumstances): boolean {
+  return stalls.some(({ from, until }) => from - ABOUT_MS <= end && start <= until + ABOUT_MS);
 }
 
 function judgeCut(exchange: Exchange, { absences, stalls }: Circumstances): Verdict {
@@ -80,8 +98,12 @@ function judgeCut(exchange: Exchange, { absences, stalls }: Circumstances): Verd
   return { kind: "again", afterMs: USUAL_PAUSE_MS / 10, told: "cut" };
 }
 
-/** Such as "STORE_UNAVAILABLE 503", while that can be. */
-export function allowedCodes(
+/** Whether anybody may be told so, such as "STORE_UNAVAILABLE 503", by what is broken or starved. */
+export function mayBeTold(exchange: Exchange, code: string, around: Circumstances): boolean {
+  return allowedCodes(exchange, around, "any").has(code) || (isStarved(exchange, around) && BUSY.has(code));
+}
+
+function allowedCodes(
   { start, end }: Pick<Exchange, "start" | "end">,
   { spells }: Pick<Circumstances, "spells">,
   caller: CallerKind | "any",
@@ -129,7 +151,5 @@ export function judgeHostile(exchange: Exchange, attack: Attack, around: Circums
   const code = `${body?.errors?.[0]?.extensions?.code} ${status}`;
   // Whoever has spent what their address may, or comes while something is broken, is told that in place of their fault.
   if (attack.expects.includes(status) || code === "RATE_LIMITED 429") return undefined;
-  return allowedCodes(exchange, around, "any").has(code)
-    ? undefined
-    : `answered ${code}, not ${attack.expects.join(" or ")}`;
+  return mayBeTold(exchange, code, around) ? undefined : `answered ${code}, not ${attack.expects.join(" or ")}`;
 }

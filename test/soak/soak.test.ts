@@ -30,7 +30,7 @@ describe.skipIf(LEFT_OUT)(`a soak${LEFT_OUT}`, () => {
     async () => {
       const liar = await Liar.start();
       try {
-        const options = { minutes: 0.15, seed: 3, rate: 30, instances: 2, calm: true, patienceMs: 8000 };
+        const options = { minutes: 0.12, seed: 3, rate: 30, instances: 2, calm: true, patienceMs: 6000 };
         const result = await soak({ ...options, urlThrough: (url) => liar.through(url) });
         expect(isSound(result)).toBe(false);
         const found = result.journal.findings.map(({ sort, what }) => `${sort}: ${what}`).join("\n");
@@ -114,7 +114,7 @@ class Liar {
     const earlier = this.#remembered;
     this.#remembered ??= said;
     if (this.#isTurn("issue", 1) && isFirstRound) return undefined;
-    if (this.#isTurn("silence", 40)) return "silence";
+    if (this.#isTurn("silence", 60)) return "silence";
     if (this.#isTurn("cut", 15)) return "cut";
     if (this.#isTurn("another's", 6) && earlier) return { status: 200, body: earlier };
     if (this.#isTurn("internal", 7)) return error(500, "INTERNAL_SERVER_ERROR");
