@@ -2,7 +2,7 @@ import type { Cluster } from "./cluster.js";
 import { type Action, clock, type Entry, type Outcome, type SeenToken } from "./history.js";
 
 /** Asked for with every token, so that its minting is `expiresOn` less this. */
-const LIFETIME_MINUTES = 60;
+export const LIFETIME_MINUTES = 60;
 /** Of the earlier tokens that a confirmed revocation is checked against at once, the newest so many. */
 const CHECKED_AT_ONCE = 3;
 
@@ -17,7 +17,7 @@ const FIELDS: Readonly<Record<Action, string>> = {
   delete: "deleteIdentity",
   provision: "provisionIdentity",
 };
-const DOCUMENTS: Readonly<Record<Action, string>> = {
+export const DOCUMENTS: Readonly<Record<Action, string>> = {
   issue: mutation(
     "issue",
     "$identityId: ID, $scopes: [TokenScope!]!, $forceNew: Boolean",
@@ -58,7 +58,7 @@ interface Payload {
   readonly userErrors: readonly { readonly code: string }[];
 }
 
-interface Body {
+export interface Body {
   readonly data?: Readonly<Record<string, unknown>> | null;
   readonly errors?: readonly { readonly extensions: { readonly code: string } }[];
 }
@@ -153,13 +153,13 @@ export class Callers {
 }
 
 /** GraphQL refuses variables of input types that the document does not declare only when they are required; be exact. */
-function pickDeclared(document: string, variables: Readonly<Record<string, unknown>>): Record<string, unknown> {
+export function pickDeclared(document: string, variables: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(variables).filter(([name]) => document.includes(`$${name}:`)));
 }
 
 type Seen = Omit<Entry, "action" | "subject" | "by" | "instance" | "start" | "end">;
 
-function readAnswer(action: Action, answer: { status: number; body: Body } | "cut" | "unanswered"): Seen {
+export function readAnswer(action: Action, answer: { status: number; body: Body } | "cut" | "unanswered"): Seen {
   if (typeof answer === "string") return { outcome: answer };
   const { status, body } = answer;
   const payload = body.data?.[FIELDS[action]] as Payload | null | undefined;

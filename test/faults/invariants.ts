@@ -38,7 +38,7 @@ const STATED_FAILURES = new Set([
   "STORE_UNAVAILABLE 503",
   "AUDIT_UNAVAILABLE 503",
 ]);
-const STATED_REFUSALS = new Set([
+export const STATED_REFUSALS: ReadonlySet<string | undefined> = new Set([
   "REVOCATION_PENDING",
   "IDENTITY_SUSPENDED",
   "IDENTITY_DELETING",
@@ -52,7 +52,7 @@ export function checkAnswers(history: readonly Entry[], downtimes: readonly Down
     const { outcome, status, code } = entry;
     const violated = (invariant: string) => [{ invariant, entries: [entry] }];
     if (outcome === "failed" && !STATED_FAILURES.has(`${code} ${status}`)) return violated("only stated errors");
-    if (outcome === "refused" && !STATED_REFUSALS.has(code ?? "")) return violated("only refusals that fit");
+    if (outcome === "refused" && !STATED_REFUSALS.has(code)) return violated("only refusals that fit");
     if (outcome === "unanswered") return violated("every request is answered in time");
     if (outcome === "cut" && !wasDown(entry)) return violated("only a process killed or frozen drops a connection");
     return [];
