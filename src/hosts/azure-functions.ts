@@ -24,12 +24,7 @@ const gateway = new FunctionsGateway({
   elapsed: () => performance.now(),
 });
 
-app.http("gateway", {
-  route: "{*path}",
-  methods: METHODS,
-  authLevel: authLevelOf(env),
-  handler: (request, { invocationId }) => gateway.answer(request, invocationId),
-});
+// Of the functions whose route fits, the platform takes the first by the alphabet, whatever its route: what fits every path is last.
 // For the platform's health check and monitors, which have no key.
 app.http("health", {
   route: "health/{state}",
@@ -42,6 +37,12 @@ app.http("metrics", {
   methods: ["GET"],
   authLevel: "function",
   handler: (_, { invocationId }) => gateway.metrics(invocationId),
+});
+app.http("requests", {
+  route: "{*path}",
+  methods: METHODS,
+  authLevel: authLevelOf(env),
+  handler: (request, { invocationId }) => gateway.answer(request, invocationId),
 });
 app.timer("work", { schedule: workScheduleOf(env), handler: () => gateway.finishWork() });
 app.hook.appTerminate(() => gateway.close());

@@ -28,6 +28,11 @@ export async function forward(request: HttpRequest, target: Target): Promise<Htt
   return await send(target.url, { method: request.method, path: `${pathname}${search}`, headers }, body);
 }
 
+/** The platform's host hands over a body only when its length was said, and the request without it otherwise. */
+export function hasLostItsBody({ headers, body }: HttpRequest): boolean {
+  return body === null && headers.has("transfer-encoding");
+}
+
 /** Asks a port for something of its own. */
 export async function fetchFrom(url: string, path: string): Promise<HttpResponseInit> {
   return await send(url, { method: "GET", path, headers: { host: new URL(url).host } }, Buffer.alloc(0));

@@ -1,5 +1,6 @@
 /** The configuration of a gateway in Azure Functions: `gateway.yaml` and the app's settings, but for what the place decides. */
 import type { Config } from "../config/config.js";
+import { ConfigError } from "../config/fault.js";
 import { loadConfig } from "../config/load.js";
 import type { Environment } from "../config/read.js";
 import { StartError } from "../errors.js";
@@ -8,6 +9,8 @@ type AuthLevel = "anonymous" | "function";
 
 const LOOPBACK = "127.0.0.1";
 const EACH_MINUTE = "0 * * * * *";
+/** What the platform leaves in an app setting when it may not, or cannot, read the secret that is meant. */
+const UNRESOLVED = /^@Microsoft\.KeyVault\(/i;
 
 /** Who calls has to have a key of the app beside a token, if HTTP_AUTH_LEVEL says so, or says what cannot be understood. */
 export function authLevelOf({ HTTP_AUTH_LEVEL: level }: Environment): AuthLevel {
@@ -24,7 +27,7 @@ export function configOf(env: Environment): Config {
   const { HTTP_AUTH_LEVEL: level } = env;
   if (level && level !== "anonymous" && level !== "function")
     throw new StartError("HTTP_AUTH_LEVEL is anonymous or function.");
-  const config = loadConfig(undefined, { ...env, PUBLIC_URL: env.PUBLIC_URL || addressOf(env) }, "production");
+  const config = load({ ...env, PUBLIC_URL: env.PUBLIC_URL || addressOf(env) });
   const { store, server } = config;
   if (store.kind === "sqlite" && !isOnDevelopersMachine(env))
     throw new StartError(
@@ -36,6 +39,19 @@ export function configOf(env: Environment): Config {
     );
   const here = { host: LOOPBACK, port: 0 };
   return { ...config, server: { ...server, ...here, admin: here, proxies: proxiesOf(server.proxies, env) } };
+}
+
+function load(env: Environment): Config {
+  try {
+    return loadConfig(undefined, env, "production");
+  } catch (error) {
+    const unresolved = Object.keys(env).filter((name) => UNRESOLVED.test(env[name] ?? ""));
+    if (!(error instanceof ConfigError) || unresolved.length === 0) throw error;
+    throw new StartError(
+      `The platform has put no secret in the place of these references to a Key Vault: ${unresolved.join(", ")}. Let the app's identity read them (role Key Vault Secrets User), and look at their addresses; then restart the app.`,
+      { cause: error },
+    );
+  }
 }
 
 /** Where clients find the app, unless PUBLIC_URL says otherwise. */

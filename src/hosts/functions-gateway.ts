@@ -14,7 +14,7 @@ import { guardStream } from "../observe/guard-stream.js";
 import type { LogOutput } from "../observe/log-output.js";
 import { createLogger, type Logger } from "../observe/logger.js";
 import { createRedact } from "../observe/redact.js";
-import { fetchFrom, forward } from "./forward.js";
+import { fetchFrom, forward, hasLostItsBody } from "./forward.js";
 import { configOf } from "./functions-config.js";
 
 interface FunctionsGatewayOptions {
@@ -81,7 +81,10 @@ export class FunctionsGateway {
   /** A request of a client, under the id of its invocation unless it brings one of its own. */
   async answer(request: HttpRequest, invocationId: string): Promise<HttpResponseInit> {
     const accept = request.headers.get("accept") ?? undefined;
-    if (chooseMediaType(accept) === "text/event-stream") return await refuse(noStreams(), { ...REFUSED, invocationId });
+    if (chooseMediaType(accept) === "text/event-stream")
+      return await refuse(noStreams(), { status: 406, mediaType: wholeType(accept), invocationId });
+    if (hasLostItsBody(request))
+      return await refuse(noChunks(), { status: 411, mediaType: wholeType(accept), invocationId });
     const ask = ({ url }: Gateway) => forward(request, { url, requestId: invocationId });
     return await this.#until(this.#ask(invocationId, ask, accept));
   }
@@ -151,8 +154,6 @@ interface Refusal {
   readonly invocationId: string;
 }
 
-const REFUSED = { status: 406, mediaType: "application/json" } as const;
-
 function noStreams(): GatewayError {
   return new GatewayError(
     "BAD_REQUEST",
@@ -162,6 +163,13 @@ function noStreams(): GatewayError {
 
 function notThere(): GatewayError {
   return new GatewayError("UPSTREAM_UNAVAILABLE", "The gateway is not there yet, or not any more; try again.");
+}
+
+function noChunks(): GatewayError {
+  return new GatewayError(
+    "BAD_REQUEST",
+    "Azure Functions passes on no body that comes in chunks: send it with a Content-Length (in .NET, after LoadIntoBufferAsync).",
+  );
 }
 
 async function refuse(error: GatewayError, { status, mediaType, invocationId }: Refusal): Promise<HttpResponseInit> {

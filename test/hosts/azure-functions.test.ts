@@ -94,14 +94,15 @@ describe(`an app in Azure Functions, on ${ON_POSTGRES ? "Postgres" : "SQLite (TE
   }
 
   it("registers one function for clients, one for health, one for metrics and a timer", () => {
-    const seen = app.functions.map(({ name }) => {
+    const inOrder = [...app.functions].sort((one, other) => (one.name < other.name ? -1 : 1));
+    const seen = inOrder.map(({ name }) => {
       const { type, route, authLevel, schedule } = app.trigger(name);
       return { name, type, ...(schedule ? { schedule } : { route, authLevel }) };
     });
     expect(seen).toEqual([
-      { name: "gateway", type: "httpTrigger", route: "{*path}", authLevel: "anonymous" },
       { name: "health", type: "httpTrigger", route: "health/{state}", authLevel: "anonymous" },
       { name: "metrics", type: "httpTrigger", route: "metrics", authLevel: "function" },
+      { name: "requests", type: "httpTrigger", route: "{*path}", authLevel: "anonymous" },
       { name: "work", type: "timerTrigger", schedule: "0 * * * * *" },
     ]);
   });
@@ -163,6 +164,12 @@ describe(`an app in Azure Functions, on ${ON_POSTGRES ? "Postgres" : "SQLite (TE
   ] as const)("refuses %s", async (_, more, body, status) => {
     const headers = [...asJson(await operator.issuer.sign("eve")), ...more];
     expect((await app.request({ method: "POST", path: "/graphql", headers, body })).status).toBe(status);
+  });
+
+  it("says so when the platform has left out a body, which it does with one in chunks", async () => {
+    const headers = [...asJson(await operator.issuer.sign("kim")), ["transfer-encoding", "chunked"] as const];
+    const answer = await app.request({ method: "POST", path: "/graphql", headers });
+    expect(answer).toMatchObject({ status: 411, text: expect.stringContaining("send it with a Content-Length") });
   });
 
   it.each([
@@ -270,6 +277,15 @@ describe("the packed app", PATIENT, () => {
   });
 });
 
+it("makes traces in Azure Functions when OpenTelemetry's variables say so", PATIENT, async () => {
+  const operator = await newOperator();
+  const app = await startOne(operator, { OTEL_TRACES_EXPORTER: "console", OTEL_BSP_SCHEDULE_DELAY: "10" });
+  await app.graphql(await operator.issuer.sign("lea"), ViewerDocument, {});
+  await expect.poll(() => app.output, { timeout: 30_000 }).toMatch(/"msg":"span".*\n/);
+  expect(await app.terminate()).toBe(0);
+  await operator.close();
+});
+
 describe("who the client is", PATIENT, () => {
   let operator: Operator;
   beforeAll(async () => {
@@ -325,6 +341,11 @@ describe("an app that cannot start", PATIENT, () => {
   it.each([
     ["an SQLite file", {}, /store\.url names an SQLite file.*DATABASE_URL=postgres/],
     ["no issuer", { ...DEVELOPMENT, OIDC_ISSUER: "" }, /issuers\[0\]\.issuer/],
+    [
+      "a reference to a Key Vault in the place of a secret",
+      { ...DEVELOPMENT, AUDIT_KEY: "@Microsoft.KeyVault(SecretUri=https://contoso.vault.azure.net/secrets/audit/)" },
+      /no secret in the place of these references to a Key Vault: AUDIT_KEY\. Let the app's identity/,
+    ],
     ["an unknown level", { ...DEVELOPMENT, HTTP_AUTH_LEVEL: "functoin" }, /HTTP_AUTH_LEVEL is anonymous or function/],
   ])("answers 503 with %s, and the log says what is wrong", async (_, changes, fault) => {
     const app = await startOne(changes);
@@ -348,7 +369,7 @@ describe("an app that cannot start", PATIENT, () => {
 
   it("asks for the key rather than for none when the level is not understood", async () => {
     const app = await startOne({ ...DEVELOPMENT, HTTP_AUTH_LEVEL: "functoin" });
-    expect(app.trigger("gateway").authLevel).toBe("function");
+    expect(app.trigger("requests").authLevel).toBe("function");
     expect(app.trigger("health").authLevel).toBe("anonymous");
   });
 

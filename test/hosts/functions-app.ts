@@ -145,14 +145,17 @@ export class FunctionsApp {
     return await Promise.race([outcome, ended]);
   }
 
-  /** The most exact route (`a`, `a/{b}`, `{*all}`) comes first, as in ASP.NET. */
+  /**
+   * The first whose route fits, by the alphabet of their names, as the platform's host has it. That is not ASP.NET's order
+   * (https://github.com/Azure/azure-functions-host/issues/9876).
+   */
   #route(path: string, method: string): string | undefined {
     const { pathname } = new URL(path, "http://host");
-    const wildness = (route: string) => (route.startsWith("{*") ? 2 : Number(route.includes("{")));
-    return this.functions
-      .map(({ name }) => ({ ...this.trigger(name), name }))
-      .filter(({ route = "none", methods = [] }) => patternOf(route).test(pathname) && methods.includes(method))
-      .sort((one, other) => wildness(one.route ?? "") - wildness(other.route ?? ""))[0]?.name;
+    const names = this.functions.map(({ name }) => name).sort();
+    return names.find((name) => {
+      const { route = "none", methods = [] } = this.trigger(name);
+      return patternOf(route).test(pathname) && methods.includes(method);
+    });
   }
 }
 

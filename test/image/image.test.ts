@@ -37,12 +37,12 @@ describe.skipIf(WHY_SKIPPED !== "")(`the image, its steps run in folders${WHY_SK
     const env = { ...Object.fromEntries(kept), PATH: path, npm_config_prefer_offline: "true" };
     image = build({ context: ".", into: join(parent, "stages"), user: NONROOT, env });
     makeReadOnly(image);
-  }, 600_000);
+  }, 1_800_000);
   afterAll(async () => {
     await operator?.close();
     spawnSync("chmod", ["-R", "u+w", parent]);
     rmSync(parent, { recursive: true });
-  });
+  }, 300_000);
 
   /** Words of an instruction, with the places that they have here. */
   const place = (word: string) => (word.startsWith("/app/") ? join(image.folder, word) : word);
