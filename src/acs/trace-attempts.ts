@@ -13,10 +13,10 @@ export function traceAttempts(tracing: Tracing): RequestPolicy {
       const { hostname, pathname } = new URL(request.url);
       const template = templateOf(pathname);
       const attributes = { "http.request.method": method, "server.address": hostname, "url.template": template };
-      return tracing.span({ name: `${method} ${template}`, kind: "client", attributes }, async () => {
+      return tracing.span({ name: `${method} ${template}`, kind: "client", attributes }, async (describe) => {
         for (const [name, value] of Object.entries(tracing.headers())) request.headers.set(name, value);
         const response = await next(request);
-        tracing.describe({ "http.response.status_code": response.status });
+        describe({ "http.response.status_code": response.status });
         return response;
       });
     },

@@ -93,7 +93,7 @@ export class Trail {
       const place = this.#parts.tracing?.place();
       const waiting = { event, at: this.#at, deadline, resolve, reject, place, isLetGo: false };
       this.#queue.push(waiting);
-      this.#writing ??= this.#writeAll();
+      this.#writing ??= this.#begin();
       this.#sweep ??= setInterval(() => this.#letGo(), SWEEP_MS).unref();
       refuseLate(waiting);
     });
@@ -123,6 +123,12 @@ export class Trail {
     this.#sweep = undefined;
   }
 
+  /** By one of those who wait, and of nobody's trace: what goes wrong is no more that one's than the others'. */
+  #begin(): Promise<void> {
+    const writeAll = () => this.#writeAll();
+    return this.#parts.tracing?.joined(WRITE, [], writeAll) ?? writeAll();
+  }
+
   async #writeAll(): Promise<void> {
     while (this.#queue.length > 0) {
       // All that this turn of the event loop brings is taken together: a SQLite write would end before any more came.
@@ -150,7 +156,6 @@ export class Trail {
     for (const { resolve } of batch) resolve();
   }
 
-  /** The loop that writes was begun by one of them, and is no part of that one's trace. */
   #keepTraced(batch: readonly Waiting[], begin: ChainEnd): Promise<void> {
     const { tracing } = this.#parts;
     if (tracing === undefined) return this.#keep(batch, begin);

@@ -2,6 +2,7 @@
  * Whether traces are made, and where they go: by the variables that OpenTelemetry defines for every program, so that a
  * gateway is set up as all that runs beside it. They are not of our file; what cannot be meant stops the start as a fault there does.
  */
+import { validateHeaderName, validateHeaderValue } from "node:http";
 import { ConfigError, type Fault } from "./fault.js";
 import type { Environment } from "./read.js";
 import { Secret } from "./secret.js";
@@ -75,7 +76,7 @@ function readSettings(reader: Reader, toLog: boolean): TraceExport {
 
 function readTarget(reader: Reader): OtlpTarget {
   readProtocol(reader);
-  const headers = { ...reader.pairs(`${OTLP}HEADERS`), ...reader.pairs(`${OTLP}TRACES_HEADERS`) };
+  const headers = { ...reader.headers(`${OTLP}HEADERS`), ...reader.headers(`${OTLP}TRACES_HEADERS`) };
   const either = <Value>(read: (name: string) => Value | undefined, name: string) =>
     read(`${OTLP}TRACES_${name}`) ?? read(`${OTLP}${name}`);
   return {
@@ -102,8 +103,9 @@ function readProtocol(reader: Reader): void {
 function readUrl(reader: Reader): string {
   const own = reader.url(`${OTLP}TRACES_ENDPOINT`);
   if (own !== undefined) return own.href;
-  const common = reader.url(`${OTLP}ENDPOINT`)?.href ?? DEFAULT_ENDPOINT;
-  return `${common.replace(/\/$/, "")}/${TRACES_PATH}`;
+  const common = reader.url(`${OTLP}ENDPOINT`) ?? new URL(DEFAULT_ENDPOINT);
+  common.pathname = `${common.pathname.replace(/\/$/, "")}/${TRACES_PATH}`;
+  return common.href;
 }
 
 function readSampler(reader: Reader): TraceSampler {
@@ -171,6 +173,14 @@ class Reader {
     return undefined;
   }
 
+  /** Pairs, of which each can be sent. */
+  headers(name: string): Record<string, string> {
+    const headers = this.pairs(name);
+    if (Object.entries(headers).every(canBeSent)) return headers;
+    this.report(name, "must be names and values of HTTP headers, without line breaks or letters that no header has");
+    return {};
+  }
+
   /** Such as `key=value,other=value`, percent-encoded (W3C Baggage §3.3.1). */
   pairs(name: string): Record<string, string> {
     const parts = (this.text(name) ?? "").split(",").filter((part) => part.trim() !== "");
@@ -185,6 +195,16 @@ class Reader {
       }
     }
     return pairs;
+  }
+}
+
+function canBeSent([name, value]: readonly [string, string]): boolean {
+  try {
+    validateHeaderName(name);
+    validateHeaderValue(name, value);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -8,7 +8,16 @@ interface Lines {
 /** Takes JSON lines, whose secrets are hidden by then. */
 export function prettyLines(to: Lines, hasColors: boolean): Lines {
   const pretty = prettyFactory({ colorize: hasColors, singleLine: true, translateTime: "HH:MM:ss.l" });
-  return { write: (line) => to.write(pretty(JSON.parse(line, harmless))) };
+  return { write: (line) => to.write(pretty(fieldsOf(line))) };
+}
+
+/** A line is no JSON any more where a number looked like a secret; it is shown as it is then. */
+function fieldsOf(line: string): unknown {
+  try {
+    return JSON.parse(line, harmless);
+  } catch {
+    return harmless("", line.trimEnd());
+  }
 }
 
 /** What a terminal takes for a command. Lines are ends of lines in a stack. */

@@ -4,18 +4,28 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
-import { type Link, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, type Tracer, trace } from "@opentelemetry/api";
+import type { IncomingHttpHeaders } from "node:http";
+import {
+  type Link,
+  ROOT_CONTEXT,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  type TextMapGetter,
+  type Tracer,
+  trace,
+} from "@opentelemetry/api";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
 import { defaultResource, resourceFromAttributes } from "@opentelemetry/resources";
 import { TracerProvider } from "@opentelemetry/sdk-trace";
 import type { TracingConfig } from "../config/config.js";
 import type { TraceExport } from "../config/trace-export.js";
-import { GatewayError } from "../errors.js";
+import { errorKind, GatewayError } from "../errors.js";
 import type { RequestSummary } from "./events.js";
 import type { Redact } from "./redact.js";
 import { createProcessor, type ExportWatcher } from "./span-export.js";
 import { createSampler } from "./span-sampler.js";
-import type { Attributes, Place, RequestStart, SpanAbout, TraceIds, Tracing } from "./tracing.js";
+import type { Describe, Place, RequestStart, SpanAbout, TraceIds, Tracing } from "./tracing.js";
 
 interface OpenTracingParts {
   readonly config: TracingConfig;
@@ -27,6 +37,8 @@ interface OpenTracingParts {
   readonly elapsed: () => number;
 }
 
+/** More than go into one write of the audit trail: beyond it, links would be dropped, and each time a warning written. */
+const MOST_LINKS = 1000;
 /** How long a stop may wait for the last spans to be taken. */
 const CLOSE_MS = 1000;
 
@@ -41,6 +53,7 @@ export function openTracing({ config, settings, redact, watcher, elapsed }: Open
     resource: defaultResource().merge(resource),
     sampler: createSampler({ ...settings.sampler, callerTracesPerSecond: config.callerTracesPerSecond, elapsed }),
     spanProcessors: [createProcessor(settings, watcher)],
+    spanLimits: { linkCountLimit: MOST_LINKS },
   });
   return new OtelTracing(provider, redact);
 }
@@ -75,6 +88,14 @@ class OtelTracing implements Tracing {
   readonly #tracer: Tracer;
   readonly #places = new AsyncLocalStorage<SpanPlace | undefined>();
   readonly #propagator = new W3CTraceContextPropagator();
+  /** The state of a caller's trace is its own words, and goes on to whoever takes the spans and to the service. */
+  readonly #fromHeaders: TextMapGetter<IncomingHttpHeaders> = {
+    keys: (headers) => Object.keys(headers),
+    get: (headers, name) => {
+      const words = headers[name];
+      return typeof words === "string" ? this.redact(words) : undefined;
+    },
+  };
 
   constructor(
     private readonly provider: TracerProvider,
@@ -87,7 +108,7 @@ class OtelTracing implements Tracing {
     { requestId, name, attributes, headers = {} }: RequestStart,
     run: () => Promise<Result>,
   ): Promise<Result> {
-    const caller = this.#propagator.extract(ROOT_CONTEXT, headers, FROM_HEADERS);
+    const caller = this.#propagator.extract(ROOT_CONTEXT, headers, this.#fromHeaders);
     const span = this.#tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, caller);
     return this.#asRoot({ span, requestId: this.redact(requestId), isOver: false }, run);
   }
@@ -116,20 +137,18 @@ class OtelTracing implements Tracing {
       if (words !== null) span.setAttribute(name, this.redact(words));
     if (operationType !== null) span.setAttribute("graphql.operation.type", operationType);
     span.setAttributes({ "http.response.status_code": status, "gateway.code": code });
-    if (status >= FAILED) {
+    // Over a WebSocket, or where other fields have an answer, the status does not tell.
+    if (Math.max(status, errorKind(code)?.status ?? 0) >= FAILED) {
       span.setAttribute("error.type", code);
       span.setStatus({ code: SpanStatusCode.ERROR });
     }
   }
 
-  span<Result>(about: SpanAbout, run: () => Result): Result {
+  span<Result>(about: SpanAbout, run: (describe: Describe) => Result): Result {
     const place = this.#places.getStore();
-    if (place === undefined || !place.isRecording) return run();
-    return this.#ending(this.#below(place, about), run);
-  }
-
-  describe(attributes: Attributes): void {
-    this.#places.getStore()?.span.setAttributes(attributes);
+    if (place === undefined || !place.isRecording) return run(() => {});
+    const below = this.#below(place, about);
+    return this.#ending(below, () => run((attributes) => below.span.setAttributes(attributes)));
   }
 
   joined<Result>(
@@ -207,11 +226,6 @@ function typeOf(error: unknown): string {
 function optionsOf({ kind, attributes = {} }: SpanAbout) {
   return { kind: kind === "client" ? SpanKind.CLIENT : SpanKind.INTERNAL, attributes };
 }
-
-const FROM_HEADERS = {
-  keys: (headers: object) => Object.keys(headers),
-  get: (headers: Readonly<Record<string, string | string[] | undefined>>, name: string) => headers[name],
-};
 
 const INTO_HEADERS = {
   set: (headers: Record<string, string>, name: string, value: string) => {

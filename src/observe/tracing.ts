@@ -4,7 +4,7 @@
  * that it costs. `tracing-otel.ts` makes it by OpenTelemetry, and is loaded when it is on.
  *
  * What is told of a span is ours to say: names, codes and counts out of closed sets, never a text that a client sent (but for
- * those of `RequestSummary`), a value of a statement, a key or a token, or the words of an error.
+ * those of `RequestSummary`, and the state that came with its trace), a value of a statement, a key or a token, or the words of an error.
  */
 import type { IncomingHttpHeaders } from "node:http";
 import type { RequestSummary } from "./events.js";
@@ -36,6 +36,9 @@ export interface TraceIds {
   readonly spanId: string;
 }
 
+/** Adds to a span what is known later. */
+export type Describe = (attributes: Attributes) => void;
+
 /** Somewhere in a trace. */
 export interface Place {
   readonly ids: TraceIds;
@@ -50,10 +53,8 @@ export interface Tracing {
   /** What the gateway does by itself: part of what is under way, else a trace of its own. */
   work<Result>(about: SpanAbout, run: () => Promise<Result>): Promise<Result>;
   /** Part of what is under way; without that, `run` alone. A span ends with what `run` answers, or when the promise is kept. */
-  span<Result>(about: SpanAbout, run: () => Result): Result;
-  /** What is known later of the span that is under way. */
-  describe(attributes: Attributes): void;
-  /** What is done for several: part of the first of these places, and linked to the others. */
+  span<Result>(about: SpanAbout, run: (describe: Describe) => Result): Result;
+  /** What is done for several: part of the first of these places, and linked to the others. Of none, it is no part of anything. */
   joined<Result>(about: SpanAbout, places: readonly (Place | undefined)[], run: () => Promise<Result>): Promise<Result>;
   /** Where this is. */
   place(): Place | undefined;

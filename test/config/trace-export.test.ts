@@ -24,6 +24,7 @@ describe("traces", () => {
   it.each([
     [{ OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318" }, "http://collector:4318/v1/traces"],
     [{ OTEL_EXPORTER_OTLP_ENDPOINT: "https://collector/otlp/" }, "https://collector/otlp/v1/traces"],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: "https://collector/otlp?tenant=a" }, "https://collector/otlp/v1/traces?tenant=a"],
     [{ ...ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "http://other:1/in" }, "http://other:1/in"],
     [{ OTEL_TRACES_EXPORTER: "otlp" }, "http://localhost:4318/v1/traces"],
   ])("go by %j to %s", (env, url) => {
@@ -83,6 +84,8 @@ describe("traces", () => {
     ["OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "must be http/protobuf"],
     ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "must be http/protobuf"],
     ["OTEL_EXPORTER_OTLP_HEADERS", secret, "must be pairs such as name=value"],
+    ["OTEL_EXPORTER_OTLP_HEADERS", `key=${secret}%0A`, "must be names and values of HTTP headers"],
+    ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", `clé=${secret}`, "must be names and values of HTTP headers"],
     ["OTEL_EXPORTER_OTLP_HEADERS", `key=${secret}%zz`, "must be pairs such as name=value"],
     ["OTEL_EXPORTER_OTLP_TIMEOUT", secret, "must be a whole number"],
     ["OTEL_EXPORTER_OTLP_COMPRESSION", secret, "must be one of none, gzip"],

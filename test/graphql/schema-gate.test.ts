@@ -210,7 +210,8 @@ describe("a removal that was announced", () => {
   });
 });
 
-describe("npm run check:schema", () => {
+// Each starts several processes, which a busy machine may take its time for.
+describe("npm run check:schema", { timeout: 120_000 }, () => {
   let folder: string;
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), "gateway-schema-"));

@@ -23,6 +23,11 @@ describe("a log line for people", () => {
     expect(text).toContain("before [hidden] after");
   });
 
+  it("is shown as it is when a number in it looked like a secret", () => {
+    const text = shown({ milliseconds: 123456789 }, "x", [new Secret("123456789")]);
+    expect(text).toMatch(/"milliseconds":\[hidden\].*\n$/);
+  });
+
   it("has nothing in it that a terminal takes for a command, wherever a client's words stand", () => {
     const words = "\u001b]0;title\u0007\u001b[2J\u009b31mred\r\u007f";
     const text = shown({ err: new Error(words), clientName: words, list: [{ deep: words }] }, words);

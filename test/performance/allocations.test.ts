@@ -74,7 +74,7 @@ describe("what one request allocates in JavaScript's heap", () => {
       variables: { scopes: ["CHAT"] },
     },
     { most: 110_000, name: "viewer", document: ViewerDocument, variables: {} },
-  ])("is at most $most bytes for $name", { timeout: 60_000 }, async ({ most, document, variables }) => {
+  ])("is at most $most bytes for $name", { timeout: 180_000 }, async ({ most, document, variables }) => {
     const body = { query: document.toString(), variables };
     await ask(body, WARM_UP);
     const rounds: number[] = [];
