@@ -97,6 +97,18 @@ describe.skipIf(leftOut)(
       const { code, stdout } = await Cli.run(["audit", "verify"], { cwd: surroundings.folder, env });
       expect([code, stdout]).toEqual([0, expect.stringContaining("whole")]);
     });
+
+    it("can be taken back: the version before starts on the schema that this one has left", async () => {
+      const { surroundings } = world;
+      const issue = async (at: Running) => {
+        const { data } = await surroundings.ask(at.url, await surroundings.token("who stays"), ISSUE);
+        return data.issueAccessToken.accessToken?.identity.id;
+      };
+      const id = await issue(next);
+      old = await world.serve(world.program);
+      expect(old.cli.stdout).toContain("the database's schema is of a later version of the gateway");
+      expect([typeof id, await issue(old)]).toEqual(["string", id]);
+    });
   },
 );
 
