@@ -15,7 +15,7 @@ const missing = ["curl", "jq", "psql", "pg_dump", "pg_restore", "redis-server", 
 const WHY = [...(POSTGRES_URL ? [] : ["TEST_POSTGRES_URL"]), ...missing];
 const leftOut = WHY.length === 0 ? "" : ` (left out: there is no ${WHY.join(", ")})`;
 
-describe.skipIf(leftOut)(`the operator's pages${leftOut}`, { timeout: 120_000 }, () => {
+describe.skipIf(leftOut)(`the operator's pages${leftOut}`, { timeout: 300_000 }, () => {
   let plant: Plant;
   afterEach(() => plant.close());
 

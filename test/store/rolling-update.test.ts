@@ -19,7 +19,7 @@ const REVOKE = "mutation { revokeAccessTokens(input: {}) { effectiveBy userError
 /** In the order of an update: the version before serves, this one comes beside it, and takes over. */
 describe.skipIf(leftOut)(
   `an update from the version before, on Postgres and Redis${leftOut}`,
-  { timeout: 60_000 },
+  { timeout: 180_000 },
   () => {
     let world: Awaited<ReturnType<typeof createWorld>>;
     let old: Running;
@@ -32,7 +32,7 @@ describe.skipIf(leftOut)(
     beforeAll(async () => {
       world = await createWorld();
       old = await world.serve(world.program);
-    }, 60_000);
+    }, 180_000);
     afterAll(() => world.close());
 
     it("loses no request while this one starts and changes the schema", async () => {
