@@ -15,6 +15,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0005-audit-dropped": { up: createAuditDropped },
   "0006-audit-listed": { up: addAuditListed },
   "0007-audit-writers": { up: createAuditWriters },
+  "0008-audit-phase": { up: createMissingPhaseIndex },
 };
 
 const AUDIT_TABLE = "audit_events";
@@ -252,6 +253,16 @@ async function createAuditWriters(database: Kysely<unknown>): Promise<void> {
     .addColumn("written_at", "bigint", (column) => column.notNull())
     .execute();
   await database.schema.createIndex("audit_writers_written_at").on("audit_writers").column("written_at").execute();
+}
+
+/** 0003 was edited after databases had been made with it: those have no such index, all others do. */
+async function createMissingPhaseIndex(database: Kysely<unknown>): Promise<void> {
+  await database.schema
+    .createIndex("audit_events_phase")
+    .ifNotExists()
+    .on(AUDIT_TABLE)
+    .columns(["phase", "at", "id"])
+    .execute();
 }
 
 /** Of the records that are listed, or of those that are not. */

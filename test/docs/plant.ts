@@ -33,6 +33,7 @@ export class Plant {
   #gateway: Cli | undefined;
   #redis: ChildProcess | undefined;
   #isClosed = false;
+  readonly #made: TestDatabase[] = [];
   /** What a step of the operator changes for all that is started later. */
   readonly changes: Record<string, string> = {};
 
@@ -80,6 +81,13 @@ export class Plant {
 
   get adminUrl(): string {
     return `http://127.0.0.1:${this.ports[1]}`;
+  }
+
+  /** A new, empty database for all that is started later. */
+  async moveToNewDatabase(): Promise<void> {
+    const made = await TestDatabase.create(POSTGRES_URL ?? "");
+    this.#made.push(made);
+    this.changes.DATABASE_URL = made.url;
   }
 
   /** With sections beside those that every start has. */
@@ -224,6 +232,7 @@ export class Plant {
     await this.emulator.close();
     await this.database?.drop();
     await this.scratch?.drop();
+    for (const made of this.#made) await made.drop();
     rmSync(this.folder, { recursive: true });
   }
 }
