@@ -21,6 +21,9 @@ export type AuditAction =
 
 export type AuditPhase = "INTENT" | "OUTCOME";
 
+/** Of what an operator may write as the reason, in UTF-16 code units. */
+export const MAX_REASON_LENGTH = 500;
+
 export interface AuditEvent {
   readonly action: AuditAction;
   readonly phase: AuditPhase;

@@ -71,8 +71,12 @@ async function exportAll(begin: string, { archive, format, lines, host, stopped 
 }
 
 async function tellLeftOut({ mappings }: MappingArchive, host: Host): Promise<void> {
-  const { PROVISIONING: without, DELETING: deleting } = await mappings.countLeftOut();
+  const { PROVISIONING: without, SUSPENDED: suspended, DELETING: deleting } = await mappings.countLeftOut();
   if (without > 0) host.report(`left out: ${without} users who have no identity at the service yet`);
+  if (suspended > 0)
+    host.report(
+      `left out: ${suspended} suspended users who have no identity at the service: where you go, nobody knows that they are suspended`,
+    );
   if (deleting > 0)
     host.report(`left out: ${deleting} identities that are being deleted: let the gateway finish before you leave it`);
 }

@@ -8,7 +8,7 @@ import { withTarget } from "./import/target.js";
 import { openLines, openStandardOutput } from "./lines.js";
 import { bytesOf, readRows } from "./mappings/read.js";
 import { formatOf } from "./mappings/row.js";
-import { readArguments, UsageError } from "./usage.js";
+import { readArguments, readReason, UsageError } from "./usage.js";
 
 const text = { type: "string" } as const;
 const flag = { type: "boolean", default: false } as const;
@@ -39,7 +39,7 @@ export const run: Command = async (args, host) => {
   const terms = {
     isDry: values["dry-run"],
     allowErased: values["allow-erased"],
-    reason: values.reason ?? null,
+    reason: readReason(values.reason),
   };
   const rows = () => readRows(format, file === "-" ? host.stdin : bytesOf(file));
   return await importRows({ config, host, options, terms, rows, reportFile: values.report });

@@ -16,7 +16,7 @@ import { openStandardOutput } from "./lines.js";
 import { Ticker } from "./output.js";
 import { commandRun, withRecords } from "./records.js";
 import { describeEnd, describePace, describeStock, totalOf } from "./teardown/report.js";
-import { readArguments, UsageError } from "./usage.js";
+import { readArguments, readReason, UsageError } from "./usage.js";
 
 const text = { type: "string" } as const;
 const OPTIONS = { config: text, confirm: text, reason: text, tries: { type: "string", default: "10" } } as const;
@@ -26,7 +26,8 @@ export const run: Command = async (args, host) => {
   if (!/^[1-9]\d{0,3}$/.test(values.tries)) throw new UsageError("--tries is a number from 1 to 9999");
   const config = host.readConfig(values.config);
   const resource = resourceOf(config.acs);
-  const { confirm, reason = null } = values;
+  const { confirm } = values;
+  const reason = readReason(values.reason);
   if (confirm === undefined) return await list(config, resource, host);
   if (confirm !== resource) {
     throw new UsageError(`--confirm is the host of the resource that is configured, which is ${resource}`);

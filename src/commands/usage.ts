@@ -1,4 +1,5 @@
 import { type ParseArgsConfig, parseArgs } from "node:util";
+import { MAX_REASON_LENGTH } from "../audit/record.js";
 
 /** The command line was not understood: its message is printed with the usage. */
 export class UsageError extends Error {
@@ -14,4 +15,10 @@ export function readArguments<Known extends Options>(args: readonly string[], op
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : "wrong options");
   }
+}
+
+/** For the trail; null when there is none. Throws a `UsageError`. */
+export function readReason(said: string | undefined): string | null {
+  if (said === undefined || said.length <= MAX_REASON_LENGTH) return said ?? null;
+  throw new UsageError(`--reason has at most ${MAX_REASON_LENGTH} characters`);
 }

@@ -1,7 +1,6 @@
+import { MAX_REASON_LENGTH } from "../audit/record.js";
 import { Refusal } from "../errors.js";
 import type { UserError } from "./types/token.js";
-
-const MAX_REASON_LENGTH = 500;
 
 /** What the work answers, or its refusal as a user error beside fields that are all null. */
 export async function payload<Fields extends object>(

@@ -1,4 +1,5 @@
 import { GraphQLError, GraphQLScalarType, Kind, type ValueNode } from "graphql";
+import { isCalendarDay } from "../calendar.js";
 
 /** RFC 3339 §5.6; `T` and `Z` may be in lower case, a leap second may not be told. */
 const RFC_3339 = /^(\d{4}-\d{2}-\d{2})T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/i;
@@ -18,14 +19,8 @@ export const DateTime = new GraphQLScalarType<number, string>({
 
 function parseDateTime(value: unknown): number {
   const date = typeof value === "string" ? RFC_3339.exec(value)?.[1] : undefined;
-  // A day that its month does not have would roll over into the next.
   if (typeof value === "string" && date !== undefined && isCalendarDay(date)) return Date.parse(value.toUpperCase());
   throw new GraphQLError("A DateTime must be an instant in RFC 3339, such as 2026-01-31T23:59:59Z.");
-}
-
-function isCalendarDay(date: string): boolean {
-  const midnight = new Date(`${date}T00:00:00Z`);
-  return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(date);
 }
 
 const COMMUNICATION_USER_ID = /^8:(acs|gcch-acs|dod-acs):[0-9A-Za-z_-]{1,200}$/;

@@ -2,6 +2,7 @@
  * A mapping as it is moved from one database to another: whose identity of the service it is, and what has to be known of it so
  * that it means the same there. What comes from a file is checked here, once.
  */
+import { isCalendarDay } from "../calendar.js";
 import { isStorable } from "../text.js";
 import type { ApplicationUser, Identity } from "./identity.js";
 
@@ -59,7 +60,9 @@ export interface MappingRules {
 }
 
 const MAX_SUBJECT_LENGTH = 255;
-const ID = /^8:(?:(?:gcch|dod)-)?acs:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})_[0-9A-Za-z_-]{1,200}$/;
+/** Whole: of a file that is cut off, half an id would be taken for another identity. */
+const ID =
+  /^8:(?:(?:gcch|dod)-)?acs:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** The immutable id of the resource that has made this identity; undefined when the text is no such id. */
 export function resourceIdOf(communicationUserId: string): string | undefined {
@@ -69,14 +72,16 @@ export function resourceIdOf(communicationUserId: string): string | undefined {
 /** Throws a `MappingRefused` for what could not be used here. */
 export function readMapping(fields: MappingFields, rules: MappingRules): Mapping {
   checkResource(fields.resource ?? null, rules);
+  const status = readStatus(fields.status ?? null);
   return {
     user: readUser(fields, rules),
     communicationUserId: readId(required(fields, "communicationUserId"), rules),
-    status: readStatus(fields.status ?? null),
+    status,
     createdAt: readTime(fields, "createdAt"),
     lastTokenIssuedAt: readTime(fields, "lastTokenIssuedAt"),
     tokensValidAfter: readTime(fields, "tokensValidAfter"),
-    revocationPending: readFlag(fields.revocationPending ?? null),
+    // Whoever is suspended here has no token that works, wherever it is from.
+    revocationPending: readFlag(fields.revocationPending ?? null) ?? status === "SUSPENDED",
   };
 }
 
@@ -151,12 +156,13 @@ function readStatus(text: string | null): Mapping["status"] {
 }
 
 /** RFC 3339 §5.6 */
-const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,3})?(Z|[+-]\d{2}:\d{2})$/i;
+const INSTANT = /^(\d{4}-\d{2}-\d{2})T\d{2}:\d{2}:\d{2}(\.\d{1,3})?(Z|[+-]\d{2}:\d{2})$/i;
 
 function readTime(fields: MappingFields, name: MappingField): number | null {
   const text = fields[name] ?? "";
   if (text === "") return null;
-  const at = INSTANT.test(text) ? Date.parse(text) : Number.NaN;
+  const date = INSTANT.exec(text)?.[1];
+  const at = date !== undefined && isCalendarDay(date) ? Date.parse(text.toUpperCase()) : Number.NaN;
   if (at >= 0) return at;
   throw new MappingRefused(
     "TIME_INVALID",
@@ -165,12 +171,10 @@ function readTime(fields: MappingFields, name: MappingField): number | null {
   );
 }
 
-function readFlag(text: string | null): boolean {
-  if (text === null || text === "" || text === "false") return false;
+/** Undefined: not said. */
+function readFlag(text: string | null): boolean | undefined {
+  if (text === null || text === "") return undefined;
+  if (text === "false") return false;
   if (text === "true") return true;
-  throw new MappingRefused(
-    "FLAG_INVALID",
-    "revocationPending is not a yes or no",
-    "write true or false, or nothing for false",
-  );
+  throw new MappingRefused("FLAG_INVALID", "revocationPending is not a yes or no", "write true or false, or nothing");
 }

@@ -46,15 +46,20 @@ export class MappingStore {
   }
 
   /** How many rows `page` leaves out, as they have no identity at the service, or it is being deleted. */
-  async countLeftOut(): Promise<Readonly<Record<"PROVISIONING" | "DELETING", number>>> {
+  async countLeftOut(): Promise<Readonly<Record<"PROVISIONING" | "SUSPENDED" | "DELETING", number>>> {
     const rows = await this.database
       .selectFrom("identities")
       .select(["status", ({ fn }) => fn.countAll<number | string | bigint>().as("count")])
-      .where("status", "in", ["PROVISIONING", "DELETING"])
+      .where(({ or, and, eb }) =>
+        or([
+          eb("status", "in", ["PROVISIONING", "DELETING"]),
+          and([eb("status", "=", "SUSPENDED"), eb("communication_user_id", "is", null)]),
+        ]),
+      )
       .groupBy("status")
       .execute();
     const count = (of: IdentityStatus) => Number(rows.find(({ status }) => status === of)?.count ?? 0);
-    return { PROVISIONING: count("PROVISIONING"), DELETING: count("DELETING") };
+    return { PROVISIONING: count("PROVISIONING"), SUSPENDED: count("SUSPENDED"), DELETING: count("DELETING") };
   }
 
   /** One identity of this resource, if there is any. */
@@ -118,16 +123,27 @@ export class MappingStore {
     });
   }
 
-  /** Gives a row that has no identity this one. False when it has one by now, or another row has this one. */
+  /**
+   * Gives a row that has no identity this one. False when it has one by now, or another row has this one. Where the user's
+   * tokens were revoked before, the service has to be told: some of this identity may have been issued elsewhere.
+   */
   async fill(mapping: NewMapping, resource: string, now: number): Promise<boolean> {
+    return await this.#fill(mapping, resource, now).catch((error: unknown) => {
+      // Another gave it to another row between the look for one and the change.
+      if (isTaken(error)) return false;
+      throw error;
+    });
+  }
+
+  async #fill(mapping: NewMapping, resource: string, now: number): Promise<boolean> {
     const { identityId, communicationUserId, status, revocationPending } = mapping;
     return await inTransaction(this.database, async (transaction) => {
-      const { numUpdatedRows } = await transaction
+      const filled = await transaction
         .updateTable("identities")
         .set({
           communication_user_id: communicationUserId,
           resource,
-          revocation_pending: revocationPending ? 1 : 0,
+          revocation_pending: revocationPending ? 1 : sql<0 | 1>`case when tokens_valid_after > 0 then 1 else 0 end`,
           status: sql<IdentityStatus>`case when status = 'PROVISIONING' then ${status} else status end`,
         })
         .where("id", "=", identityId)
@@ -142,12 +158,19 @@ export class MappingStore {
             ),
           ),
         )
+        .returning("revocation_pending")
         .executeTakeFirst();
-      if (numUpdatedRows === 0n) return false;
-      await askToRevoke(transaction, [mapping], { resource, now });
+      if (filled === undefined) return false;
+      const isPending = filled.revocation_pending === 1;
+      await askToRevoke(transaction, [{ ...mapping, revocationPending: isPending }], { resource, now });
       return true;
     });
   }
+}
+
+/** Only Postgres, where two change rows at a time, says so: unique_violation. */
+function isTaken(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "23505";
 }
 
 function rowOf({ identityId, user, ...mapping }: NewMapping, resource: string, now: number) {

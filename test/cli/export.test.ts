@@ -88,11 +88,14 @@ describe.each(DATABASES)("export, on %s", { timeout: 90_000 }, (kind) => {
     const { stdout: before } = await operator.run(["export"]);
     await operator.withStore(async ({ identities }) => {
       await identities.claim({ issuer: operator.issuer.url, subject: "b" }, "idn_b", 1);
+      await identities.claim({ issuer: operator.issuer.url, subject: "c" }, "idn_c", 1);
+      await identities.revoke("idn_c", ["PROVISIONING"], 2, "SUSPENDED");
       await identities.delete("idn_0", ["SUSPENDED"], 2, () => "hash");
     });
     const { code, stdout, stderr } = await operator.run(["export"]);
     expect([code, stdout]).toEqual([0, `${before.split("\n")[0]}\n`]);
     expect(stderr).toContain("left out: 1 users who have no identity");
+    expect(stderr).toContain("left out: 1 suspended users who have no identity");
     expect(stderr).toContain("left out: 1 identities that are being deleted");
   });
 
@@ -172,6 +175,14 @@ it("reads back from CSV whatever was written to it", async () => {
       },
     ),
   );
+});
+
+it("names the line on which a row of CSV begins, whatever lies between rows and within quotes", async () => {
+  const text =
+    'issuer,subject,communicationUserId\r\n\r\ni,"two\r\nlines",c\r\ni,s,c\r\n\r\n\r\ni,"two\nlines",c\ni,s,c';
+  const lines: number[] = [];
+  for await (const { line } of readCsv(inPieces(Buffer.from(text), 5))) lines.push(line);
+  expect(lines).toEqual([3, 5, 8, 10]);
 });
 
 async function* inPieces(bytes: Uint8Array, step: number): AsyncGenerator<Uint8Array> {

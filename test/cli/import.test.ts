@@ -35,6 +35,12 @@ describe.each(DATABASES)("import, on %s", { timeout: 90_000 }, (kind) => {
     );
   }
 
+  async function asked() {
+    return await operator.ask(
+      "select action, subject from service_work join identities on identities.id = identity_id order by subject",
+    );
+  }
+
   function reportIn(name: string) {
     const lines = readFileSync(operator.path(name), "utf8").trimEnd().split("\n");
     return lines.map((line) => JSON.parse(line) as { line?: number; code?: string; reason?: string; cure?: string });
@@ -98,9 +104,12 @@ describe.each(DATABASES)("import, on %s", { timeout: 90_000 }, (kind) => {
       ["SUBJECT_INVALID", `${issuer},a\0b,${inventedId()},,`],
       ["ID_INVALID", `${issuer},a,8:orgid:${RESOURCE_ID},,`],
       ["ID_INVALID", `${issuer},a,8:acs:nobody,,`],
+      // As a file has it that was cut off.
+      ["ID_INVALID", `${issuer},a,${inventedId().slice(0, -1)},,`],
       ["ID_OF_ANOTHER_RESOURCE", `${issuer},a,${inventedId("22222222-2222-4222-8222-222222222222")},,`],
       ["STATUS_INVALID", `${issuer},a,${inventedId()},GONE,`],
       ["TIME_INVALID", `${issuer},a,${inventedId()},,yesterday`],
+      ["TIME_INVALID", `${issuer},a,${inventedId()},,2026-02-30T00:00:00Z`],
       ["ROW_INVALID", `${issuer},a,${inventedId()}`],
       ["USER_HAS_ANOTHER", `${issuer},had,${inventedId()},,`],
       ["ID_OF_ANOTHER_USER", `${issuer},a,${taken},,`],
@@ -118,7 +127,7 @@ describe.each(DATABASES)("import, on %s", { timeout: 90_000 }, (kind) => {
     expect(await operator.run([...command, "--dry-run"])).toMatchObject({ code: 1 });
     expect(await stored()).toHaveLength(1);
     const { code, stdout } = await operator.run([...command, "--report", "report.jsonl"]);
-    expect([code, stdout]).toEqual([1, "20 rows up to line 21: 2 added, 1 there already, 17 refused\n"]);
+    expect([code, stdout]).toEqual([1, "22 rows up to line 23: 2 added, 1 there already, 19 refused\n"]);
     const report = reportIn("report.jsonl");
     expect(report.slice(0, -1).map((row) => [row.line, row.code])).toEqual(
       bad.map(([name], index) => [index + 4, name]),
@@ -129,16 +138,18 @@ describe.each(DATABASES)("import, on %s", { timeout: 90_000 }, (kind) => {
       format: 1,
       isDryRun: false,
       isComplete: true,
-      lastLine: 21,
+      lastLine: 23,
       added: 2,
       there: 1,
-      refused: 17,
+      refused: 19,
     });
     expect((await stored()).map(({ subject, status }) => [subject, status]).sort()).toEqual([
       ["first", "ACTIVE"],
       ["had", "ACTIVE"],
       ["late", "SUSPENDED"],
     ]);
+    // Who is suspended here has no token that works, the ones from elsewhere too.
+    expect(await asked()).toEqual([{ action: "REVOKE", subject: "late" }]);
   });
 
   it("refuses bad JSON lines one by one", async () => {
@@ -157,7 +168,8 @@ describe.each(DATABASES)("import, on %s", { timeout: 90_000 }, (kind) => {
       "",
       row({ subject: "b", status: null, createdAt: "2020-01-31T00:00:00Z" }),
     ];
-    writeFileSync(operator.path("rows.jsonl"), lines.join("\n"));
+    // As some editors begin a file.
+    writeFileSync(operator.path("rows.jsonl"), `\ufeff${lines.join("\n")}`);
     const { code } = await operator.run([
       ...["import", "--file", "rows.jsonl", "--resource-id", RESOURCE_ID, "--report", "report.jsonl"],
     ]);
@@ -235,6 +247,28 @@ describe.each(DATABASES)("import, on %s", { timeout: 90_000 }, (kind) => {
       { id: "idn_0", communication_user_id: rows[0]?.communicationUserId, status: "ACTIVE" },
       { id: "idn_1", communication_user_id: rows[1]?.communicationUserId, status: "SUSPENDED" },
     ]);
+    expect(await asked()).toEqual([{ action: "REVOKE", subject: "user1" }]);
+  });
+
+  it("gives an identity to one row, of several that are to have it at the same time", async () => {
+    await operator.withStore(async ({ identities, mappings }) => {
+      for (let round = 0; round < 10; round++) {
+        const communicationUserId = inventedId();
+        const rows = [1, 2].map((number) => ({
+          identityId: `idn_${round}_${number}`,
+          user: { issuer, subject: `user${round}_${number}` },
+          communicationUserId,
+          status: "ACTIVE" as const,
+          createdAt: null,
+          lastTokenIssuedAt: null,
+          tokensValidAfter: null,
+          revocationPending: false,
+        }));
+        for (const { user, identityId } of rows) await identities.claim(user, identityId, 1);
+        const filled = await Promise.all(rows.map((row) => mappings.fill(row, "host", 2)));
+        expect(filled.sort()).toEqual([false, true]);
+      }
+    });
   });
 
   it("says in a dry run what the import would, also of rows far apart, and makes no database", async () => {

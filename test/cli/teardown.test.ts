@@ -56,6 +56,7 @@ describe.each(DATABASES)("teardown, on %s", { timeout: 90_000 }, (kind) => {
       ["--confirm", ""],
       ["--confirm"],
       ["--yes"],
+      ["--confirm", confirmed[2] ?? "", "--reason", "x".repeat(501)],
     ];
     for (const args of wrong)
       expect(await operator.run(["teardown", ...args]), args.join(" ")).toMatchObject({ code: 2 });

@@ -9,7 +9,7 @@ export const CSV_HEADER = writeCsv(MAPPING_FIELDS);
 
 interface Parsed {
   readonly record: readonly string[];
-  readonly info: { readonly lines: number; readonly bytes: number };
+  readonly info: { readonly empty_lines: number; readonly bytes: number };
 }
 
 /** Throws a `StartError` where the text is no CSV: nobody could tell where the next row begins. */
@@ -23,23 +23,30 @@ export async function* readCsv(input: AsyncIterable<Uint8Array>): AsyncGenerator
     record_delimiter: ["\r\n", "\n"],
   });
   let header: readonly MappingField[] | undefined;
-  let last = 0;
+  let next = 1;
+  let empty = 0;
   try {
     for await (const { record, info } of Readable.from(decoded(input)).compose(parser) as AsyncIterable<Parsed>) {
-      const line = last + 1;
-      last = info.lines;
+      // The parser's own count takes a CRLF within quotes for two.
+      const line = next + info.empty_lines - empty;
+      next = line + 1 + linesWithin(record);
+      empty = info.empty_lines;
       if (header === undefined) header = readHeader(record);
       else yield { line, end: info.bytes, content: contentOf(record, header) };
     }
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
-    const { lines = last + 1 } = error as { lines?: number };
+    const { lines = next } = error as { lines?: number };
     throw new StartError(
       `The file is no CSV from line ${lines} on (${error.code}): put a value with a comma, a quote or a line's end into quotes, double the quotes in it, and run it again.`,
       { cause: error },
     );
   }
   if (header === undefined) throw new StartError(`The file is empty: its first line names the columns, ${NEEDED}.`);
+}
+
+function linesWithin(record: readonly string[]): number {
+  return record.reduce((sum, value) => sum + value.split("\n").length - 1, 0);
 }
 
 export function writeCsv(values: readonly (string | null)[]): string {

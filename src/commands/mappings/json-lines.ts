@@ -12,6 +12,8 @@ interface Line {
 
 const LINE_END = 10;
 const SPACE = 32;
+/** What some editors and shells put before UTF-8. */
+const MARK = Buffer.from("\ufeff");
 
 export async function* readJsonLines(input: AsyncIterable<Uint8Array>): AsyncGenerator<Row> {
   let line = 0;
@@ -20,7 +22,8 @@ export async function* readJsonLines(input: AsyncIterable<Uint8Array>): AsyncGen
     line += 1;
     end += length;
     if (bytes?.every((byte) => byte <= SPACE)) continue;
-    yield { line, end, content: contentOf(bytes) };
+    const isMarked = line === 1 && bytes !== undefined && MARK.equals(bytes.subarray(0, MARK.length));
+    yield { line, end, content: contentOf(isMarked ? bytes.subarray(MARK.length) : bytes) };
   }
 }
 
