@@ -125,7 +125,8 @@ describe.each(DATABASES)("doctor, where all is well, on %s", (kind) => {
 });
 
 it("has each of its checks in the documentation, and there is no other", () => {
-  const [, section = ""] = readFileSync("docs/commands.md", "utf8").split("## doctor");
+  const [, rest = ""] = readFileSync("docs/commands.md", "utf8").split("## doctor");
+  const [section = ""] = rest.split("\n## ");
   const rows = section.split("\n").filter((line) => /^\| `/.test(line));
   const documented = rows.flatMap((row) => [...(row.split("|")[1]?.matchAll(/`([^`]+)`/g) ?? [])].map(([, id]) => id));
   expect(documented.sort()).toEqual([...CHECK_IDS].sort());
@@ -195,11 +196,11 @@ describe("doctor and an issuer", () => {
     const at = (seconds: number) => ({ headers: { date: new Date(Date.now() + seconds * 1000).toUTCString() } });
     operator.issuer.outage = at(600);
     const behind = await examine();
-    expect(behind.found("issuer.clock")).toEqual([failed(about(), /clock is (59\d|600) s behind the issuer's/)]);
+    expect(behind.found("issuer.clock")).toEqual([failed(about(), /clock is (59\d|60\d) s behind the issuer's/)]);
     expect(behind.code).toBe(1);
     operator.issuer.outage = at(-600);
     const before = await examine();
-    expect(before.found("issuer.clock")).toEqual([warned(/clock is (59\d|600) s before the issuer's/)]);
+    expect(before.found("issuer.clock")).toEqual([warned(/clock is (59\d|60\d) s before the issuer's/)]);
     expect(before.code).toBe(0);
     // An answer that was kept on the way says for how long.
     operator.issuer.outage = { headers: { ...at(-600).headers, age: "600" } };
