@@ -16,14 +16,14 @@ export default defineConfig({
     // Tests wait more than they work: for time-outs, outages, other processes.
     maxWorkers: 3,
     // Whatever is waited for may take its time on a busy machine.
-    expect: { poll: { timeout: 5000 } },
+    expect: { poll: { timeout: 15_000 } },
     coverage: {
       include: ["src/auth/**", "src/policy/**"],
       reporter: ["text", "html"],
       thresholds: { lines: 100, branches: 99 },
     },
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     projects: [
       { extends: true, test: { name: "all", include: ["test/**/*.test.ts"] } },
       ...(server

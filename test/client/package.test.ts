@@ -69,7 +69,7 @@ describe("the package", () => {
     const files = execFileSync("tar", ["-tzf", tarball], { encoding: "utf8" }).trim().split("\n");
     const strange = files.filter(
       (file) =>
-        !/^package\/(dist\/[\w-]+(\.min)?\.js|dist\/client\/[\w-]+(\.d)?\.[jt]s|schema\/[\w./-]+\.(graphql|json)|gateway\.yaml|README\.md|LICENSE|package\.json)$/.test(
+        !/^package\/(dist\/[\w-]+(\.min)?\.js|dist\/THIRD_PARTY_LICENSES\.txt|dist\/client\/[\w-]+(\.d)?\.[jt]s|schema\/[\w./-]+\.(graphql|json)|gateway\.yaml|README\.md|LICENSE|package\.json)$/.test(
           file,
         ),
     );

@@ -76,7 +76,7 @@ describe("when the service can take one call at a time", () => {
     await (await at("expiring")).ask(IssueAccessTokenDocument, hour);
     vi.useFakeTimers({ now: start + 40 * 60_000, toFake: ["Date"] });
     for (const subject of ["early", "leaver", "first"]) await (await at(subject)).ask(IssueAccessTokenDocument, hour);
-    await rig.fault({ operation: "issueAccessToken", kind: "delay", delayMs: 2500 });
+    await rig.fault({ operation: "issueAccessToken", kind: "delay", delayMs: 5000 });
     await rig.fault({ operation: "*", kind: "delay", delayMs: 150, times: 10 });
     const order: string[] = [];
     const send = async (subject: string) => {
