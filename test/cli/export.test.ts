@@ -123,14 +123,16 @@ describe.each(DATABASES)("export, on %s", { timeout: 90_000 }, (kind) => {
     expect(await operator.run(["export", "--out", "some.jsonl"])).toMatchObject({ code: 2 });
   });
 
-  it("of 200,000 mappings goes on where it was killed, and takes little memory; so does an import of the file", {
+  // A server has the same statements, and fewer rows, for the sake of the time.
+  const many = kind === "postgres" ? 20_000 : 200_000;
+  it(`of ${many} mappings goes on where it was killed, and takes little memory; so does an import of the file`, {
     timeout: 300_000,
   }, async () => {
     await operator.withStore(async () => {});
     const numbers =
       kind === "postgres"
-        ? "select generate_series(0, 199999) as n"
-        : "with recursive numbers(n) as (select 0 union all select n + 1 from numbers where n < 199999) select n from numbers";
+        ? `select generate_series(0, ${many - 1}) as n`
+        : `with recursive numbers(n) as (select 0 union all select n + 1 from numbers where n < ${many - 1}) select n from numbers`;
     const pad = kind === "postgres" ? "lpad(n::text, 12, '0')" : "printf('%012d', n)";
     await operator.ask(
       `insert into identities (id, issuer, subject, communication_user_id, status, created_at) select 'idn_' || n, 'https://gone.example.com', 'user' || n, '8:acs:${RESOURCE_ID}_' || ${pad}, 'ACTIVE', 1 from (${numbers}) as numbered`,
@@ -147,12 +149,12 @@ describe.each(DATABASES)("export, on %s", { timeout: 90_000 }, (kind) => {
     truncateSync(operator.path("all.jsonl"), size() - 7);
     expect(await operator.run(command, frugal)).toMatchObject({ code: 0 });
     const lines = readFileSync(operator.path("all.jsonl"), "utf8").trimEnd().split("\n");
-    expect(lines).toHaveLength(200_000);
-    expect(new Set(lines.map((line) => (JSON.parse(line) as { subject: string }).subject)).size).toBe(200_000);
-    const refusing = ["import", "--file", "all.jsonl", "--resource-id", RESOURCE_ID, "--from-line", "190001"];
+    expect(lines).toHaveLength(many);
+    expect(new Set(lines.map((line) => (JSON.parse(line) as { subject: string }).subject)).size).toBe(many);
+    const refusing = ["import", "--file", "all.jsonl", "--resource-id", RESOURCE_ID, "--from-line", `${many - 9999}`];
     expect(await operator.run(refusing, frugal)).toMatchObject({
       code: 1,
-      stdout: expect.stringContaining("10000 rows up to line 200000: 0 added, 0 there already, 10000 refused\n"),
+      stdout: expect.stringContaining(`10000 rows up to line ${many}: 0 added, 0 there already, 10000 refused\n`),
     });
   });
 });
