@@ -201,7 +201,8 @@ class Follower {
 
   /** Resolves once it has begun: it has been told of a record that was added. */
   async begun({ store }: OpenedStore, writer: TestWriter, now: number): Promise<void> {
-    await setTimeout(50);
+    // For its first look, which tells nothing of what it finds.
+    await setTimeout(300);
     await store.audit.append([writer.add(now, { reason: "first" })]);
     await expect.poll(() => this.items.length).toBe(1);
   }
