@@ -16,7 +16,7 @@ export default defineConfig({
     // Tests wait more than they work: for time-outs, outages, other processes.
     maxWorkers: 3,
     // Whatever is waited for may take its time on a busy machine.
-    expect: { poll: { timeout: 15_000 } },
+    expect: { poll: { timeout: 5000 } },
     coverage: {
       include: ["src/auth/**", "src/policy/**"],
       reporter: ["text", "html"],

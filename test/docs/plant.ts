@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { expect } from "vitest";
 import { type Emulator, startEmulator } from "../../src/emulator/emulator.js";
 import { Cli } from "../fixtures/cli.js";
+import { controlEmulator } from "../fixtures/emulator-control.js";
 import { AUDIENCE, TestIssuer } from "../fixtures/issuer.js";
 import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
 import { markAsRun, type Step } from "./steps.js";
@@ -210,13 +211,8 @@ export class Plant {
     return { codes, token, id: identity?.id ?? "", userId: identity?.communicationUserId ?? "" };
   }
 
-  async control(method: string, path: string, body?: object): Promise<unknown> {
-    const response = await fetch(`${this.emulator.endpoint}_emulator${path}`, {
-      method,
-      ...(body && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
-    });
-    if (!response.ok) throw new Error(`${path} answered ${response.status}: ${await response.text()}`);
-    return response.status === 204 ? undefined : await response.json();
+  async control(method: string, path: string, body?: unknown): Promise<unknown> {
+    return await controlEmulator(this.emulator.endpoint, { method, path, body });
   }
 
   async isActive(token: string): Promise<boolean> {

@@ -9,6 +9,7 @@ import { type Emulator, startEmulator } from "../../src/emulator/emulator.js";
 import { openKeys } from "../../src/keys.js";
 import { openStore, type Store } from "../../src/store/store.js";
 import { Cli } from "../fixtures/cli.js";
+import { controlEmulator } from "../fixtures/emulator-control.js";
 import { AUDIENCE, TestIssuer } from "../fixtures/issuer.js";
 import { TestDatabase } from "../fixtures/postgres.js";
 import { type Ask, askFile, lockFile, readChains } from "../fixtures/trail.js";
@@ -132,12 +133,7 @@ export class Cluster {
   }
 
   async control(method: string, path: string, body?: unknown): Promise<unknown> {
-    const response = await fetch(`${this.emulator.endpoint}_emulator${path}`, {
-      method,
-      ...(body !== undefined && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
-    });
-    if (!response.ok) throw new Error(`${path} answered ${response.status}: ${await response.text()}`);
-    return response.status === 204 ? undefined : await response.json();
+    return await controlEmulator(this.emulator.endpoint, { method, path, body });
   }
 
   /** What the gateways wrote down of what they did, by writer. */

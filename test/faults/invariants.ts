@@ -6,6 +6,7 @@
  */
 import type { AuditRecord } from "../../src/audit/record.js";
 import type { Identity } from "../../src/identities/identity.js";
+import type { Store } from "../../src/store/store.js";
 import { faultIn } from "../fixtures/trail.js";
 import type { Downtime, Entry } from "./history.js";
 
@@ -26,6 +27,21 @@ export interface FinalState {
   /** By writer. */
   readonly trail: readonly (readonly AuditRecord[])[];
   readonly fingerprint: (token: string) => string;
+}
+
+/** What the store has to say of it. */
+export async function storedState(store: Store): Promise<Pick<FinalState, "rows" | "attemptsInDoubt" | "pendingWork">> {
+  return {
+    rows: await store.identities.page({
+      filter: {},
+      order: { field: "CREATED_AT", direction: "ASC" },
+      limit: 1_000_000,
+      backward: false,
+    }),
+    // Whatever still has a lease belongs to a process that is no more.
+    attemptsInDoubt: await store.attempts.countInDoubt(Number.MAX_SAFE_INTEGER),
+    pendingWork: await store.work.count(),
+  };
 }
 
 type TokenEntry = Entry & Required<Pick<Entry, "token" | "identityId">>;

@@ -17,6 +17,7 @@ import {
   checkTrail,
   checkWork,
   type FinalState,
+  storedState,
   type Violation,
 } from "./invariants.js";
 import { Chance } from "./random.js";
@@ -270,15 +271,7 @@ class Round {
     const store = await this.cluster.openStore();
     try {
       return {
-        rows: await store.identities.page({
-          filter: {},
-          order: { field: "CREATED_AT", direction: "ASC" },
-          limit: 1_000_000,
-          backward: false,
-        }),
-        // Whatever still has a lease belongs to a process that is no more.
-        attemptsInDoubt: await store.attempts.countInDoubt(Number.MAX_SAFE_INTEGER),
-        pendingWork: await store.work.count(),
+        ...(await storedState(store)),
         liveAtService: await this.cluster.liveAtService(),
         isActive: (token) => this.cluster.isActive(token),
         trail: await this.cluster.trail(),

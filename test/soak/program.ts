@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { createServer } from "node:net";
 import { setTimeout } from "node:timers/promises";
+import { isOpen } from "../../bench/server.js";
 
 interface ProgramOptions {
   /** For messages. */
@@ -92,17 +93,6 @@ export class Program {
       await setTimeout(CONNECT_EVERY_MS);
     }
   }
-}
-
-function isOpen(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    socket.once("error", () => resolve(false));
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-  });
 }
 
 /** Below those that systems give to whoever asks for any: nobody takes it while its server is away. */

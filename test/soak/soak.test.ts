@@ -9,11 +9,11 @@ import { soak } from "./soak.js";
 
 const LEFT_OUT = whyNoServers();
 const LIMIT_MS = 300_000;
-/** A machine that stands still at the wrong moment makes an answer late; a fault comes again by the seed. */
-const PATIENT = { retry: 1, timeout: LIMIT_MS };
 
 describe.skipIf(LEFT_OUT)(`a soak${LEFT_OUT}`, () => {
-  it("of some seconds, in which each part is broken once, finds nothing lost and nothing wrong", PATIENT, async () => {
+  it("of some seconds, in which each part is broken once, finds nothing lost and nothing wrong", {
+    timeout: LIMIT_MS,
+  }, async () => {
     const options = { minutes: 1 / 3, seed: 20, rate: 15, instances: 2 };
     const result = await soak(options);
     const report = reportOf(result, options, new Date());

@@ -2,12 +2,14 @@
  * Everything that a run needs, each in a process of its own that can be killed, but for the issuer: gateways as they are
  * shipped, Postgres, Redis, and the emulator of the service with what it knows in a file. Instance 0 is never stopped.
  */
+
 import { randomBytes } from "node:crypto";
 import { appendFileSync, chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { controlEmulator } from "../fixtures/emulator-control.js";
 import { AUDIENCE } from "../fixtures/issuer.js";
 import { Program, steadyPort } from "./program.js";
 import { RotatingIssuer } from "./rotating-issuer.js";
@@ -136,12 +138,7 @@ export class Stage {
 
   /** The emulator's controls. Rejects while it is away. */
   async control(method: string, path: string, body?: unknown): Promise<unknown> {
-    const response = await fetch(`http://127.0.0.1:${this.servicePort}/_emulator${path}`, {
-      method,
-      ...(body !== undefined && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
-    });
-    if (!response.ok) throw new Error(`${path} answered ${response.status}: ${await response.text()}`);
-    return response.status === 204 ? undefined : await response.json();
+    return await controlEmulator(`http://127.0.0.1:${this.servicePort}/`, { method, path, body });
   }
 
   /** `audit verify` as an operator runs it, with what all instances have signed. */

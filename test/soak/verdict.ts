@@ -15,6 +15,7 @@ import {
   checkTrail,
   checkWork,
   type FinalState,
+  storedState,
   type Violation,
 } from "../faults/invariants.js";
 import { readChains } from "../fixtures/trail.js";
@@ -74,15 +75,7 @@ async function finalState(stage: Stage, trail: readonly (readonly AuditRecord[])
   const store = await openStore(kind);
   try {
     return {
-      rows: await store.identities.page({
-        filter: {},
-        order: { field: "CREATED_AT", direction: "ASC" },
-        limit: 1_000_000,
-        backward: false,
-      }),
-      // Whatever still has a lease belongs to a process that is no more.
-      attemptsInDoubt: await store.attempts.countInDoubt(Number.MAX_SAFE_INTEGER),
-      pendingWork: await store.work.count(),
+      ...(await storedState(store)),
       liveAtService: await liveAtService(stage),
       isActive: (token) => isActive(stage, token),
       trail,
