@@ -4,7 +4,7 @@ import { GatewayError } from "../errors.js";
 /** The result, or DEADLINE_EXCEEDED when the time is up first; the work itself goes on. */
 export async function waitFor<Result>(work: Promise<Result>, deadline: AbortSignal): Promise<Result> {
   const { promise: expired, reject } = Promise.withResolvers<never>();
-  const expire = () => reject(new GatewayError("DEADLINE_EXCEEDED", "The request's time is up."));
+  const expire = () => reject(requestIsOver());
   if (deadline.aborted) expire();
   deadline.addEventListener("abort", expire, { once: true });
   try {
@@ -12,6 +12,10 @@ export async function waitFor<Result>(work: Promise<Result>, deadline: AbortSign
   } finally {
     deadline.removeEventListener("abort", expire);
   }
+}
+
+export function requestIsOver(): GatewayError {
+  return new GatewayError("DEADLINE_EXCEEDED", "The request's time is up.");
 }
 
 /** Resolves when the work ends, after so many milliseconds or at the deadline; the work goes on. It must not reject. */

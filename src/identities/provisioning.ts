@@ -6,7 +6,7 @@ import type { Events } from "../observe/events.js";
 import type { Call } from "../policy/call.js";
 import type { AttemptStore } from "../store/attempt-store.js";
 import type { Binding, IdentityStore } from "../store/identity-store.js";
-import { waitFor } from "./deadline.js";
+import { requestIsOver, waitFor } from "./deadline.js";
 import type { ApplicationUser, Identity } from "./identity.js";
 import { newAttemptId, newIdentityId } from "./ids.js";
 import type { ProvisioningAttempt } from "./provisioning-attempt.js";
@@ -58,12 +58,18 @@ interface Order {
   readonly first: FirstToken | undefined;
 }
 
+/** Nothing came of an attempt before the service was asked, for a reason of the call that began it: no matter of those who waited. */
+class NeverAsked extends Error {
+  override readonly name = "NeverAsked";
+}
+
 /**
  * Gives a user an identity, once, whoever else tries at the same time and whatever dies meanwhile.
  *
  * The user's row and an attempt with a lease are written before the service is asked. Concurrent calls for one user, in
- * this process or in another, wait for that attempt and share its outcome; only the call that made it gets the token that
- * came along. When nobody knows whether the service made an identity, the attempt stays written down as IN_DOUBT.
+ * this process or in another, wait for that attempt and share what the service answered; where it was not asked, or whoever
+ * asked has died, one of them makes the next attempt. Only the call that made the identity gets the token that came along.
+ * When nobody knows whether the service made an identity, the attempt stays written down as IN_DOUBT.
  */
 export class Provisioning {
   readonly #parts: ProvisioningParts;
@@ -75,14 +81,18 @@ export class Provisioning {
 
   /** The user's live identity, made if there is none; with a first token in the same service call if one is asked for. */
   async ensure(user: ApplicationUser, call: Call, first?: FirstToken): Promise<Provisioned> {
-    const existing = await this.#parts.identities.findByUser(user);
-    if (existing !== undefined && existing.status !== "PROVISIONING") return { identity: existing };
     const key = JSON.stringify([user.issuer, user.subject]);
-    const running = this.#underWay.get(key);
-    if (running !== undefined) {
-      const { identity } = await waitFor(running, call.deadline.signal);
-      return { identity };
+    for (;;) {
+      const existing = await this.#parts.identities.findByUser(user);
+      if (existing !== undefined && existing.status !== "PROVISIONING") return { identity: existing };
+      const running = this.#underWay.get(key);
+      if (running === undefined) return await this.#begin(key, user, call, first);
+      const identity = await waitFor(identityOf(running), call.deadline.signal);
+      if (identity !== undefined) return { identity };
     }
+  }
+
+  async #begin(key: string, user: ApplicationUser, call: Call, first?: FirstToken): Promise<Provisioned> {
     if (this.#underWay.size >= this.#parts.mostAtOnce) {
       throw new GatewayError("UPSTREAM_UNAVAILABLE", "Too many identities are being made at once; try again shortly.");
     }
@@ -90,7 +100,11 @@ export class Provisioning {
     const order = { requestId, deadline: deadline.signal, audit: this.#parts.audit.beyond(call), first };
     const started = this.#provision(user, order).finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, started);
-    return await waitFor(started, deadline.signal);
+    try {
+      return await waitFor(started, deadline.signal);
+    } catch (error) {
+      throw error instanceof NeverAsked ? error.cause : error;
+    }
   }
 
   /** Resolves when nothing is under way, whether anybody still waits for it or not. */
@@ -100,11 +114,18 @@ export class Provisioning {
 
   async #provision(user: ApplicationUser, order: Order): Promise<Provisioned> {
     const { identities, attempts, now, leaseMs } = this.#parts;
-    const claimed = await identities.claim(user, newIdentityId(), now());
-    if (claimed.status !== "PROVISIONING") return { identity: claimed };
-    const attempt = { id: newAttemptId(), identityId: claimed.id, leaseUntil: now() + leaseMs };
-    const begun = await attempts.begin({ ...attempt, now: now() });
-    if (!begun) return { identity: await this.#follow(claimed) };
+    for (;;) {
+      const claimed = await identities.claim(user, newIdentityId(), now());
+      if (claimed.status !== "PROVISIONING") return { identity: claimed };
+      const attempt = { id: newAttemptId(), identityId: claimed.id, leaseUntil: now() + leaseMs };
+      if (await attempts.begin({ ...attempt, now: now() })) return await this.#make(attempt, claimed, order);
+      const identity = await this.#follow(claimed);
+      if (identity !== undefined) return { identity };
+      if (order.deadline.aborted) throw new NeverAsked("The caller has gone.", { cause: requestIsOver() });
+    }
+  }
+
+  async #make(attempt: OwnAttempt, claimed: Identity, order: Order): Promise<Provisioned> {
     const current = await this.#reread(claimed);
     if (current.status === "PROVISIONING") {
       await this.#admit(attempt, order);
@@ -123,13 +144,13 @@ export class Provisioning {
       else await audit.intent("TOKEN_ISSUED", { identityId, scopes: first.request.scopes });
     } catch (error) {
       await this.#release(attempt);
-      throw error;
+      throw new NeverAsked("The call was not admitted.", { cause: error });
     }
   }
 
   async #release({ id }: OwnAttempt): Promise<void> {
     const { attempts, now } = this.#parts;
-    await attempts.fail(id, "RELEASED", { errorCode: "UPSTREAM_UNAVAILABLE", retryAfterSeconds: 1 }, now());
+    await attempts.fail(id, "RELEASED", undefined, now());
   }
 
   async #carryOut(attempt: OwnAttempt, claimed: Identity, order: Order): Promise<Provisioned> {
@@ -203,8 +224,11 @@ export class Provisioning {
     }
   }
 
-  /** Waits for the attempt that another process has under way, no longer than its lease, and shares its outcome. */
-  async #follow(claimed: Identity): Promise<Identity> {
+  /**
+   * Waits for the attempt that another process has under way, no longer than its lease, and shares its outcome; undefined when
+   * that has none to share, and another attempt may be begun.
+   */
+  async #follow(claimed: Identity): Promise<Identity | undefined> {
     const { attempts, now } = this.#parts;
     let attempt = await attempts.findRunning(claimed.id, now());
     for (let pause = FIRST_LOOK_MS; attempt?.state === "RUNNING" && attempt.leaseUntil > now(); pause *= 2) {
@@ -212,8 +236,9 @@ export class Provisioning {
       attempt = await attempts.find(attempt.id);
     }
     const current = await this.#reread(claimed);
-    if (current.status === "PROVISIONING" && attempt !== undefined) throw failureOf(attempt);
-    return requireMade(current);
+    if (current.status !== "PROVISIONING") return current;
+    if (attempt?.errorCode != null) throw failureOf(attempt.errorCode, attempt);
+    return undefined;
   }
 
   async #reread(identity: Identity): Promise<Identity> {
@@ -227,8 +252,18 @@ function requireMade(identity: Identity): Identity {
   throw new GatewayError("UPSTREAM_UNAVAILABLE", "The identity could not be made in time; try again.");
 }
 
-/** What the attempt failed with, as its own caller was told. */
-function failureOf({ errorCode, retryAfterSeconds }: ProvisioningAttempt): GatewayError {
+/** Undefined when the service was not asked: then whoever waited may. */
+async function identityOf(running: Promise<Provisioned>): Promise<Identity | undefined> {
+  try {
+    return (await running).identity;
+  } catch (error) {
+    if (error instanceof NeverAsked) return undefined;
+    throw error;
+  }
+}
+
+/** What the service's failure was, as the call that asked it was told. */
+function failureOf(errorCode: string, { retryAfterSeconds }: ProvisioningAttempt): GatewayError {
   const code = errorKind(errorCode) === undefined ? "UPSTREAM_UNAVAILABLE" : (errorCode as ErrorCode);
   return new GatewayError(code, "The identity that was being made could not be made.", {
     retryAfterSeconds: retryAfterSeconds ?? undefined,

@@ -13,7 +13,7 @@ interface NewAttempt {
   readonly leaseUntil: number;
 }
 
-/** What an attempt failed with, for those who waited for it. */
+/** What the service's failure was, for those who waited for it. */
 export interface AttemptFailure {
   readonly errorCode: string;
   readonly retryAfterSeconds: number | null;
@@ -57,13 +57,13 @@ export class AttemptStore {
     return await inTransaction(this.database, async (transaction) => {
       const attempts = new AttemptStore(transaction);
       const identities = new IdentityStore(transaction);
-      const held = await attempts.#end(attempt.id, ["RUNNING"], "BOUND", now, null);
+      const held = await attempts.#end(attempt.id, ["RUNNING"], "BOUND", now);
       const bound = held ? await identities.bind(attempt.identityId, binding, now) : undefined;
       if (bound !== undefined) return bound;
       // Said twice: the first time was carried out, and its answer was lost.
       const row = (await identities.findByIds([attempt.identityId]))[0];
       if (row?.communicationUserId === binding.communicationUserId) return row;
-      await attempts.#end(attempt.id, ["RUNNING", "BOUND", "IN_DOUBT"], "SURPLUS", now, null);
+      await attempts.#end(attempt.id, ["RUNNING", "BOUND", "IN_DOUBT"], "SURPLUS", now);
       const { communicationUserId, resource } = binding;
       const work = { communicationUserId, action: "DELETE", identityId: null, resource } as const;
       await new WorkStore(transaction).request(work, now);
@@ -71,8 +71,13 @@ export class AttemptStore {
     });
   }
 
-  /** The attempt has failed: RELEASED if the service surely made nothing, else IN_DOUBT. */
-  async fail(id: string, state: "RELEASED" | "IN_DOUBT", failure: AttemptFailure, now: number): Promise<void> {
+  /** The attempt has failed: RELEASED if the service surely made nothing, else IN_DOUBT. Without a failure it was not asked. */
+  async fail(
+    id: string,
+    state: "RELEASED" | "IN_DOUBT",
+    failure: AttemptFailure | undefined,
+    now: number,
+  ): Promise<void> {
     await this.#end(id, ["RUNNING"], state, now, failure);
   }
 
@@ -109,7 +114,7 @@ export class AttemptStore {
   async #expire(identityId: string | undefined, now: number): Promise<void> {
     let update = this.database
       .updateTable("provisioning_attempts")
-      .set({ state: "IN_DOUBT", ended_at: now, error_code: "UPSTREAM_UNAVAILABLE" })
+      .set({ state: "IN_DOUBT", ended_at: now, error_code: null })
       .where("state", "=", "RUNNING")
       .where("lease_until", "<=", now);
     if (identityId !== undefined) update = update.where("identity_id", "=", identityId);
@@ -121,7 +126,7 @@ export class AttemptStore {
     from: readonly AttemptState[],
     state: AttemptState,
     now: number,
-    failure: AttemptFailure | null,
+    failure?: AttemptFailure,
   ): Promise<boolean> {
     const { numUpdatedRows } = await this.database
       .updateTable("provisioning_attempts")

@@ -39,7 +39,8 @@ const FIGURES = {
   "streams open": { unit: "", metric: "gateway_streams_open", of: "middle", limitPerHour: 4 },
   "requests under way": { unit: "", metric: "gateway_requests_under_way", of: "least", limitPerHour: 4 },
   "event loop delay, p99": { unit: "ms", metric: "nodejs_eventloop_lag_p99_seconds", of: "middle", scale: 1 / 1000 },
-  "connections to Postgres, all instances": { unit: "", of: "middle", limitPerHour: 6 },
+  // A pool opens what is asked for at once, and ends it later: what has leaked is there at the quietest, too.
+  "connections to Postgres, all instances": { unit: "", of: "least", limitPerHour: 6 },
   "keys in Redis": { unit: "", of: "middle" },
 } as const satisfies Record<string, Figure>;
 
@@ -108,17 +109,14 @@ export class Samples {
     const at = now();
     const { stage } = this;
     const [metrics, connections, keys] = await Promise.all([
-      fetch(`${stage.adminUrl(0)}/metrics`).then(
-        (response) => response.text(),
-        () => "",
-      ),
+      stage.metrics(0),
       this.#connections(),
       countKeys(stage.redis.url),
     ]);
     for (const name of NAMES) {
       const { metric, scale = 1 }: Figure = FIGURES[name];
-      const value = metric && new RegExp(`^${metric} (\\S+)$`, "m").exec(metrics)?.[1];
-      if (value) this.#add(name, at, Number(value) / scale);
+      const value = metric === undefined ? undefined : metricOf(metrics, metric);
+      if (value !== undefined) this.#add(name, at, value / scale);
     }
     this.#add("open handles", at, countHandles(stage.pidOf(0)));
     this.#add("connections to Postgres, all instances", at, connections);
@@ -137,6 +135,12 @@ export class Samples {
     if (value === undefined || Number.isNaN(value)) this.journal.count(`samples left out: ${name}`);
     else this.#taken.get(name)?.push({ at, value });
   }
+}
+
+/** Of a metric without labels, as it is exposed; undefined where it is not. */
+export function metricOf(metrics: string, name: string): number | undefined {
+  const value = new RegExp(`^${name} (\\S+)$`, "m").exec(metrics)?.[1];
+  return value === undefined ? undefined : Number(value);
 }
 
 /** Sockets, files and pipes, by the system's own account; undefined on systems without /proc. */

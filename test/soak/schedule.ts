@@ -27,7 +27,7 @@ export type CallerKind = "ordinary" | "proving" | "making" | "stranger";
 const STORE = { allows: ["STORE_UNAVAILABLE", "AUDIT_UNAVAILABLE", "DEADLINE_EXCEEDED"] } as const;
 const SERVICE = { allows: ["UPSTREAM_UNAVAILABLE", "DEADLINE_EXCEEDED"] } as const;
 const REDIS = { allows: ["STORE_UNAVAILABLE"], to: "proving" } as const;
-const KILLED = { ...SERVICE, to: "making" } as const;
+const KILLED = { allows: ["DEADLINE_EXCEEDED"], to: "making" } as const;
 const ISSUER = { allows: ["KEYS_UNAVAILABLE"], to: "stranger" } as const;
 const NOTHING = { allows: [] } as const;
 

@@ -81,6 +81,14 @@ export class Stage {
     return `http://127.0.0.1:${this.instances[instance]?.adminPort}`;
   }
 
+  /** As Prometheus reads them; empty while the instance is away. */
+  async metrics(instance: number): Promise<string> {
+    return await fetch(`${this.adminUrl(instance)}/metrics`).then(
+      (response) => response.text(),
+      () => "",
+    );
+  }
+
   pidOf(instance: number): number {
     return this.instances[instance]?.program?.pid ?? 0;
   }

@@ -16,6 +16,8 @@ const MOST_AT_ONCE = 150;
 const TURN_MS = 50;
 /** How many are asked for at the same time where all are. */
 const IN_TURN = 8;
+/** And how soon one after the other: slower than the pace to which the service's published limits hold the gateway. */
+const NEXT_AFTER_MS = 60;
 
 /** Of a hundred requests, or so: what callers do, good and bad. */
 const SCENES = {
@@ -172,9 +174,13 @@ export class Traffic {
 const subjects = (kind: string, count: number) => Array.from({ length: count }, (_, index) => `${kind}-${index + 1}`);
 
 async function inTurns(all: readonly string[], work: (subject: string) => Promise<void>): Promise<void> {
-  const left = all[Symbol.iterator]();
+  const began = performance.now();
+  const left = all.entries();
   const take = async () => {
-    for (const subject of left) await work(subject);
+    for (const [index, subject] of left) {
+      await setTimeout(Math.max(0, began + index * NEXT_AFTER_MS - performance.now()));
+      await work(subject);
+    }
   };
   await Promise.all(Array.from({ length: IN_TURN }, take));
 }
