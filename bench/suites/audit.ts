@@ -6,7 +6,9 @@ import { Stage, type StoreKind, whatIsLeftOut } from "../stage.js";
 import type { BenchOptions, Measured, Suite, Table } from "../suite.js";
 import { type Turn, turn } from "../turn.js";
 
-const CONNECTIONS = 32;
+/** From a load to a caller alone: what a record costs depends on how many share its write. */
+const CONNECTIONS = [256, 32, 1] as const;
+const WARM_UP_CONNECTIONS = 32;
 const WARM_UP_SECONDS = 8;
 
 /** What the audit trail costs. */
@@ -49,9 +51,9 @@ async function measureWorks(gateways: Gateways, tokens: readonly string[], optio
   const rows: string[][] = [];
   for (const forceNew of [false, true]) {
     const requests = tokens.map((token) => issueRequest(token, { forceNew }));
-    const warmUp = { connections: CONNECTIONS, seconds: Math.min(WARM_UP_SECONDS, 2 * options.seconds) };
+    const warmUp = { connections: WARM_UP_CONNECTIONS, seconds: Math.min(WARM_UP_SECONDS, 2 * options.seconds) };
     for (const peer of PEERS) await turn(gateways[peer], requests, warmUp);
-    for (const connections of [CONNECTIONS, 1]) {
+    for (const connections of CONNECTIONS) {
       const work = `${forceNew ? "cold" : "warm"}, ${connections === 1 ? "1 connection" : `${connections} connections`}`;
       const takeTurn = (peer: Peer) => (round: number) => {
         options.say(`${work}, round ${round + 1} of ${options.rounds}, trail ${peer}`);
