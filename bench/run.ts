@@ -40,6 +40,9 @@ const { values, positionals } = parseArgs({
   },
 });
 
+// Which ends what was started, too.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
+
 const names = positionals.length > 0 ? positionals : Object.keys(SUITES);
 const unknown = names.find((name) => !(name in SUITES));
 if (unknown !== undefined) throw new Error(`there is no suite ${unknown}: ${Object.keys(SUITES).join(", ")}`);

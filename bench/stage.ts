@@ -2,8 +2,9 @@
  * Where a suite is played: a folder, the service and the issuer, servers and databases, all of which are gone when it is over.
  * Gateway and peers are told the same of what is outside.
  */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { OwnPostgres, whyNoServers } from "../test/soak/servers.js";
 import { startGateway, startGatewayBy } from "./gateway.js";
 import { CAN_PIN, pinLoad, unpin } from "./machine.js";
 import { type Outside, type OutsideOptions, startOutside } from "./outside.js";
@@ -28,6 +29,7 @@ interface GatewayKind {
 export class Stage {
   readonly #servers: ServerProcess[] = [];
   readonly #databases: (() => Promise<void>)[] = [];
+  #ownPostgres: OwnPostgres | undefined;
 
   private constructor(
     private readonly suite: string,
@@ -53,6 +55,7 @@ export class Stage {
       } finally {
         await stage.closeServers();
         for (const drop of stage.#databases) await drop();
+        await stage.#ownPostgres?.stop("immediate");
         await outside.close();
       }
     } finally {
@@ -91,12 +94,21 @@ export class Stage {
   }
 
   async #newDatabase(name: string, store: StoreKind): Promise<string> {
-    const { postgres } = this.options;
-    if (store === "SQLite" || postgres === undefined) return `sqlite:${join(this.folder, `${name}.db`)}`;
+    if (store === "SQLite" || this.options.postgres === undefined) return `sqlite:${join(this.folder, `${name}.db`)}`;
+    const server = await this.#postgres(this.options.postgres);
     const database = `gateway_bench_${this.suite}_${name}`;
-    await dropDatabase(postgres, database);
-    this.#databases.push(() => dropDatabase(postgres, database));
-    return await haveDatabase(postgres, database);
+    await dropDatabase(server, database);
+    this.#databases.push(() => dropDatabase(server, database));
+    return await haveDatabase(server, database);
+  }
+
+  /** One of the stage's own, where it can be: started from here it keeps to this process's core, and off the gateway's. */
+  async #postgres(given: string): Promise<string> {
+    if (whyNoServers() !== "") return given;
+    // It may run as another user, whose own folder is in this one.
+    chmodSync(this.folder, 0o711);
+    this.#ownPostgres ??= await OwnPostgres.start(this.folder);
+    return this.#ownPostgres.url;
   }
 }
 
@@ -105,5 +117,6 @@ export function whatIsLeftOut({ postgres }: BenchOptions): string[] {
   return [
     ...(CAN_PIN ? [] : ["Nothing was bound to a core, as this machine has no taskset or no second core."]),
     ...(postgres ? [] : ["Postgres is left out, as none answered."]),
+    ...(postgres && whyNoServers() ? ["Postgres was not bound to a core, and takes of the gateway's, too."] : []),
   ];
 }

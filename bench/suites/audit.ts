@@ -18,8 +18,8 @@ What the audit trail costs: \`issueAccessToken\` over HTTP with a verified ES256
 keeps its trail and at one that keeps none (which no setting allows; the benchmark starts it so). *Warm*: every token comes
 from the cache, one record each. *Cold*: \`forceNew\`, each request mints at the emulator, two records each, the intent and
 then the outcome. All else is as shipped, on both sides: durable writes (SQLite: WAL with a sync at every commit), limits
-counted but set so high that nothing is refused, the fingerprint made of each token. The gateway has one core, load generator,
-emulator and issuer have another, in a closed loop with keep-alive; Postgres, where it is, has whatever is left of both.
+counted but set so high that nothing is refused, the fingerprint made of each token. The gateway has one core; load generator,
+emulator, issuer and Postgres have another, in a closed loop with keep-alive.
 Processor time is the gateway process's own, in all its threads; what is *put off* is the listing of records on SQLite, which is
 done when the turn is over, before the next begins.`,
 
