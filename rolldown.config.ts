@@ -1,5 +1,6 @@
 import type { BuildOptions } from "rolldown";
 import { apolloParts } from "./scripts/apollo-parts.js";
+import { nodeHttp } from "./scripts/node-http.js";
 import { thirdParty } from "./scripts/third-party.js";
 
 /**
@@ -10,7 +11,7 @@ export default {
   input: { main: "src/main.ts" },
   platform: "node",
   logLevel: "warn",
-  plugins: [apolloParts, thirdParty],
+  plugins: [apolloParts, nodeHttp, thirdParty],
   tsconfig: "tsconfig.json",
   // None of them is a dependency: native Postgres, a validator of inputs that is turned off, and colours for a library's reports.
   external: ["pg-native", "class-validator", "supports-color"],
