@@ -15,5 +15,11 @@ export default {
   tsconfig: "tsconfig.json",
   // None of them is a dependency: native Postgres, a validator of inputs that is turned off, and colours for a library's reports.
   external: ["pg-native", "class-validator", "supports-color"],
-  output: { dir: "dist", format: "esm", chunkFileNames: "[name].js", cleanDir: true },
+  output: {
+    dir: "dist",
+    format: "esm",
+    chunkFileNames: "[name].js",
+    cleanDir: true,
+    comments: { legal: true, jsdoc: false, annotation: false },
+  },
 } satisfies BuildOptions;

@@ -14,7 +14,7 @@ const WHY_SKIPPED = process.env.TEST_IMAGE ? "" : " (left out: TEST_IMAGE is not
 /** `nonroot` of the base image. Only root can be somebody else. */
 const NONROOT = process.getuid?.() === 0 ? 65532 : undefined;
 /** What the gateway adds to its base image; docs/guides/container.md has the figure. */
-const MOST_BYTES = 8_000_000;
+const MOST_BYTES = 6_500_000;
 const NODE_OF_THE_IMAGE = "/nodejs/bin/node";
 
 describe.skipIf(WHY_SKIPPED !== "")(`the image, its steps run in folders${WHY_SKIPPED}`, () => {
