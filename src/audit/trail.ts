@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Deadline } from "../deadline.js";
 import { GatewayError } from "../errors.js";
 import type { Place, Tracing } from "../observe/tracing.js";
@@ -9,15 +8,11 @@ import type { AuditEvent, AuditRecord } from "./record.js";
 const MOST_IN_A_WRITE = 250;
 const WRITER_BYTES = 16;
 const CLOCK_STEP_MS = 60_000;
-/** So many in a write are a load, under which a fuller write may be worth a wait. */
-const LOAD = 4;
 /** How late a caller may learn that the time is up. */
 const SWEEP_MS = 25;
 
 /** Where records are kept. */
 export interface TrailStore {
-  /** How long more is waited for before a write under load: where a record costs less the more share its write. 0: not at all. */
-  readonly gatherMs: number;
   /** All or none, durable once it resolves. */
   append(records: readonly AuditRecord[]): Promise<void>;
 }
@@ -65,8 +60,7 @@ interface Waiting {
 
 /**
  * Writes events down, in the order in which they come, in one chain a process. One write is under way at a time; what comes
- * meanwhile goes into the next one together, so the more come at once the less each costs. Under load the next one may wait a
- * little for more.
+ * meanwhile goes into the next one together, so the more come at once the less each costs.
  *
  * Once an event is taken it is written, whether anybody still waits for it or not: what it tells has happened. What is in a
  * write that fails is not written again; whoever asked is told, and an intent then stays without its outcome.
@@ -136,18 +130,13 @@ export class Trail {
   }
 
   async #writeAll(): Promise<void> {
-    const { gatherMs } = this.#parts.store;
-    let last = 0;
     while (this.#queue.length > 0) {
-      const isFull = this.#queue.length >= MOST_IN_A_WRITE;
       // All that this turn of the event loop brings is taken together: a SQLite write would end before any more came.
-      if (gatherMs === 0 || last < LOAD || isFull) await turn();
-      else await sleep(gatherMs);
+      await turn();
       this.#batch = this.#queue.splice(0, MOST_IN_A_WRITE);
       await this.#write(this.#batch);
-      last = this.#batch.length;
-      this.#batch = [];
     }
+    this.#batch = [];
     this.#writing = undefined;
   }
 

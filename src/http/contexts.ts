@@ -23,7 +23,7 @@ interface RequestFacts {
   readonly quotas: Quota[];
 }
 
-/** Makes the context of a request, whose time begins now. */
+/** Makes the context of a request, whose time begins now, or so many milliseconds ago. */
 export class Contexts {
   readonly #parts: ContextParts;
 
@@ -31,9 +31,9 @@ export class Contexts {
     this.#parts = parts;
   }
 
-  now({ caller, requestId, client, outcome, quotas }: RequestFacts): RequestContext {
+  now({ caller, requestId, client, outcome, quotas }: RequestFacts, agoMs = 0): RequestContext {
     const { entitlementsOf, identities, requestTimeoutMs } = this.#parts;
-    const deadline = new Deadline(requestTimeoutMs);
+    const deadline = new Deadline(Math.max(0, requestTimeoutMs - agoMs));
     const entitlements = entitlementsOf(caller);
     const call = { requestId, client, caller, entitlements, deadline, quotas };
     return { call, identities: new IdentityReader(identities, call), outcome };

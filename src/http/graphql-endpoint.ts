@@ -1,5 +1,5 @@
 /**
- * `POST /graphql`: room → method → media type → authenticate → limit → read → execute → answer. Whatever goes wrong before
+ * `POST /graphql`: room → turn → method → media type → authenticate → limit → read → execute → answer. Whatever goes wrong before
  * GraphQL is answered in GraphQL's own shape.
  */
 import type { IncomingMessage } from "node:http";
@@ -24,6 +24,7 @@ import { rateLimitHeaders } from "./rate-limit-headers.js";
 import { refuseForm } from "./request-form.js";
 import type { Streams } from "./streams.js";
 import { startOf, summarize } from "./told.js";
+import { Turns } from "./turns.js";
 
 export interface GraphqlEndpointParts {
   readonly server: GraphqlServer;
@@ -44,11 +45,14 @@ interface Exchange {
   readonly requestId: string;
   readonly outcome: Outcome;
   readonly quotas: Quota[];
+  /** For its turn, which is part of its time. */
+  readonly waitedMs: number;
   caller?: Caller;
 }
 
 export class GraphqlEndpoint {
   readonly #parts: GraphqlEndpointParts;
+  readonly #turns = new Turns();
 
   constructor(parts: GraphqlEndpointParts) {
     this.#parts = parts;
@@ -64,7 +68,10 @@ export class GraphqlEndpoint {
   async #serve(request: IncomingMessage, requestId: string): Promise<Answer> {
     const { load } = this.#parts;
     const started = performance.now();
-    const exchange: Exchange = { request, requestId, outcome: newOutcome(), quotas: [] };
+    const turn = this.#turns.take(load.underWay);
+    if (turn !== undefined) await turn;
+    const waitedMs = turn === undefined ? 0 : performance.now() - started;
+    const exchange: Exchange = { request, requestId, outcome: newOutcome(), quotas: [], waitedMs };
     let answer: Answer;
     try {
       answer = await this.#answer(exchange);
@@ -95,7 +102,7 @@ export class GraphqlEndpoint {
 
   async #answer(exchange: Exchange): Promise<Answer> {
     const { callerCheck, limits, server, contexts } = this.#parts;
-    const { request, requestId, outcome, quotas } = exchange;
+    const { request, requestId, outcome, quotas, waitedMs } = exchange;
     try {
       const refused = refuseForm(request);
       if (refused !== undefined) {
@@ -109,7 +116,7 @@ export class GraphqlEndpoint {
       const body = await readJson(request);
       const answer = wantsStream(request)
         ? await this.#stream(body, facts)
-        : await server.execute(body, contexts.now(facts));
+        : await server.execute(body, contexts.now(facts, waitedMs));
       return { ...answer, headers: { ...answer.headers, ...callerCheck.headersFor(caller, request) } };
     } catch (error) {
       return this.#failed(error, exchange);

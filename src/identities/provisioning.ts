@@ -50,6 +50,11 @@ interface Provisioned {
   readonly token?: Recorded<ServiceToken> | undefined;
 }
 
+interface Made extends Provisioned {
+  /** Of the record of what was made, for the call that began it: whoever waited has no part in it. */
+  readonly failure?: unknown;
+}
+
 /** What the call that began it is about. */
 interface Order {
   readonly requestId: string;
@@ -58,9 +63,19 @@ interface Order {
   readonly first: FirstToken | undefined;
 }
 
-/** Nothing came of an attempt before the service was asked, for a reason of the call that began it: no matter of those who waited. */
+/** Nothing came of an attempt before the service was asked; the cause says why, and is what the call that began it is told. */
 class NeverAsked extends Error {
   override readonly name = "NeverAsked";
+
+  constructor(override readonly cause: unknown) {
+    super("The service was not asked.", { cause });
+  }
+
+  /** Whether another call of the user would fare no better: their budgets are the same, and the process has one trail. */
+  isForAll(first: FirstToken | undefined): boolean {
+    if (!(this.cause instanceof GatewayError)) return false;
+    return this.cause.code === "AUDIT_UNAVAILABLE" || (this.cause.code === "RATE_LIMITED" && first !== undefined);
+  }
 }
 
 /**
@@ -73,7 +88,8 @@ class NeverAsked extends Error {
  */
 export class Provisioning {
   readonly #parts: ProvisioningParts;
-  readonly #underWay = new Map<string, Promise<Provisioned>>();
+  readonly #underWay = new Map<string, Promise<Made>>();
+  #isFinishing = false;
 
   constructor(parts: ProvisioningParts) {
     this.#parts = parts;
@@ -87,12 +103,13 @@ export class Provisioning {
       if (existing !== undefined && existing.status !== "PROVISIONING") return { identity: existing };
       const running = this.#underWay.get(key);
       if (running === undefined) return await this.#begin(key, user, call, first);
-      const identity = await waitFor(identityOf(running), call.deadline.signal);
+      const identity = await waitFor(sharedBy(running, first), call.deadline.signal);
       if (identity !== undefined) return { identity };
     }
   }
 
   async #begin(key: string, user: ApplicationUser, call: Call, first?: FirstToken): Promise<Provisioned> {
+    if (this.#isFinishing) throw new GatewayError("UPSTREAM_UNAVAILABLE", "The gateway is being stopped; try again.");
     if (this.#underWay.size >= this.#parts.mostAtOnce) {
       throw new GatewayError("UPSTREAM_UNAVAILABLE", "Too many identities are being made at once; try again shortly.");
     }
@@ -100,32 +117,33 @@ export class Provisioning {
     const order = { requestId, deadline: deadline.signal, audit: this.#parts.audit.beyond(call), first };
     const started = this.#provision(user, order).finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, started);
-    try {
-      return await waitFor(started, deadline.signal);
-    } catch (error) {
+    const { identity, token, failure } = await waitFor(started, deadline.signal).catch((error: unknown) => {
       throw error instanceof NeverAsked ? error.cause : error;
-    }
+    });
+    if (failure !== undefined) throw failure;
+    return { identity, token };
   }
 
-  /** Resolves when nothing is under way, whether anybody still waits for it or not. */
+  /** Begins no more; resolves when nothing is under way, whether anybody still waits for it or not. */
   async finish(): Promise<void> {
+    this.#isFinishing = true;
     await Promise.allSettled(this.#underWay.values());
   }
 
-  async #provision(user: ApplicationUser, order: Order): Promise<Provisioned> {
+  async #provision(user: ApplicationUser, order: Order): Promise<Made> {
     const { identities, attempts, now, leaseMs } = this.#parts;
     for (;;) {
       const claimed = await identities.claim(user, newIdentityId(), now());
       if (claimed.status !== "PROVISIONING") return { identity: claimed };
       const attempt = { id: newAttemptId(), identityId: claimed.id, leaseUntil: now() + leaseMs };
       if (await attempts.begin({ ...attempt, now: now() })) return await this.#make(attempt, claimed, order);
-      const identity = await this.#follow(claimed);
+      const identity = await this.#follow(claimed, order.deadline);
       if (identity !== undefined) return { identity };
-      if (order.deadline.aborted) throw new NeverAsked("The caller has gone.", { cause: requestIsOver() });
+      if (order.deadline.aborted) throw new NeverAsked(requestIsOver());
     }
   }
 
-  async #make(attempt: OwnAttempt, claimed: Identity, order: Order): Promise<Provisioned> {
+  async #make(attempt: OwnAttempt, claimed: Identity, order: Order): Promise<Made> {
     const current = await this.#reread(claimed);
     if (current.status === "PROVISIONING") {
       await this.#admit(attempt, order);
@@ -143,8 +161,9 @@ export class Provisioning {
       if (first === undefined) await audit.intent("IDENTITY_PROVISIONED", { identityId });
       else await audit.intent("TOKEN_ISSUED", { identityId, scopes: first.request.scopes });
     } catch (error) {
-      await this.#release(attempt);
-      throw new NeverAsked("The call was not admitted.", { cause: error });
+      // Where that fails, too, the lease does it.
+      await this.#release(attempt).catch(() => {});
+      throw new NeverAsked(error);
     }
   }
 
@@ -153,7 +172,7 @@ export class Provisioning {
     await attempts.fail(id, "RELEASED", undefined, now());
   }
 
-  async #carryOut(attempt: OwnAttempt, claimed: Identity, order: Order): Promise<Provisioned> {
+  async #carryOut(attempt: OwnAttempt, claimed: Identity, order: Order): Promise<Made> {
     const { events, service, now } = this.#parts;
     const made = await this.#create(attempt.id, order);
     const binding = {
@@ -169,7 +188,11 @@ export class Provisioning {
     }
     events.identityProvisioned(order.requestId, bound);
     const usable = bound.status === "ACTIVE" && bound.revocations === claimed.revocations;
-    return { identity: bound, token: await this.#recordMade(bound, usable ? made.token : undefined, order) };
+    try {
+      return { identity: bound, token: await this.#recordMade(bound, usable ? made.token : undefined, order) };
+    } catch (failure) {
+      return { identity: bound, failure };
+    }
   }
 
   async #recordMade(
@@ -212,6 +235,10 @@ export class Provisioning {
         ? await service.createIdentity({ beginBy })
         : await service.createIdentityWithToken(first.request, { beginBy });
     } catch (error) {
+      if (error instanceof ServiceFailure && error.reason === "notBegun" && beginBy.aborted) {
+        await attempts.fail(attemptId, "RELEASED", undefined, now());
+        throw new NeverAsked(error);
+      }
       const state = error instanceof ServiceFailure && error.effect === "none" ? "RELEASED" : "IN_DOUBT";
       const known = error instanceof GatewayError ? error : undefined;
       const failure = {
@@ -226,12 +253,13 @@ export class Provisioning {
 
   /**
    * Waits for the attempt that another process has under way, no longer than its lease, and shares its outcome; undefined when
-   * that has none to share, and another attempt may be begun.
+   * that has none to share, and another attempt may be begun by whoever has the time.
    */
-  async #follow(claimed: Identity): Promise<Identity | undefined> {
+  async #follow(claimed: Identity, deadline: AbortSignal): Promise<Identity | undefined> {
     const { attempts, now } = this.#parts;
     let attempt = await attempts.findRunning(claimed.id, now());
-    for (let pause = FIRST_LOOK_MS; attempt?.state === "RUNNING" && attempt.leaseUntil > now(); pause *= 2) {
+    const mayEnd = () => attempt?.state === "RUNNING" && attempt.leaseUntil > now() && !deadline.aborted;
+    for (let pause = FIRST_LOOK_MS; attempt && mayEnd(); pause *= 2) {
       await setTimeout(Math.min(pause, LAST_LOOK_MS));
       attempt = await attempts.find(attempt.id);
     }
@@ -252,13 +280,14 @@ function requireMade(identity: Identity): Identity {
   throw new GatewayError("UPSTREAM_UNAVAILABLE", "The identity could not be made in time; try again.");
 }
 
-/** Undefined when the service was not asked: then whoever waited may. */
-async function identityOf(running: Promise<Provisioned>): Promise<Identity | undefined> {
+/** What came of another call's attempt; undefined when that is no matter of this one, which may make its own. */
+async function sharedBy(running: Promise<Made>, first: FirstToken | undefined): Promise<Identity | undefined> {
   try {
     return (await running).identity;
   } catch (error) {
-    if (error instanceof NeverAsked) return undefined;
-    throw error;
+    if (!(error instanceof NeverAsked)) throw error;
+    if (error.isForAll(first)) throw error.cause;
+    return undefined;
   }
 }
 

@@ -22,8 +22,6 @@ interface TrailDatabase {
   readonly sync?: (() => Promise<void>) | undefined;
   /** By values, unless the database has a quicker form. */
   readonly insert?: RecordInsert | undefined;
-  /** As the trail has it (`TrailStore`); 0 unless the database has a process of its own. */
-  readonly gatherMs?: number | undefined;
 }
 
 /** A place in the records about an identity. */
@@ -57,7 +55,6 @@ interface IdentityRange {
  * until it is dropped for its age.
  */
 export class AuditStore {
-  readonly gatherMs: number;
   readonly #insert: RecordInsert;
   /** The writer's newest record of which its entry knows. */
   #noted: Pick<AuditRecord, "writer" | "at"> | undefined;
@@ -67,7 +64,6 @@ export class AuditStore {
     private readonly listing = new AuditListing(database, false),
     private readonly trail: TrailDatabase = { database },
   ) {
-    this.gatherMs = trail.gatherMs ?? 0;
     this.#insert = trail.insert ?? insertValues(trail.database, listing.isLater ? 0 : 1);
   }
 

@@ -83,15 +83,12 @@ function openRows(file: string, tracing: Tracing | undefined): Pick<SqliteRows, 
   };
 }
 
-/** A write there has a price of its own, in both processes, whatever it holds; on SQLite records cost this one's time alone. */
-const POSTGRES_TRAIL = { insert: insertJson, gatherMs: 2 } as const;
-
 /** The store on any dialect of Postgres; `name` is what messages call the database. */
 export async function openStoreOn(dialect: Dialect, name: string): Promise<Store> {
   const database = new Kysely<Tables>({ dialect });
   return await orDestroy(database, async () => {
     const schema = await bringUpToDate(database, name);
-    return storeOf(database, { database, schema, ...POSTGRES_TRAIL });
+    return storeOf(database, { database, schema, insert: insertJson });
   });
 }
 
@@ -114,7 +111,7 @@ async function openPostgresStore(
     const patient = open("migration", 1);
     const schema = await bringUpToDate(patient, name).finally(() => patient.destroy());
     // Its own, so that no reads, however many and long, keep a record from being written.
-    return storeOf(database, { database: open("trail", 1), schema, ...POSTGRES_TRAIL }, rowsTogether(database));
+    return storeOf(database, { database: open("trail", 1), schema, insert: insertJson }, rowsTogether(database));
   });
 }
 

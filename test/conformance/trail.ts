@@ -19,7 +19,6 @@ interface Options {
   readonly queueSize?: number;
   readonly writeTimeoutMs?: number;
   readonly now?: () => number;
-  readonly gatherMs?: number;
 }
 
 const PLENTY = 10_000;
@@ -34,10 +33,7 @@ class FaultyStore implements TrailStore {
   readonly faults: ("fails" | "hangs" | "answers nothing" | "loses its answer")[] = [];
   readonly hanging: (() => void)[] = [];
 
-  constructor(
-    private readonly store: TrailStore,
-    readonly gatherMs = store.gatherMs,
-  ) {}
+  constructor(private readonly store: TrailStore) {}
 
   async append(records: readonly AuditRecord[]): Promise<void> {
     this.writes += 1;
@@ -80,7 +76,7 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
 
     function start(options: Options = {}): Trail {
       const { store = opened.store.audit, queueSize = PLENTY, writeTimeoutMs = 5000, now = Date.now } = options;
-      faulty = new FaultyStore(store, options.gatherMs);
+      faulty = new FaultyStore(store);
       failures = [];
       const observe = { written: () => {}, failed: (count: number) => failures.push(count) };
       return new Trail({ store: faulty, now, randomBytes, queueSize, writeTimeoutMs, observe });
@@ -147,28 +143,6 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
       await Promise.all([first, ...rest]);
       expect(faulty.writes).toBe(2);
       expect((await wholeChains()).map((chain) => chain.length)).toEqual([101]);
-    });
-
-    it.each([
-      ["waits a little for more under load where that is worth it", 4, 1000, 2],
-      ["waits for nothing where it is not", 4, 0, 3],
-      ["waits for nothing without load", 3, 1000, 3],
-    ])("%s", async (_, atOnce, gatherMs, writes) => {
-      const trail = start({ gatherMs });
-      const some = (name: string) => Array.from({ length: atOnce }, (__, index) => record(trail, `${name}${index}`));
-      faulty.faults.push("answers nothing", "answers nothing");
-      const first = some("a");
-      await expect.poll(() => faulty.hanging.length).toBe(1);
-      const second = some("b");
-      faulty.hanging[0]?.();
-      await Promise.all(first);
-      if (writes === 3) await expect.poll(() => faulty.hanging.length).toBe(2);
-      const third = some("c");
-      if (writes === 2) await expect.poll(() => faulty.hanging.length).toBe(2);
-      faulty.hanging[1]?.();
-      await Promise.all([...second, ...third]);
-      expect(faulty.writes).toBe(writes);
-      expect((await wholeChains()).map((chain) => chain.length)).toEqual([3 * atOnce]);
     });
 
     it("goes on in a chain of its own after a write that failed", async () => {

@@ -226,6 +226,7 @@ describe("clients that break off", () => {
       );
     }
     await expect.poll(underWay).toBe(MAX_REQUESTS);
+    await rig.untilCalled("createIdentity", MAX_REQUESTS);
     for (const connection of open) connection.socket.resetAndDestroy();
     expect((await rig.post(VIEWER, {})).status).toBe(503);
     await expect.poll(underWay, { timeout: 5000 }).toBe(0);

@@ -3,12 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { connectAzureService } from "../../src/acs/service-azure.js";
 import { createFingerprint } from "../../src/audit/fingerprint.js";
 import { AuditLog } from "../../src/audit/log.js";
+import type { AuditEvent } from "../../src/audit/record.js";
 import { Secret } from "../../src/config/secret.js";
 import { Deadline } from "../../src/deadline.js";
-import { type Emulator, startEmulator } from "../../src/emulator/emulator.js";
 import { GatewayError } from "../../src/errors.js";
 import { newAttemptId, newIdentityId } from "../../src/identities/ids.js";
 import { Provisioning } from "../../src/identities/provisioning.js";
@@ -17,117 +16,195 @@ import { createLogger } from "../../src/observe/logger.js";
 import { Metrics } from "../../src/observe/metrics.js";
 import type { Call } from "../../src/policy/call.js";
 import { openStore, type Store } from "../../src/store/store.js";
+import { GuardedEmulator } from "../fixtures/guard.js";
 
 const now = () => Date.now();
 const user = { issuer: "https://i.example.com", subject: "alice" };
-const SHORT_LEASE_MS = 600;
-const callOf = (requestId: string): Call => ({
+const request = { scopes: ["CHAT"], lifetimeMinutes: 60 } as const;
+const LEASE_MS = 10_000;
+const PLENTY_MS = 30_000;
+const unavailable = new GatewayError("AUDIT_UNAVAILABLE", "The record could not be written.");
+
+const callOf = (requestId: string, milliseconds = PLENTY_MS): Call => ({
   requestId,
   client: { name: null, version: null },
   caller: { ...user, claims: {}, senderConstraint: null },
   entitlements: { permissions: new Set(["TOKEN_ISSUE"]), scopes: new Set(["CHAT"]), maxLifetimeMinutes: 1440 },
-  deadline: new Deadline(30_000),
+  deadline: new Deadline(milliseconds),
   quotas: [],
 });
 
-let emulator: Emulator;
+let guarded: GuardedEmulator;
 let store: Store;
 let folder: string;
-/** By the id of the request: what its first record waits for, and what it fails with. */
-let held: Map<string, Promise<void>>;
+let onRecord: (event: AuditEvent) => Promise<void>;
 
 beforeEach(async () => {
-  emulator = await startEmulator({ host: "127.0.0.1", port: 0, latency: "none", rateLimits: false });
+  guarded = await GuardedEmulator.start();
   folder = mkdtempSync(join(tmpdir(), "gateway-provisioning-"));
   store = await openStore({ kind: "sqlite", file: join(folder, "gateway.db") });
-  held = new Map();
+  onRecord = async () => {};
 });
 afterEach(async () => {
   await store.close();
-  await emulator.close();
   rmSync(folder, { recursive: true });
 });
 
-/** Of one process; several share the store. */
-async function provisioning(): Promise<Provisioning> {
-  const accessKeys = [new Secret(emulator.connectionString.split("accesskey=")[1] ?? "")] as const;
-  const access = { kind: "key", endpoint: emulator.endpoint, accessKeys } as const;
-  return new Provisioning({
-    identities: store.identities,
-    attempts: store.attempts,
-    service: await connectAzureService({ access, timeoutMs: 2000, observe: () => {} }),
-    audit: new AuditLog({
-      trail: { record: async ({ requestId }) => await held.get(requestId) },
-      fingerprint: createFingerprint(new Secret(Buffer.alloc(32, 5).toString("base64"))),
-      redact: (text) => text,
-      timeoutMs: 5000,
-    }),
-    events: new Events(createLogger({ level: "silent", secrets: [], destination: process.stdout }), new Metrics()),
-    now,
-    leaseMs: 5000,
-    mostAtOnce: 10,
-  });
+/** Of so many processes, which share the store. */
+function provisionings(processes: number): [Provisioning, ...Provisioning[]] {
+  const make = () =>
+    new Provisioning({
+      identities: store.identities,
+      attempts: store.attempts,
+      service: guarded.service,
+      audit: new AuditLog({
+        trail: { record: async (event) => await onRecord(event) },
+        fingerprint: createFingerprint(new Secret(Buffer.alloc(32, 5).toString("base64"))),
+        redact: (text) => text,
+        timeoutMs: 5000,
+      }),
+      events: new Events(createLogger({ level: "silent", secrets: [], destination: process.stdout }), new Metrics()),
+      now,
+      leaseMs: LEASE_MS,
+      mostAtOnce: 10,
+    });
+  return [make(), ...Array.from({ length: processes - 1 }, make)];
 }
 
-/** One whose record cannot be written, once it is told so; and another of the same user, who waits for the first. */
-async function firstIsNotAdmitted(one: Provisioning, other: Provisioning) {
-  const { promise, reject } = Promise.withResolvers<void>();
-  held.set("first", promise);
-  const first = one.ensure(user, callOf("first")).catch((error: unknown) => error);
-  const isUnderWay = async () => {
-    const row = await store.identities.findByUser(user);
-    return row !== undefined && (await store.attempts.findRunning(row.id, now())) !== undefined;
+/** The user's attempt that nobody here has under way. */
+async function begunElsewhere(leaseMs: number) {
+  const row = await store.identities.claim(user, newIdentityId(), now());
+  const attempt = { id: newAttemptId(), identityId: row.id, leaseUntil: now() + leaseMs };
+  await store.attempts.begin({ ...attempt, now: now() });
+  return attempt;
+}
+
+/** The row's state, or the code of the error. */
+async function outcomeOf(made: ReturnType<Provisioning["ensure"]>): Promise<string> {
+  return await made.then(
+    ({ identity }) => identity.status,
+    (error) => error.code,
+  );
+}
+
+async function callsAtService(): Promise<number> {
+  const { calls } = (await guarded.control("GET", "/calls")) as { calls: Record<string, number> };
+  return calls.createIdentity ?? 0;
+}
+
+const HERE_AND_ELSEWHERE = [
+  ["in the same process", 1],
+  ["in another", 2],
+] as const;
+
+/** The first call's records are held until it is told what becomes of them; the second comes meanwhile. */
+async function twoCalls(
+  processes: number,
+  { first = callOf("first"), phase = "INTENT", fails = unavailable as Error | null, heldMs = 300 } = {},
+) {
+  const [one, other = one] = provisionings(processes);
+  onRecord = async (event) => {
+    if (event.requestId !== "first" || event.phase !== phase) return;
+    await setTimeout(heldMs);
+    if (fails) throw fails;
   };
-  while (!(await isUnderWay())) await setTimeout(5);
-  const second = other.ensure(user, callOf("second"));
-  await setTimeout(50);
-  reject(new GatewayError("AUDIT_UNAVAILABLE", "The record could not be written."));
-  return { first: await first, second: await second };
+  const begun = outcomeOf(one.ensure(user, first));
+  await setTimeout(heldMs / 3);
+  const second = outcomeOf(other.ensure(user, callOf("second")));
+  return { first: await begun, second: await second };
 }
 
 describe("those who wait while an identity is being made", () => {
-  it.each([
-    ["in the same process", 1],
-    ["in another", 2],
-  ])("make it themselves when the first call is not admitted, %s", async (_, processes) => {
-    const all = await Promise.all(Array.from({ length: processes }, provisioning));
-    const [one, other = one] = all as [Provisioning, Provisioning?];
-    const { first, second } = await firstIsNotAdmitted(one, other);
-    expect(first).toMatchObject({ name: "GatewayError", code: "AUDIT_UNAVAILABLE" });
-    expect(second.identity).toMatchObject({ status: "ACTIVE" });
+  it("are told of a trail that cannot be written in their process, and make it themselves in another", async () => {
+    expect(await twoCalls(1)).toEqual({ first: "AUDIT_UNAVAILABLE", second: "AUDIT_UNAVAILABLE" });
+    expect(await twoCalls(2)).toEqual({ first: "AUDIT_UNAVAILABLE", second: "ACTIVE" });
+    expect(await callsAtService()).toBe(1);
     expect(await store.attempts.countInDoubt(now())).toBe(0);
   });
 
-  it("make it themselves when the lease of somebody who died runs out, and leave that in doubt", async () => {
-    const row = await store.identities.claim(user, newIdentityId(), now());
-    const leaseUntil = now() + SHORT_LEASE_MS;
-    await store.attempts.begin({ id: newAttemptId(), identityId: row.id, leaseUntil, now: now() });
-    const processes = await Promise.all([provisioning(), provisioning()]);
-    const made = await Promise.all(processes.map((each, index) => each.ensure(user, callOf(`call ${index}`))));
+  it.each(HERE_AND_ELSEWHERE)(
+    "make it themselves when the first caller's time was up before the service was asked, %s",
+    async (_, processes) => {
+      const first = callOf("first", 200);
+      const told = await twoCalls(processes, { first, fails: null, heldMs: 600 });
+      expect(told).toEqual({ first: "DEADLINE_EXCEEDED", second: "ACTIVE" });
+      expect(await callsAtService()).toBe(1);
+      expect(await store.attempts.countInDoubt(now())).toBe(0);
+    },
+  );
+
+  it.each(HERE_AND_ELSEWHERE)(
+    "have it though the record of what was made fails, which the first is told, %s",
+    async (_, processes) => {
+      const told = await twoCalls(processes, { phase: "OUTCOME" });
+      expect(told).toEqual({ first: "AUDIT_UNAVAILABLE", second: "ACTIVE" });
+      expect(await callsAtService()).toBe(1);
+    },
+  );
+
+  it.each(HERE_AND_ELSEWHERE)("are told what the service has said to the first, %s", async (_, processes) => {
+    await guarded.control("POST", "/faults", {
+      operation: "createIdentity",
+      kind: "status",
+      status: 401,
+      code: "Denied",
+      times: 1,
+    });
+    const told = await twoCalls(processes, { fails: null });
+    expect(told).toEqual({ first: "UPSTREAM_UNAVAILABLE", second: "UPSTREAM_UNAVAILABLE" });
+    expect(await callsAtService()).toBe(1);
+  });
+
+  it("share a spent budget for tokens, if they want one", async () => {
+    const [one] = provisionings(1);
+    const spent = async () => {
+      await setTimeout(100);
+      throw new GatewayError("RATE_LIMITED", "The budget is spent.");
+    };
+    let asked = 0;
+    const admit = async () => {
+      asked += 1;
+      await spent();
+    };
+    const wanting = () => outcomeOf(one.ensure(user, callOf("wants a token"), { request, admit }));
+    const told = [wanting(), wanting(), wanting()];
+    await setTimeout(30);
+    const operator = outcomeOf(one.ensure(user, callOf("wants none")));
+    expect(await Promise.all(told)).toEqual(["RATE_LIMITED", "RATE_LIMITED", "RATE_LIMITED"]);
+    expect(asked).toBe(1);
+    expect(await operator).toBe("ACTIVE");
+  });
+
+  it("make it themselves, once, when the lease of somebody who died runs out, and leave that in doubt", async () => {
+    const { leaseUntil } = await begunElsewhere(600);
+    const made = await Promise.all(provisionings(3).map((each) => each.ensure(user, callOf("waits"))));
     expect(now()).toBeGreaterThanOrEqual(leaseUntil);
     expect(new Set(made.map(({ identity }) => identity.communicationUserId)).size).toBe(1);
-    expect(made[0]?.identity).toMatchObject({ id: row.id, status: "ACTIVE" });
+    expect(await callsAtService()).toBe(1);
     expect(await store.attempts.countInDoubt(now())).toBe(1);
   });
 
-  it("give up at their own time while the lease lasts", async () => {
-    const row = await store.identities.claim(user, newIdentityId(), now());
-    await store.attempts.begin({ id: newAttemptId(), identityId: row.id, leaseUntil: now() + 2000, now: now() });
-    const impatient = { ...callOf("impatient"), deadline: new Deadline(200) };
-    const one = await provisioning();
-    await expect(one.ensure(user, impatient)).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+  it("wait no longer than they have time, and leave nothing that does", async () => {
+    const { leaseUntil } = await begunElsewhere(LEASE_MS);
+    const [one] = provisionings(1);
+    expect(await outcomeOf(one.ensure(user, callOf("impatient", 200)))).toBe("DEADLINE_EXCEEDED");
     await one.finish();
+    expect(now()).toBeLessThan(leaseUntil);
     expect(await store.identities.findByUser(user)).toMatchObject({ status: "PROVISIONING" });
   });
 
-  it("are told what the service has said to the first", async () => {
-    const row = await store.identities.claim(user, newIdentityId(), now());
-    const attempt = { id: newAttemptId(), identityId: row.id };
-    await store.attempts.begin({ ...attempt, leaseUntil: now() + 5000, now: now() });
-    const waiting = (await provisioning()).ensure(user, callOf("second")).catch((error: unknown) => error);
+  it("begin nothing once the process is to end", async () => {
+    const [one] = provisionings(1);
+    onRecord = async () => {
+      await setTimeout(200);
+      throw new GatewayError("RATE_LIMITED", "The budget is spent.");
+    };
+    const first = outcomeOf(one.ensure(user, callOf("first")));
     await setTimeout(50);
-    const failure = { errorCode: "UPSTREAM_UNAVAILABLE", retryAfterSeconds: 7 };
-    await store.attempts.fail(attempt.id, "RELEASED", failure, now());
-    expect(await waiting).toMatchObject({ code: "UPSTREAM_UNAVAILABLE", retryAfterSeconds: 7 });
+    const second = outcomeOf(one.ensure(user, callOf("second")));
+    await setTimeout(50);
+    await one.finish();
+    expect([await first, await second]).toEqual(["RATE_LIMITED", "UPSTREAM_UNAVAILABLE"]);
+    expect(await callsAtService()).toBe(0);
   });
 });

@@ -179,8 +179,8 @@ class Soak {
       this.#flood.refused += refused;
       // An instance that was started again counts from nothing.
       const countedHere = (await this.#countedHere())
-        .map((count, instance) => count - (before[instance] ?? 0))
-        .reduce((sum, more) => sum + Math.max(0, more), 0);
+        .map((count, instance) => (count < (before[instance] ?? 0) ? count : count - (before[instance] ?? 0)))
+        .reduce((sum, more) => sum + more, 0);
       this.#judgeFlood(taken, countedHere, from);
       await setTimeout(FLOOD_EVERY_MS - FLOOD_MS, undefined, { signal }).catch(() => {});
     }
