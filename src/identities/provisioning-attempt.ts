@@ -16,7 +16,7 @@ export interface ProvisioningAttempt {
   readonly startedAt: number;
   readonly leaseUntil: number;
   readonly endedAt: number | null;
-  /** What the service's failure was; null as long as there is none, where it was not asked, and where its answer never came. */
+  /** What the service's failure was; null as long as there is none, where it was not asked, and where the lease ran out. */
   readonly errorCode: string | null;
   readonly retryAfterSeconds: number | null;
 }
