@@ -30,14 +30,14 @@ export class GoodCaller {
       const exchange = await this.balancer.send(await wish.send());
       wish.onTry?.(exchange);
       const afterMs = this.#judge(wish, exchange);
-      if (afterMs === "answered") return exchange.body;
       if (afterMs === "given up") return undefined;
       if (now() - first > ANSWERED_WITHIN_MS) {
         this.journal.lost(
-          `${wish.what} of ${wish.subject}: no answer in ${tries} tries since ${this.journal.since(first)}`,
+          `${wish.what} of ${wish.subject}: no answer in time in ${tries} tries since ${this.journal.since(first)}`,
         );
         return undefined;
       }
+      if (afterMs === "answered") return exchange.body;
       // Clients that were told of one time do not all come at it.
       await setTimeout(afterMs * (1 + Math.random() * 0.2));
     }

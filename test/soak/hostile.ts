@@ -5,7 +5,7 @@ import type { Chance } from "../faults/random.js";
 import { base64url } from "../fixtures/issuer.js";
 import { parseBody } from "./exchange.js";
 import { type Journal, now } from "./journal.js";
-import { judgeHostile, mayBeTold } from "./rules.js";
+import { judgeGood, judgeHostile, mayBeTold } from "./rules.js";
 import type { Parts, Users } from "./users.js";
 
 const ISSUE = JSON.stringify({
@@ -151,8 +151,14 @@ export class Hostile {
     const body = query(
       "mutation { issueAccessToken(input: { scopes: [CHAT, VOIP], forceNew: true }) { accessToken { token expiresOn } userErrors { code } } }",
     );
-    const { outcome } = await this.parts.balancer.send({ headers: await this.users.headers("fickle"), body, signal });
-    this.parts.journal.count(`hostile: ${outcome === "aborted" ? "aborted" : "meant to abort, too late"}`);
+    const exchange = await this.parts.balancer.send({ headers: await this.users.headers("fickle"), body, signal });
+    const { journal } = this.parts;
+    journal.count(`given up: ${exchange.outcome === "aborted" ? "in time" : "too late"}`);
+    // Whoever was too late is a user like any other, who asks for many new tokens.
+    if (exchange.body?.errors?.[0]?.extensions?.code === "RATE_LIMITED") return;
+    const verdict = judgeGood(exchange, journal, "making");
+    if ("why" in verdict)
+      journal[verdict.kind](`what was not given up in time, ${journal.since(exchange.start)}: ${verdict.why}`);
   }
 
   async #send(
@@ -183,7 +189,11 @@ export async function flood(parts: Parts, users: Users, atOnce: number, until: n
       const exchange = await parts.balancer.send({ headers: await users.headers("greedy"), body });
       parts.journal.count("hostile: a flood of one user");
       const code = `${exchange.body?.errors?.[0]?.extensions?.code} ${exchange.status}`;
-      if (exchange.outcome !== "answered") continue;
+      if (exchange.outcome !== "answered") {
+        const why = judgeHostile(exchange, { expects: [] }, parts.journal);
+        if (why !== undefined) parts.journal.wrong(`the flood: ${why}`);
+        continue;
+      }
       if (exchange.status === 200) count.taken += 1;
       else if (code === "RATE_LIMITED 429" && exchange.headers?.["retry-after"] !== undefined) count.refused += 1;
       else if (!mayBeTold(exchange, code, parts.journal)) parts.journal.wrong(`the flood was answered ${code}`);

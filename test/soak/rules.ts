@@ -76,7 +76,10 @@ const BUSY = new Set([
 const ABOUT_MS = 1_500;
 
 /** Whether the machine did not let the run itself run about that time, so that anything else may have been late. */
-function isStarved({ start, end }: Pick<Exchange, "start" | "end">, { stalls }: Circumstances): boolean {
+function isStarved(
+  { start, end }: Pick<Exchange, "start" | "end">,
+  { stalls }: Pick<Circumstances, "stalls">,
+): boolean {
   return stalls.some(({ from, until }) => from - ABOUT_MS <= end && start <= until + ABOUT_MS);
 }
 
@@ -92,7 +95,8 @@ function judgeCut(exchange: Exchange, { absences, stalls }: Circumstances): Verd
   );
   if (own.length === 0)
     return { kind: "wrong", why: `a connection was cut, by nobody who was killed (${exchange.why})` };
-  if (own.every(({ signal, from }) => signal === "SIGTERM" && start < from - TAKEN_MS)) {
+  const isTaken = own.every(({ signal, from }) => signal === "SIGTERM" && start < from - TAKEN_MS);
+  if (isTaken && !isStarved(exchange, { stalls })) {
     return { kind: "lost", why: `a request that was taken before a stop was cut (${exchange.why})` };
   }
   return { kind: "again", afterMs: USUAL_PAUSE_MS / 10, told: "cut" };

@@ -115,8 +115,7 @@ export class Samples {
     ]);
     for (const name of NAMES) {
       const { metric, scale = 1 }: Figure = FIGURES[name];
-      const value = metric === undefined ? undefined : metricOf(metrics, metric);
-      if (value !== undefined) this.#add(name, at, value / scale);
+      if (metric !== undefined) this.#add(name, at, (metricOf(metrics, metric) ?? Number.NaN) / scale);
     }
     this.#add("open handles", at, countHandles(stage.pidOf(0)));
     this.#add("connections to Postgres, all instances", at, connections);

@@ -8,7 +8,7 @@ import { whyNoServers } from "./servers.js";
 import { soak } from "./soak.js";
 
 const LEFT_OUT = whyNoServers();
-const LIMIT_MS = 300_000;
+const LIMIT_MS = 480_000;
 
 describe.skipIf(LEFT_OUT)(`a soak${LEFT_OUT}`, () => {
   it("of some seconds, in which each part is broken once, finds nothing lost and nothing wrong", {
@@ -20,7 +20,7 @@ describe.skipIf(LEFT_OUT)(`a soak${LEFT_OUT}`, () => {
     expect(result.journal.findings, report).toEqual([]);
     expect(isSound(result)).toBe(true);
     expect(new Set(result.journal.spells.map(({ kind }) => kind))).toEqual(new Set(FAULT_KINDS));
-    expect(report).toContain("**0 requests lost, 0 wrong answers, 0 leaks.**");
+    expect(report).toContain("**0 requests lost, 0 wrong answers, and too short a run to see a leak.**");
   });
 
   it(

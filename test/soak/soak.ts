@@ -12,6 +12,7 @@ import { Follower } from "./followers.js";
 import { GoodCaller } from "./good-caller.js";
 import { type Flood, flood } from "./hostile.js";
 import { Journal, now } from "./journal.js";
+import { isSound } from "./report.js";
 import { RECOVERY_MS } from "./rules.js";
 import { countEverlasting, type Judged, metricOf, Samples } from "./samples.js";
 import { scheduleOf } from "./schedule.js";
@@ -62,7 +63,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   let failed = true;
   try {
     const result = await run.run();
-    failed = result.journal.findings.length > 0;
+    failed = !isSound(result);
     return result;
   } finally {
     await stage.close({ keep: failed && options.keep === true });
@@ -100,6 +101,8 @@ class Soak {
   async run(): Promise<SoakResult> {
     const { minutes, seed, calm = false, say = () => {} } = this.options;
     say(`everything runs, in ${this.stage.folder}`);
+    const judged = new AbortController();
+    const watchingItself = this.#journal.watchItself(judged.signal);
     for (const follower of this.#followers) follower.start();
     await setTimeout(1000);
     await this.#traffic.signIn();
@@ -115,12 +118,7 @@ class Soak {
     );
     const stop = new AbortController();
     const traffic = this.#traffic.run(stop.signal);
-    const watching = [
-      this.#journal.watchItself(stop.signal),
-      this.#samples.take(stop.signal),
-      this.#say(began, stop.signal),
-      this.#floods(stop.signal),
-    ];
+    const watching = [this.#samples.take(stop.signal), this.#say(began, stop.signal), this.#floods(stop.signal)];
     await Promise.all([aborted(over), broken]);
     chaos.abort();
     if (!calm && !this.options.signal?.aborted) await setTimeout(RECOVERY_MS);
@@ -128,6 +126,8 @@ class Soak {
     say("the time is up; what is under way is waited for");
     await Promise.all([traffic, ...watching]);
     await this.#end(say);
+    judged.abort();
+    await watchingItself;
     const endedEarly = this.options.signal?.aborted ?? false;
     const lasted = (now() - began) / 60_000;
     return {
@@ -177,29 +177,41 @@ class Soak {
       const { taken, refused } = await flood(this.#parts, this.#users, FLOOD_AT_ONCE, signal.aborted ? 0 : until);
       this.#flood.taken += taken;
       this.#flood.refused += refused;
-      // An instance that was started again counts from nothing.
-      const countedHere = (await this.#countedHere())
-        .map((count, instance) => (count < (before[instance] ?? 0) ? count : count - (before[instance] ?? 0)))
-        .reduce((sum, more) => sum + more, 0);
-      this.#judgeFlood(taken, countedHere, from);
+      const after = await this.#countedHere();
+      const more = (count: number | undefined, instance: number) =>
+        (count ?? Number.NaN) - (before[instance] ?? Number.NaN);
+      this.#judgeFlood(
+        taken,
+        after.map(more).reduce((sum, one) => sum + one, 0),
+        from,
+      );
       await setTimeout(FLOOD_EVERY_MS - FLOOD_MS, undefined, { signal }).catch(() => {});
     }
   }
 
   /** Of each instance: what Redis did not count in time, so that the instance let it through or not by itself. */
-  async #countedHere(): Promise<number[]> {
+  async #countedHere(): Promise<(number | undefined)[]> {
     const all = await Promise.all(this.stage.instances.map((_, instance) => this.stage.metrics(instance)));
-    return all.map((metrics) => metricOf(metrics, "gateway_limits_counted_here_total") ?? 0);
+    return all.map((metrics) => metricOf(metrics, "gateway_limits_counted_here_total"));
   }
 
-  /** A burst is over before the minute of its first request is, and the one before was in an earlier minute. */
+  /**
+   * A burst is over before the minute of its first request is, and the one before was in an earlier minute. `countedHere`: NaN
+   * where an instance was away at its begin or its end.
+   */
   #judgeFlood(taken: number, countedHere: number, from: number): void {
-    this.#journal.count("counts in a flood that Redis did not answer in time", countedHere);
-    // A Redis that is restarted has forgotten what was counted.
-    const isForgotten = this.#journal.spells.some(
-      ({ kind, until }) => kind.startsWith("Redis") && until + RECOVERY_MS > from,
+    const { spells, absences } = this.#journal;
+    // A Redis that is restarted has forgotten what was counted, and so has an instance.
+    const isForgotten =
+      Number.isNaN(countedHere) ||
+      spells.some(({ kind, until }) => kind.startsWith("Redis") && until + RECOVERY_MS > from) ||
+      absences.some(({ until }) => until > from);
+    this.#journal.count(
+      isForgotten ? "bursts of the flood that cannot be judged" : "bursts of the flood that were judged",
     );
-    if (taken > FLOOD_BUDGET + countedHere && !isForgotten) {
+    if (isForgotten) return;
+    this.#journal.count("counts in those bursts that Redis did not answer in time", countedHere);
+    if (taken > FLOOD_BUDGET + countedHere) {
       const counted = `${countedHere} of them not counted by Redis`;
       this.#journal.wrong(`a flood was let through: ${taken} requests of one user in a minute, ${counted}`);
     }

@@ -10,7 +10,7 @@ import { documentId } from "./documents.js";
 import type { Exchange } from "./exchange.js";
 import type { GoodCaller, Wish } from "./good-caller.js";
 import { type Journal, now } from "./journal.js";
-import { ANSWERED_WITHIN_MS } from "./rules.js";
+import { ANSWERED_WITHIN_MS, judgeGood } from "./rules.js";
 import { PUBLIC_URL, type Stage } from "./stage.js";
 
 export interface Parts {
@@ -151,9 +151,13 @@ export class Users {
       clientName: "soak",
       giveUpAfterSeconds: ANSWERED_WITHIN_MS / 1000,
       fetch: async (_, { headers, body, signal }) => {
-        const { status, headers: answered, text, why } = await this.parts.balancer.send({ headers, body, signal });
+        const exchange = await this.parts.balancer.send({ headers, body, signal });
+        const { status, headers: answered, text, why } = exchange;
+        const { journal } = this.parts;
+        const verdict = judgeGood(exchange, journal, "ordinary");
+        if ("why" in verdict)
+          journal[verdict.kind](`refresh of ${subject}, ${journal.since(exchange.start)}: ${verdict.why}`);
         if (status === undefined || answered === undefined) throw new Error(why ?? "no answer");
-        if (status === 401) this.parts.journal.wrong(`refresh of ${subject}: 401 for a good token`);
         return { status, headers: new Headers(answered as HeadersInit), text: async () => text ?? "" };
       },
     });

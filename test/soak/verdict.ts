@@ -124,7 +124,16 @@ function judgeLine(line: string, journal: Journal, index: number): void {
     journal.wrong(`the log of #${index} has a line that is not JSON: ${line.slice(0, 300)}`);
     return;
   }
-  const { level, msg } = JSON.parse(line) as { level: number | string; msg?: string };
+  const { level, msg } = parseLine(line);
   if (level === 50 || level === 60 || level === "error" || level === "fatal")
     journal.count(`logged as an error: ${msg?.slice(0, 80)}`);
+}
+
+/** A process that was killed may have torn its last line, which says nothing then. */
+function parseLine(line: string): { level?: number | string; msg?: string } {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return {};
+  }
 }
