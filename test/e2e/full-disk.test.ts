@@ -26,6 +26,8 @@ const MEGABYTES = 12;
 const MOST_TILL_FULL = 500;
 /** Bytes, less than any line has. */
 const LEFT = 100;
+/** Records: that an identity is to be made, that it was, and the token. */
+const OF_A_FIRST_TOKEN = 3;
 /** The end of a file with half a line. */
 const TORN = /\{"[^\n]+$/;
 /** Another process is started for some, on a machine that may be busy. */
@@ -171,6 +173,11 @@ describe.skipIf(NO_SMALL_DISK)(`a gateway whose audit file has no room left on i
       .split("\n")
       .filter((line) => line.trim() !== "");
 
+  /** What is not waited for is written a little later: a file that was filled before would have more room. */
+  async function expectFirstToken(...files: string[]): Promise<void> {
+    for (const file of files) await expect.poll(() => linesIn(file).length).toBe(OF_A_FIRST_TOKEN);
+  }
+
   /** To the last byte; but for so many, within which no line ends, in each of these files. */
   function fill(...files: string[]): void {
     for (const file of files) {
@@ -191,6 +198,7 @@ describe.skipIf(NO_SMALL_DISK)(`a gateway whose audit file has no room left on i
     const sinks = files.map((to, index) => ({ to, required: index === 0 }));
     const { client, issue } = await start("cleo", { sinks });
     const known = await issue();
+    await expectFirstToken(...files);
     fill(...files);
     for (const forceNew of [false, true, false]) {
       const reply = await client.execute(IssueAccessTokenDocument, { ...chat, forceNew });
@@ -210,6 +218,7 @@ describe.skipIf(NO_SMALL_DISK)(`a gateway whose audit file has no room left on i
     const file = join(folder, "other");
     const { issue } = await start("dora", { sinks: [{ to: file, required: false }] });
     await issue();
+    await expectFirstToken(file);
     fill(file);
     await issue();
     await issue();
@@ -224,6 +233,7 @@ describe.skipIf(NO_SMALL_DISK)(`a gateway whose audit file has no room left on i
     const file = join(folder, "records");
     const { client, issue } = await start("emma", { sinks: [{ to: file, required: true }] });
     await issue();
+    await expectFirstToken(file);
     fill(file);
     expect(await client.execute(IssueAccessTokenDocument, chat)).toMatchObject({ status: 503 });
     renameSync(file, `${file}.1`);
