@@ -11,8 +11,8 @@ import { MAX_HEAD_BYTES } from "./request-shape.js";
 interface Connection {
   /** Requests that have no whole answer yet. */
   unanswered: number;
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  /** The last one that began to arrive, unless all of it has arrived and is answered. */
+  last: { readonly request: IncomingMessage; readonly response: ServerResponse } | undefined;
 }
 
 const REFUSALS: Readonly<Record<string, readonly [status: number, error: string]>> = {
@@ -25,7 +25,6 @@ const MALFORMED = [400, "This is not a well-formed HTTP/1.1 request."] as const;
 export class ClientErrors {
   readonly #fixed: FixedHeaders;
   readonly #onRefused: (status: number) => void;
-  /** With the last request that began to arrive. */
   readonly #connections = new WeakMap<Duplex, Connection>();
 
   constructor(fixed: FixedHeaders, onRefused: (status: number) => void) {
@@ -35,15 +34,24 @@ export class ClientErrors {
 
   /** Remembers what a connection is owed until it has it. How many answers that are, with this one. */
   begin(request: IncomingMessage, response: ServerResponse): number {
-    const unanswered = (this.#connections.get(request.socket)?.unanswered ?? 0) + 1;
-    this.#connections.set(request.socket, { unanswered, request, response });
-    return unanswered;
+    const last = { request, response };
+    const known = this.#connections.get(request.socket);
+    if (known === undefined) {
+      this.#connections.set(request.socket, { unanswered: 1, last });
+      return 1;
+    }
+    known.last = last;
+    known.unanswered += 1;
+    return known.unanswered;
   }
 
   /** The connection has one of its answers, or will never. */
   end(socket: Duplex): void {
     const connection = this.#connections.get(socket);
-    if (connection) connection.unanswered -= 1;
+    if (connection === undefined) return;
+    connection.unanswered -= 1;
+    // An idle connection would keep all that its last request took.
+    if (connection.unanswered === 0 && connection.last?.request.complete) connection.last = undefined;
   }
 
   /** Answers that are not whole yet. */
@@ -79,9 +87,9 @@ export class ClientErrors {
   /** Not into an answer, nor after the request's own, nor as the answer to an earlier request. */
   #canAnswer(socket: Duplex): boolean {
     if (!socket.writable) return false;
-    const connection = this.#connections.get(socket);
-    if (connection === undefined) return true;
-    const { unanswered, request, response } = connection;
+    const { unanswered = 0, last } = this.#connections.get(socket) ?? {};
+    if (last === undefined) return true;
+    const { request, response } = last;
     return request.complete ? unanswered === 0 : unanswered === 1 && !response.headersSent;
   }
 }

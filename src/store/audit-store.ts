@@ -4,7 +4,7 @@ import type { TokenScope } from "../config/config.js";
 import type { ApplicationUser } from "../identities/identity.js";
 import { AuditListing } from "./audit-listing.js";
 import { insertValues, type RecordInsert } from "./record-insert.js";
-import type { RecordRow, Tables } from "./tables.js";
+import type { RecordRow, Tables, WriterRow } from "./tables.js";
 import { inTransaction } from "./transaction.js";
 
 /** Records that one erasing statement changes: a few ms, in which a process on SQLite does nothing else. */
@@ -71,17 +71,26 @@ export class AuditStore {
   async append(records: readonly AuditRecord[]): Promise<void> {
     const newest = records.at(-1);
     if (newest === undefined) return;
-    const insert = this.#insert(records.map(toRow));
-    if (this.#isNoted(newest)) await this.trail.database.executeQuery(insert);
+    const rows = records.map(toRow);
+    if (this.#isNoted(newest)) await this.trail.database.executeQuery(this.#insert.add(rows));
     else {
-      // Both or none: a chain whose first write fails is not to be looked for.
-      await inTransaction(this.trail.database, async (transaction) => {
-        await noteWriter(transaction, newest);
-        await transaction.executeQuery(insert);
-      });
+      await this.#addNoting(rows, { writer: newest.writer, written_at: newest.at });
       this.#noted = newest;
     }
     await this.trail.sync?.();
+  }
+
+  /** Both or none: a chain whose first write fails is not to be looked for. */
+  async #addNoting(rows: readonly RecordRow[], writer: WriterRow): Promise<void> {
+    const { database } = this.trail;
+    const together = this.#insert.addNoting?.(rows, writer);
+    if (together) await database.executeQuery(together);
+    else {
+      await inTransaction(database, async (transaction) => {
+        await noteWriter(transaction, writer);
+        await transaction.executeQuery(this.#insert.add(rows));
+      });
+    }
   }
 
   /** Who follows the trail looks for a record where its writer is known to have written lately. */
@@ -190,11 +199,11 @@ export class AuditStore {
   }
 }
 
-async function noteWriter(database: Kysely<Tables>, { writer, at }: AuditRecord): Promise<void> {
+async function noteWriter(database: Kysely<Tables>, writer: WriterRow): Promise<void> {
   await database
     .insertInto("audit_writers")
-    .values({ writer, written_at: at })
-    .onConflict((conflict) => conflict.column("writer").doUpdateSet({ written_at: at }))
+    .values(writer)
+    .onConflict((conflict) => conflict.column("writer").doUpdateSet({ written_at: writer.written_at }))
     .execute();
 }
 

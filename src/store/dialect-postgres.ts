@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { type Dialect, PostgresDialect, type PostgresPool, type PostgresPoolClient } from "kysely";
 import { DatabaseError, Pool, type PoolClient, type PoolConfig, TypeOverrides, types } from "pg";
 import { GatewayError } from "../errors.js";
@@ -15,6 +16,8 @@ const MIGRATION_TIMEOUT_MS = 10 * 60_000;
 /** A process that froze inside a transaction must not hold its rows for ever. */
 const IDLE_TRANSACTION_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_AFTER_MS = 10_000;
+/** The server leaves out what is longer than 63 bytes. */
+const NAME_LENGTH = 48;
 
 interface PostgresOptions {
   readonly url: string;
@@ -22,6 +25,11 @@ interface PostgresOptions {
   /** Who may wait for a connection; what comes on top is refused at once, so that an outage cannot fill the memory. */
   readonly queueSize: number;
   readonly purpose: Purpose;
+  /**
+   * Statements of which the server keeps the plan with each connection: such as have but one, as a plan that was right for a
+   * small table is kept when the table has grown.
+   */
+  readonly prepared?: readonly string[];
 }
 
 type Purpose = "requests" | "trail" | "migration";
@@ -47,8 +55,8 @@ const SETTINGS = {
 } as const satisfies Record<Purpose, PoolConfig>;
 
 /** node-postgres behind Kysely. Connections are made when needed, and one that is lost is replaced at the next call. */
-export function openPostgres({ url, maxConnections, queueSize, purpose }: PostgresOptions): Dialect {
-  const pool = new Sessions(queueSize, {
+export function openPostgres({ url, maxConnections, queueSize, purpose, prepared = [] }: PostgresOptions): Dialect {
+  const pool = new Sessions(new Plans(prepared), queueSize, {
     connectionString: url,
     max: maxConnections,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
@@ -68,6 +76,27 @@ function numbersForInt8(): TypeOverrides {
   return overrides;
 }
 
+/** Under which names statements are prepared: names of their texts, as a pooler may mix up the sessions of two versions. */
+class Plans {
+  readonly #names: Map<string, string>;
+
+  constructor(prepared: readonly string[]) {
+    this.#names = new Map(
+      prepared.map((text) => [text, `acs_token_gateway_${hash("sha256", text)}`.slice(0, NAME_LENGTH)]),
+    );
+  }
+
+  /** Undefined: the server plans it anew each time. */
+  nameOf(text: string): string | undefined {
+    return this.#names.get(text);
+  }
+
+  /** A pooler has given the connection another server's session, without what was prepared or with what others have. */
+  giveUp(): void {
+    this.#names.clear();
+  }
+}
+
 /**
  * The part of a pool that Kysely calls, with failures told apart. When one connection is lost, those made before are
  * most likely lost too, even if nothing has said so: none of them is used again.
@@ -75,12 +104,14 @@ function numbersForInt8(): TypeOverrides {
 class Sessions implements PostgresPool {
   readonly options = {};
   readonly #pool: Pool;
+  readonly #plans: Plans;
   readonly #queueSize: number;
   readonly #lost = new WeakSet<PoolClient>();
   readonly #generations = new WeakMap<PoolClient, number>();
   #generation = 0;
 
-  constructor(queueSize: number, config: PoolConfig) {
+  constructor(plans: Plans, queueSize: number, config: PoolConfig) {
+    this.#plans = plans;
     this.#queueSize = queueSize;
     this.#pool = new Pool(config);
     this.#pool.on("connect", (client) => {
@@ -115,9 +146,21 @@ class Sessions implements PostgresPool {
 
   #session(client: PoolClient): PostgresPoolClient {
     let isUsable = true;
+    const ask = async (text: string, values: unknown[]) => {
+      const name = this.#plans.nameOf(text);
+      if (name === undefined) return await client.query(text, values);
+      try {
+        return await client.query({ name, text, values });
+      } catch (error) {
+        // Said before the statement is run.
+        if (!hasState(error, PLAN_STATES)) throw error;
+        this.#plans.giveUp();
+        return await client.query(text, values);
+      }
+    };
     const query = async (sql: string, parameters: readonly unknown[]) => {
       try {
-        return await client.query(sql, [...parameters]);
+        return await ask(sql, [...parameters]);
       } catch (error) {
         if (isTimeout(error) || hasState(error, ENDING_STATES)) this.#lose(client);
         if (!this.#lost.has(client) && !hasState(error, UNAVAILABLE_STATES)) throw error;
@@ -152,6 +195,9 @@ const UNAVAILABLE_STATES = /^(08|28|53|58)|^(25006|3D000|40001|40P01|55P03|57014
 
 /** Those after which the server ends the connection. */
 const ENDING_STATES = /^(08|57P0)/;
+
+/** No such prepared statement, or one of this name. */
+const PLAN_STATES = /^(26000|42P05)$/;
 
 function hasState(error: unknown, states: RegExp): boolean {
   return error instanceof DatabaseError && states.test(error.code ?? "");

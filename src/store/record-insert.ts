@@ -1,12 +1,16 @@
 /** The statement that adds records to the trail, in the form that the database is quickest at. */
 import { CompiledQuery, InsertQueryNode, type Kysely, sql, TableNode } from "kysely";
-import type { RecordRow, Tables } from "./tables.js";
+import type { RecordRow, Tables, WriterRow } from "./tables.js";
 
-/** All rows in one statement. */
-export type RecordInsert = (rows: readonly RecordRow[]) => CompiledQuery;
+export interface RecordInsert {
+  /** All rows in one statement. */
+  add(rows: readonly RecordRow[]): CompiledQuery;
+  /** The same, with the entry of the writer, both or neither; where the database has a statement for that. */
+  addNoting?(rows: readonly RecordRow[], writer: WriterRow): CompiledQuery;
+}
 
 /** What a statement of ours is to a dialect. */
-const INSERT = InsertQueryNode.create(TableNode.create("audit_events"));
+const INSERT_NODE = InsertQueryNode.create(TableNode.create("audit_events"));
 const MOST_TEXTS = 250;
 
 /** A parameter for each value, and a text for each number of rows: to make one costs more than to run it. */
@@ -19,10 +23,12 @@ export function insertValues(database: Kysely<Tables>, listed: 0 | 1): RecordIns
     texts.set(rows.length, text);
     return text;
   };
-  return (rows) => {
-    const text = texts.get(rows.length) ?? makeText(rows);
-    // Each row has its values in the order in which the text has the columns.
-    return asInsert(CompiledQuery.raw(text, rows.flatMap(Object.values)));
+  return {
+    add: (rows) => {
+      const text = texts.get(rows.length) ?? makeText(rows);
+      // Each row has its values in the order in which the text has the columns.
+      return asInsert(CompiledQuery.raw(text, rows.flatMap(Object.values)));
+    },
   };
 }
 
@@ -53,14 +59,25 @@ const COLUMNS = Object.keys(TYPES).join(", ");
 const TYPED = Object.entries(TYPES)
   .map((column) => column.join(" "))
   .join(", ");
-const FROM_JSON = `insert into audit_events (${COLUMNS}, listed) select ${COLUMNS}, 1 from json_to_recordset($1::json) as record (${TYPED})`;
+const INSERT_JSON = `insert into audit_events (${COLUMNS}, listed) select ${COLUMNS}, 1 from json_to_recordset($1::json) as record (${TYPED})`;
+
+const INSERT_JSON_NOTING = `with noted as (
+  insert into audit_writers (writer, written_at) values ($2, $3) on conflict (writer) do update set written_at = excluded.written_at
+) ${INSERT_JSON}`;
 
 /**
  * For Postgres: one parameter with all rows. Twenty for each row cost the client, and the server that has to plan for them, more
  * than the rows do.
  */
-export const insertJson: RecordInsert = (rows) => asInsert(CompiledQuery.raw(FROM_JSON, [JSON.stringify(rows)]));
+export const insertJson: RecordInsert = {
+  add: (rows) => asInsert(CompiledQuery.raw(INSERT_JSON, [JSON.stringify(rows)])),
+  addNoting: (rows, { writer, written_at }) =>
+    asInsert(CompiledQuery.raw(INSERT_JSON_NOTING, [JSON.stringify(rows), writer, written_at])),
+};
+
+/** Both: to plan them costs as much as to run them, and there is only one plan, however large the table. */
+export const INSERTS_OF_JSON = [INSERT_JSON, INSERT_JSON_NOTING];
 
 function asInsert(query: CompiledQuery): CompiledQuery {
-  return { ...query, query: INSERT };
+  return { ...query, query: INSERT_NODE };
 }

@@ -21,7 +21,7 @@ import { MappingStore } from "./mapping-store.js";
 import { migrate, TooNewSchema } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
 import { reasonOf } from "./reason.js";
-import { insertJson, type RecordInsert } from "./record-insert.js";
+import { INSERTS_OF_JSON, insertJson, type RecordInsert } from "./record-insert.js";
 import type { Tables } from "./tables.js";
 import { openWalSync, type WalSync } from "./wal-sync.js";
 import { WorkStore } from "./work-store.js";
@@ -101,10 +101,10 @@ async function openPostgresStore(
   // Loaded only when used.
   const { openPostgres } = await import("./dialect-postgres.js");
   const name = nameDatabase(url);
-  const open = (purpose: "requests" | "trail" | "migration", most: number) =>
-    new Kysely<Tables>({
-      dialect: traceDialect(openPostgres({ url, maxConnections: most, queueSize, purpose }), "postgresql", tracing),
-    });
+  const open = (purpose: "requests" | "trail" | "migration", most: number) => {
+    const dialect = openPostgres({ url, maxConnections: most, queueSize, purpose, prepared: INSERTS_OF_JSON });
+    return new Kysely<Tables>({ dialect: traceDialect(dialect, "postgresql", tracing) });
+  };
   const database = open("requests", maxConnections);
   return await orDestroy(database, async () => {
     await checkServer(database, name);

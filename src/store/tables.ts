@@ -75,7 +75,7 @@ interface ErasureRow {
 }
 
 /** A chain of the trail that has been written to, for whoever follows the trail as it grows. */
-interface WriterRow {
+export interface WriterRow {
   readonly writer: string;
   /** Of its newest record, or up to so much before that as `WRITER_NOTED_MS` says. */
   readonly written_at: number;

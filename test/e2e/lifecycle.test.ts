@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type Client, Rig } from "../fixtures/rig.js";
+import { type Client, Rig, UNTIL_CLEARED } from "../fixtures/rig.js";
 import {
   DeleteIdentityDocument,
   DeleteMyIdentityDocument,
@@ -229,10 +229,11 @@ describe("deleteIdentity", () => {
 
   it("that the service fails is written down and carried out later; meanwhile nothing is issued", async () => {
     const { client, identityId } = await signedIn();
-    await rig.fault({ operation: "deleteIdentity", kind: "status", status: 500, times: 2 });
+    await rig.fault({ operation: "deleteIdentity", kind: "status", status: 500, times: UNTIL_CLEARED });
     expect((await client.ask(DeleteMyIdentityDocument)).deleteIdentity.deletedIdentityId).toBe(identityId);
     expect(await refusalOf(client)).toBe("IDENTITY_DELETING");
     expect((await client.ask(DeleteMyIdentityDocument)).deleteIdentity.deletedIdentityId).toBe(identityId);
+    await rig.clearFaults();
     await expect.poll(() => refusalOf(client), { timeout: 10_000 }).toBeUndefined();
   });
 

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Client } from "../fixtures/rig.js";
-import { Rig } from "../fixtures/rig.js";
+import { Rig, UNTIL_CLEARED } from "../fixtures/rig.js";
 import {
   ExchangeTeamsUserTokenDocument,
   IssueAccessTokenDocument,
@@ -116,12 +116,13 @@ describe("a revocation that the service did not carry out", () => {
     const client = await rig.member("leaver");
     const { issueAccessToken } = await client.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });
     const old = issueAccessToken.accessToken?.token ?? "";
-    await rig.fault({ operation: "revokeAccessTokens", kind: "status", status: 500, times: 2 });
+    await rig.fault({ operation: "revokeAccessTokens", kind: "status", status: 500, times: UNTIL_CLEARED });
     const { revokeAccessTokens } = await client.ask(RevokeMyAccessTokensDocument);
     expect(revokeAccessTokens).toMatchObject({ effectiveBy: null, userErrors: [] });
     const refused = await client.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] });
     expect(refused.issueAccessToken.userErrors).toMatchObject([{ code: "REVOCATION_PENDING", path: ["input"] }]);
     expect(refused.issueAccessToken.userErrors[0]?.retryAfterSeconds).toBeGreaterThan(0);
+    await rig.clearFaults();
     await expect.poll(() => rig.isActive(old), { timeout: 10_000 }).toBe(false);
     const issue = async () =>
       (await client.ask(IssueAccessTokenDocument, { scopes: ["CHAT"] })).issueAccessToken.accessToken;

@@ -1,9 +1,12 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { setTimeout } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { CompiledQuery, Kysely } from "kysely";
+import { Client } from "pg";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { Secret } from "../../src/config/secret.js";
 import { GatewayError, StartError } from "../../src/errors.js";
+import { openPostgres } from "../../src/store/dialect-postgres.js";
 import { openStore, type Store } from "../../src/store/store.js";
 import { TestWriter } from "../fixtures/audit.js";
 import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
@@ -197,6 +200,70 @@ function onServer(server: string): void {
     });
   });
 
+  describe("a statement whose plan a Postgres server keeps", () => {
+    const TEXT = "select $1::text as said";
+    let database: TestDatabase;
+    let session: Kysely<never>;
+
+    const open = (prepared = TEXT) =>
+      new Kysely<never>({
+        dialect: openPostgres({
+          url: database.url,
+          maxConnections: 1,
+          queueSize: 1,
+          purpose: "requests",
+          prepared: [prepared],
+        }),
+      });
+    const ask = async (text: string, values: readonly string[] = [], on = session) =>
+      (await on.executeQuery(CompiledQuery.raw(text, [...values]))).rows;
+    const plans = () => ask("select statement from pg_prepared_statements");
+
+    beforeAll(async () => {
+      database = await TestDatabase.create(server);
+    });
+    beforeEach(() => {
+      session = open();
+    });
+    afterEach(() => session.destroy());
+    afterAll(() => database.drop());
+
+    it("is prepared once, and no other is", async () => {
+      for (const said of ["one", "two"]) expect(await ask(TEXT, [said])).toEqual([{ said }]);
+      await ask("select $1::text as other", ["one"]);
+      expect(await plans()).toEqual([{ statement: TEXT }]);
+    });
+
+    it("is planned each time from when a pooler's session has lost what was prepared", async () => {
+      expect(await ask(TEXT, ["one"])).toEqual([{ said: "one" }]);
+      await ask("deallocate all");
+      for (const said of ["two", "three"]) expect(await ask(TEXT, [said])).toEqual([{ said }]);
+      expect(await plans()).toEqual([]);
+    });
+
+    it("is planned each time from when a pooler's session has what another has prepared", async () => {
+      await ask(TEXT, ["one"]);
+      const [{ name }] = (await ask("select name from pg_prepared_statements")) as [{ name: string }];
+      expect(name).toMatch(/^acs_token_gateway_[0-9a-f]{30}$/);
+      const other = open();
+      await ask(`prepare ${name} as select 'of another'`, [], other);
+      for (const said of ["two", "three"]) expect(await ask(TEXT, [said], other)).toEqual([{ said }]);
+      await other.destroy();
+    });
+
+    it("has its own errors, after which it is still prepared", async () => {
+      const insert = "insert into narrow values ($1)";
+      await ask("create table narrow (text text check (length(text) < 5))");
+      const other = open(insert);
+      await ask(insert, ["one"], other);
+      await expect(ask(insert, ["too long"], other)).rejects.toMatchObject({ code: "23514" });
+      await ask(insert, ["two"], other);
+      expect(await ask("select text from narrow", [], other)).toEqual([{ text: "one" }, { text: "two" }]);
+      expect(await ask("select statement from pg_prepared_statements", [], other)).toEqual([{ statement: insert }]);
+      await other.destroy();
+    });
+  });
+
   describe("the trail on a Postgres server", () => {
     let database: TestDatabase;
     let store: Store;
@@ -217,6 +284,19 @@ function onServer(server: string): void {
       one.add(1);
       await one.appendTo(store.audit);
     }
+
+    it("notes a writer and adds its records by one statement, which is prepared", async () => {
+      const queries = vi.spyOn(Client.prototype, "query");
+      await recordSomething("noted");
+      const asked = queries.mock.calls.map(([query]) => query as unknown);
+      queries.mockRestore();
+      expect(asked).toEqual([expect.objectContaining({ name: expect.any(String) })]);
+      await expect(recordSomething("noted")).rejects.toMatchObject({ code: "23505" });
+      expect(await database.ask("select writer, written_at::int from audit_writers")).toEqual([
+        { writer: "noted", written_at: 1 },
+      ]);
+      await database.ask("delete from audit_events");
+    });
 
     it("writes the trail while reads hold all other connections and more of them wait", async () => {
       const lock = await holdTable(database);
