@@ -39,19 +39,19 @@ interface Run {
   readonly context: unknown;
   readonly variables: Variables;
   readonly errors: GraphQLError[];
-  /** Where a null stands for an error: what fails below it later is not told. */
-  readonly nulled: Set<Path | undefined>;
-}
-
-/** Where a value belongs. */
-interface Place {
-  readonly run: Run;
-  readonly info: GraphQLResolveInfo;
-  readonly path: Path;
+  /** Where a null stands for an error, once there is one: what fails below it later is not told. */
+  nulled: Set<Path | undefined> | undefined;
 }
 
 /** The value as it is written, or a promise of it. Throws what makes it null. */
-type Complete = (value: unknown, place: Place) => unknown;
+type Complete = (value: unknown, run: Run, info: GraphQLResolveInfo, path: Path) => unknown;
+
+/** What an error of a value says of its place, and whether there can be a null. */
+interface Site {
+  readonly nodes: readonly FieldNode[];
+  readonly isRequired: boolean;
+}
+
 /** What is selected of an object. */
 type Select = (source: unknown, run: Run, path: Path | undefined) => unknown;
 type Field = (source: unknown, run: Run, path: Path | undefined) => unknown;
@@ -94,7 +94,7 @@ export function compileOperation(parts: CompileParts): CompiledOperation | undef
         if (errors) return { errors };
         variables = coerced;
       }
-      return runToEnd(select, { context, variables, errors: [], nulled: new Set() });
+      return runToEnd(select, { context, variables, errors: [], nulled: undefined });
     },
   };
 }
@@ -134,24 +134,27 @@ class Compiler {
   }
 
   select(type: GraphQLObjectType, sets: readonly SelectionSetNode[]): Select {
-    const fields = [...this.#collect(type, sets)].map(([key, nodes]) => [key, this.#field(type, key, nodes)] as const);
-    const create = emptyObjects(fields.map(([key]) => key));
+    const fields = [...this.#collect(type, sets)].map(([key, nodes]) => ({
+      key,
+      field: this.#field(type, key, nodes),
+    }));
+    const create = emptyObjects(fields.map(({ key }) => key));
     return (source, run, path) => {
       const selected = create();
       let pending: Promise<unknown>[] | undefined;
       try {
-        for (const [key, field] of fields) {
+        for (const { key, field } of fields) {
           const value = field(source, run, path);
           selected[key] = value;
           if (isPromise(value)) {
             pending ??= [];
-            pending.push(value.then((value) => (selected[key] = value)));
+            pending.push(fill(selected, key, value));
           }
         }
       } catch (error) {
         return afterAll(pending ?? [], error);
       }
-      return pending === undefined ? selected : Promise.all(pending).then(() => selected);
+      return pending === undefined ? selected : onceFilled(selected, pending);
     };
   }
 
@@ -160,19 +163,20 @@ class Compiler {
     const { resolve = defaultFieldResolver, type } = definition;
     const argumentsFor = argumentsOf(definition, nodes[0]);
     const complete = this.#complete(type, nodes);
-    const isRequired = isNonNullType(type);
-    const about = this.#about(parent, definition, nodes);
+    const site = { nodes, isRequired: isNonNullType(type) };
+    const Info = infoOf(this.#about(parent, definition, nodes));
+    const typename = parent.name;
     return (source, run, prev) => {
-      const path = { prev, key, typename: parent.name };
-      const fail = (error: unknown) => failed(error, { run, path, nodes, isRequired });
+      const path = { prev, key, typename };
       try {
-        const info = { ...about, path, variableValues: run.variables };
+        const info = new Info(path, run.variables);
         const value: unknown = resolve(source, argumentsFor(run.variables), run.context, info);
-        const place = { run, info, path };
-        const completed = isPromise(value) ? value.then((value) => complete(value, place)) : complete(value, place);
-        return isPromise(completed) ? completed.then(undefined, fail) : completed;
+        const completed = isPromise(value)
+          ? completeLater(value, complete, run, info, path)
+          : complete(value, run, info, path);
+        return isPromise(completed) ? orFailed(completed, site, run, path) : completed;
       } catch (error) {
-        return fail(error);
+        return failed(error, site, run, path);
       }
     };
   }
@@ -207,7 +211,7 @@ class Compiler {
       nodes.flatMap(({ selectionSet }) => selectionSet ?? []),
     );
     if (type.isTypeOf) throw new NotCompiled();
-    return (value, { run, path }) => select(value, run, path);
+    return (value, run, _, path) => select(value, run, path);
   }
 
   /** The fields of an object by the names that the answer has for them, in order; equal names are one field. */
@@ -253,24 +257,64 @@ function definitionOf(parent: GraphQLObjectType, { name: { value: name } }: Fiel
   return definition;
 }
 
+/** What resolvers are told, of which only two things are not the same each time. */
+function infoOf(
+  about: Omit<GraphQLResolveInfo, "path" | "variableValues">,
+): new (
+  path: Path,
+  variableValues: Variables,
+) => GraphQLResolveInfo {
+  class Info {
+    constructor(
+      readonly path: Path,
+      readonly variableValues: Variables,
+    ) {}
+  }
+  Object.assign(Info.prototype, about);
+  return Info as ReturnType<typeof infoOf>;
+}
+
+// What waits is apart from what does not, which makes no closures that way.
+
+function fill(selected: Record<string, unknown>, key: string, value: Promise<unknown>): Promise<unknown> {
+  return value.then((value) => (selected[key] = value));
+}
+
+function onceFilled(selected: unknown, pending: readonly Promise<unknown>[]): Promise<unknown> {
+  return Promise.all(pending).then(() => selected);
+}
+
+function completeLater(
+  value: Promise<unknown>,
+  complete: Complete,
+  run: Run,
+  info: GraphQLResolveInfo,
+  path: Path,
+): Promise<unknown> {
+  return value.then((value) => complete(value, run, info, path));
+}
+
+function orFailed(completed: Promise<unknown>, site: Site, run: Run, path: Path): Promise<unknown> {
+  return completed.then(undefined, (error) => failed(error, site, run, path));
+}
+
 function refuseError(complete: Complete): Complete {
-  return (value, place) => {
+  return (value, run, info, path) => {
     if (value instanceof Error) throw value;
-    return complete(value, place);
+    return complete(value, run, info, path);
   };
 }
 
 function requireValue(complete: Complete): Complete {
-  return (value, place) => {
-    const completed = complete(value, place);
+  return (value, run, info, path) => {
+    const completed = complete(value, run, info, path);
     if (completed !== null) return completed;
-    const { parentType, fieldName } = place.info;
-    throw new Error(`Cannot return null for non-nullable field ${parentType.name}.${fieldName}.`);
+    throw new Error(`Cannot return null for non-nullable field ${info.parentType.name}.${info.fieldName}.`);
   };
 }
 
 function orNull(complete: Complete): Complete {
-  return (value, place) => (value === null || value === undefined ? null : complete(value, place));
+  return (value, run, info, path) => (value === null || value === undefined ? null : complete(value, run, info, path));
 }
 
 function completeLeaf(type: GraphQLLeafType): Complete {
@@ -282,7 +326,8 @@ function completeLeaf(type: GraphQLLeafType): Complete {
 }
 
 function completeList(complete: Complete, nodes: readonly FieldNode[], isRequired: boolean): Complete {
-  return (value, { run, info, path: prev }) => {
+  const site = { nodes, isRequired };
+  return (value, run, info, prev) => {
     if (!isIterable(value)) {
       const { parentType, fieldName } = info;
       throw new GraphQLError(`Expected Iterable, but did not find one for field "${parentType.name}.${fieldName}".`);
@@ -290,16 +335,16 @@ function completeList(complete: Complete, nodes: readonly FieldNode[], isRequire
     const pending: Promise<unknown>[] = [];
     const completeItem = (item: unknown, key: number) => {
       const path = { prev, key, typename: undefined };
-      const place = { run, info, path };
-      const fail = (error: unknown) => failed(error, { run, path, nodes, isRequired });
       try {
-        const completed = isPromise(item) ? item.then((item) => complete(item, place)) : complete(item, place);
+        const completed = isPromise(item)
+          ? completeLater(item, complete, run, info, path)
+          : complete(item, run, info, path);
         if (!isPromise(completed)) return completed;
-        const handled = completed.then(undefined, fail);
+        const handled = orFailed(completed, site, run, path);
         pending.push(handled);
         return handled;
       } catch (error) {
-        return fail(error);
+        return failed(error, site, run, path);
       }
     };
     try {
@@ -320,22 +365,20 @@ function afterAll(pending: readonly Promise<unknown>[], error: unknown): Promise
 }
 
 /** The null that stands for an error, or the error, where there can be no null. */
-function failed(
-  cause: unknown,
-  about: { readonly run: Run; readonly path: Path; readonly nodes: readonly FieldNode[]; readonly isRequired: boolean },
-): null {
-  const { run, path, nodes, isRequired } = about;
+function failed(cause: unknown, { nodes, isRequired }: Site, run: Run, path: Path): null {
   const error = locatedError(cause, nodes, keysOf(path));
   if (isRequired) throw error;
   tell(run, error, path);
   return null;
 }
 
-function tell({ errors, nulled }: Run, error: GraphQLError, path: Path | undefined): void {
+function tell(run: Run, error: GraphQLError, path: Path | undefined): void {
+  run.nulled ??= new Set();
+  const { nulled } = run;
   for (let place = path; place !== undefined; place = place.prev) if (nulled.has(place)) return;
   if (nulled.has(undefined)) return;
   nulled.add(path);
-  errors.push(error);
+  run.errors.push(error);
 }
 
 function keysOf(path: Path): (string | number)[] {
