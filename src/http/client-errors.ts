@@ -11,7 +11,7 @@ import { MAX_HEAD_BYTES } from "./request-shape.js";
 interface Connection {
   /** Requests that have no whole answer yet. */
   unanswered: number;
-  /** The last one that began to arrive, unless all of it has arrived and is answered. */
+  /** The last one that began to arrive, unless all of it had arrived when it was answered. */
   last: { readonly request: IncomingMessage; readonly response: ServerResponse } | undefined;
 }
 

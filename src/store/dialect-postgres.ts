@@ -27,7 +27,7 @@ interface PostgresOptions {
   readonly purpose: Purpose;
   /**
    * Statements of which the server keeps the plan with each connection: such as have but one, as a plan that was right for a
-   * small table is kept when the table has grown.
+   * small table is kept when the table has grown; and outside of a transaction, which a lost plan would end.
    */
   readonly prepared?: readonly string[];
 }

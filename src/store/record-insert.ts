@@ -61,9 +61,8 @@ const TYPED = Object.entries(TYPES)
   .join(", ");
 const INSERT_JSON = `insert into audit_events (${COLUMNS}, listed) select ${COLUMNS}, 1 from json_to_recordset($1::json) as record (${TYPED})`;
 
-const INSERT_JSON_NOTING = `with noted as (
-  insert into audit_writers (writer, written_at) values ($2, $3) on conflict (writer) do update set written_at = excluded.written_at
-) ${INSERT_JSON}`;
+const INSERT_JSON_NOTING = `with added as (${INSERT_JSON})
+  insert into audit_writers (writer, written_at) values ($2, $3) on conflict (writer) do update set written_at = excluded.written_at`;
 
 /**
  * For Postgres: one parameter with all rows. Twenty for each row cost the client, and the server that has to plan for them, more

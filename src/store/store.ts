@@ -102,7 +102,8 @@ async function openPostgresStore(
   const { openPostgres } = await import("./dialect-postgres.js");
   const name = nameDatabase(url);
   const open = (purpose: "requests" | "trail" | "migration", most: number) => {
-    const dialect = openPostgres({ url, maxConnections: most, queueSize, purpose, prepared: INSERTS_OF_JSON });
+    const prepared = purpose === "trail" ? INSERTS_OF_JSON : [];
+    const dialect = openPostgres({ url, maxConnections: most, queueSize, purpose, prepared });
     return new Kysely<Tables>({ dialect: traceDialect(dialect, "postgresql", tracing) });
   };
   const database = open("requests", maxConnections);

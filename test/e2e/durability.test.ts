@@ -125,9 +125,9 @@ describe("work that was accepted", () => {
       },
     ]);
     await rig.clearFaults();
-    await expect.poll(() => rig.isActive(old), { timeout: 10_000 }).toBe(false);
+    await expect.poll(() => rig.isActive(old), { timeout: 30_000 }).toBe(false);
     await expect
-      .poll(async () => (await admin.ask(OperationsDocument)).pendingServiceWork, { timeout: 5000 })
+      .poll(async () => (await admin.ask(OperationsDocument)).pendingServiceWork, { timeout: 30_000 })
       .toEqual([]);
     expect(await identityOf("alice")).toMatchObject({ revocationPending: false });
   });

@@ -12,7 +12,7 @@ it("keeps nothing of the last request of a connection that is idle", async () =>
   const collect = runInNewContext("gc") as () => void;
   const clients = new ClientErrors({}, () => {});
   const requests: WeakRef<IncomingMessage>[] = [];
-  const server = createServer((request, response) => {
+  const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
     requests.push(new WeakRef(request));
     const { socket } = request;
     clients.begin(request, response);
