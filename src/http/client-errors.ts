@@ -34,15 +34,11 @@ export class ClientErrors {
 
   /** Remembers what a connection is owed until it has it. How many answers that are, with this one. */
   begin(request: IncomingMessage, response: ServerResponse): number {
-    const last = { request, response };
-    const known = this.#connections.get(request.socket);
-    if (known === undefined) {
-      this.#connections.set(request.socket, { unanswered: 1, last });
-      return 1;
-    }
-    known.last = last;
-    known.unanswered += 1;
-    return known.unanswered;
+    const connection = this.#connections.get(request.socket) ?? { unanswered: 0, last: undefined };
+    connection.unanswered += 1;
+    connection.last = { request, response };
+    this.#connections.set(request.socket, connection);
+    return connection.unanswered;
   }
 
   /** The connection has one of its answers, or will never. */

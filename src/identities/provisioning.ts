@@ -84,7 +84,8 @@ class NeverAsked extends Error {
  * The user's row and an attempt with a lease are written before the service is asked. Concurrent calls for one user, in
  * this process or in another, wait for that attempt and share what the service answered, and what holds for them all; where it
  * was not asked for another reason, or whoever asked has died, one of them makes the next attempt. Only the call that made the
- * identity gets the token that came along. When nobody knows whether the service made an identity, the attempt stays written down as IN_DOUBT.
+ * identity gets the token that came along. When nobody knows whether the service made an identity, the attempt stays written
+ * down as IN_DOUBT.
  */
 export class Provisioning {
   readonly #parts: ProvisioningParts;

@@ -56,7 +56,7 @@ const SETTINGS = {
 
 /** node-postgres behind Kysely. Connections are made when needed, and one that is lost is replaced at the next call. */
 export function openPostgres({ url, maxConnections, queueSize, purpose, prepared = [] }: PostgresOptions): Dialect {
-  const pool = new Sessions(new Plans(prepared), queueSize, {
+  const pool = new Sessions(prepared, queueSize, {
     connectionString: url,
     max: maxConnections,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
@@ -76,25 +76,9 @@ function numbersForInt8(): TypeOverrides {
   return overrides;
 }
 
-/** Under which names statements are prepared: names of their texts, as a pooler may mix up the sessions of two versions. */
-class Plans {
-  readonly #names: Map<string, string>;
-
-  constructor(prepared: readonly string[]) {
-    this.#names = new Map(
-      prepared.map((text) => [text, `acs_token_gateway_${hash("sha256", text)}`.slice(0, NAME_LENGTH)]),
-    );
-  }
-
-  /** Undefined: the server plans it anew each time. */
-  nameOf(text: string): string | undefined {
-    return this.#names.get(text);
-  }
-
-  /** A pooler has given the connection another server's session, without what was prepared or with what others have. */
-  giveUp(): void {
-    this.#names.clear();
-  }
+/** Of its text, as a pooler may mix up the sessions of two versions. */
+function nameOf(text: string): string {
+  return `acs_token_gateway_${hash("sha256", text)}`.slice(0, NAME_LENGTH);
 }
 
 /**
@@ -104,14 +88,15 @@ class Plans {
 class Sessions implements PostgresPool {
   readonly options = {};
   readonly #pool: Pool;
-  readonly #plans: Plans;
+  /** Of statements that are prepared, until a pooler makes that impossible. */
+  readonly #names: Map<string, string>;
   readonly #queueSize: number;
   readonly #lost = new WeakSet<PoolClient>();
   readonly #generations = new WeakMap<PoolClient, number>();
   #generation = 0;
 
-  constructor(plans: Plans, queueSize: number, config: PoolConfig) {
-    this.#plans = plans;
+  constructor(prepared: readonly string[], queueSize: number, config: PoolConfig) {
+    this.#names = new Map(prepared.map((text) => [text, nameOf(text)]));
     this.#queueSize = queueSize;
     this.#pool = new Pool(config);
     this.#pool.on("connect", (client) => {
@@ -147,16 +132,17 @@ class Sessions implements PostgresPool {
   #session(client: PoolClient): PostgresPoolClient {
     let isUsable = true;
     const ask = async (text: string, values: unknown[]) => {
-      const name = this.#plans.nameOf(text);
-      if (name === undefined) return await client.query(text, values);
-      try {
-        return await client.query({ name, text, values });
-      } catch (error) {
-        // Said before the statement is run.
-        if (!hasState(error, PLAN_STATES)) throw error;
-        this.#plans.giveUp();
-        return await client.query(text, values);
+      const name = this.#names.get(text);
+      if (name !== undefined) {
+        try {
+          return await client.query({ name, text, values });
+        } catch (error) {
+          // Said before the statement is run: the session is not the one in which it was prepared.
+          if (!hasState(error, PLAN_STATES)) throw error;
+          this.#names.clear();
+        }
       }
+      return await client.query(text, values);
     };
     const query = async (sql: string, parameters: readonly unknown[]) => {
       try {

@@ -235,7 +235,7 @@ describe("deleteIdentity", () => {
     expect(await refusalOf(client)).toBe("IDENTITY_DELETING");
     expect((await client.ask(DeleteMyIdentityDocument)).deleteIdentity.deletedIdentityId).toBe(identityId);
     await rig.clearFaults();
-    await expect.poll(() => refusalOf(client), { timeout: 30_000 }).toBeUndefined();
+    await expect.poll(() => refusalOf(client), { timeout: 10_000 }).toBeUndefined();
   });
 
   it("counts as done when the service had already lost the identity", async () => {
