@@ -39,19 +39,19 @@ interface Run {
   readonly context: unknown;
   readonly variables: Variables;
   readonly errors: GraphQLError[];
-  /** Where a null stands for an error, once there is one: what fails below it later is not told. */
-  nulled: Set<Path | undefined> | undefined;
+  /** Where a null stands for an error: what fails below it later is not told. */
+  readonly nulled: Set<Path | undefined>;
+}
+
+/** Where a value belongs. */
+interface Place {
+  readonly run: Run;
+  readonly info: GraphQLResolveInfo;
+  readonly path: Path;
 }
 
 /** The value as it is written, or a promise of it. Throws what makes it null. */
-type Complete = (value: unknown, run: Run, info: GraphQLResolveInfo, path: Path) => unknown;
-
-/** What an error of a value says of its place, and whether there can be a null. */
-interface Site {
-  readonly nodes: readonly FieldNode[];
-  readonly isRequired: boolean;
-}
-
+type Complete = (value: unknown, place: Place) => unknown;
 /** What is selected of an object. */
 type Select = (source: unknown, run: Run, path: Path | undefined) => unknown;
 type Field = (source: unknown, run: Run, path: Path | undefined) => unknown;
@@ -94,7 +94,7 @@ export function compileOperation(parts: CompileParts): CompiledOperation | undef
         if (errors) return { errors };
         variables = coerced;
       }
-      return runToEnd(select, { context, variables, errors: [], nulled: undefined });
+      return runToEnd(select, { context, variables, errors: [], nulled: new Set() });
     },
   };
 }
@@ -134,27 +134,24 @@ class Compiler {
   }
 
   select(type: GraphQLObjectType, sets: readonly SelectionSetNode[]): Select {
-    const fields = [...this.#collect(type, sets)].map(([key, nodes]) => ({
-      key,
-      field: this.#field(type, key, nodes),
-    }));
-    const create = emptyObjects(fields.map(({ key }) => key));
+    const fields = [...this.#collect(type, sets)].map(([key, nodes]) => [key, this.#field(type, key, nodes)] as const);
+    const create = emptyObjects(fields.map(([key]) => key));
     return (source, run, path) => {
       const selected = create();
       let pending: Promise<unknown>[] | undefined;
       try {
-        for (const { key, field } of fields) {
+        for (const [key, field] of fields) {
           const value = field(source, run, path);
           selected[key] = value;
           if (isPromise(value)) {
             pending ??= [];
-            pending.push(fill(selected, key, value));
+            pending.push(value.then((value) => (selected[key] = value)));
           }
         }
       } catch (error) {
         return afterAll(pending ?? [], error);
       }
-      return pending === undefined ? selected : onceFilled(selected, pending);
+      return pending === undefined ? selected : Promise.all(pending).then(() => selected);
     };
   }
 
@@ -163,20 +160,19 @@ class Compiler {
     const { resolve = defaultFieldResolver, type } = definition;
     const argumentsFor = argumentsOf(definition, nodes[0]);
     const complete = this.#complete(type, nodes);
-    const site = { nodes, isRequired: isNonNullType(type) };
-    const Info = infoOf(this.#about(parent, definition, nodes));
-    const typename = parent.name;
+    const isRequired = isNonNullType(type);
+    const about = this.#about(parent, definition, nodes);
     return (source, run, prev) => {
-      const path = { prev, key, typename };
+      const path = { prev, key, typename: parent.name };
+      const fail = (error: unknown) => failed(error, { run, path, nodes, isRequired });
       try {
-        const info = new Info(path, run.variables);
+        const info = { ...about, path, variableValues: run.variables };
         const value: unknown = resolve(source, argumentsFor(run.variables), run.context, info);
-        const completed = isPromise(value)
-          ? completeLater(value, complete, run, info, path)
-          : complete(value, run, info, path);
-        return isPromise(completed) ? orFailed(completed, site, run, path) : completed;
+        const place = { run, info, path };
+        const completed = isPromise(value) ? value.then((value) => complete(value, place)) : complete(value, place);
+        return isPromise(completed) ? completed.then(undefined, fail) : completed;
       } catch (error) {
-        return failed(error, site, run, path);
+        return fail(error);
       }
     };
   }
@@ -211,7 +207,7 @@ class Compiler {
       nodes.flatMap(({ selectionSet }) => selectionSet ?? []),
     );
     if (type.isTypeOf) throw new NotCompiled();
-    return (value, run, _, path) => select(value, run, path);
+    return (value, { run, path }) => select(value, run, path);
   }
 
   /** The fields of an object by the names that the answer has for them, in order; equal names are one field. */
@@ -257,64 +253,24 @@ function definitionOf(parent: GraphQLObjectType, { name: { value: name } }: Fiel
   return definition;
 }
 
-/** What resolvers are told, of which only two things are not the same each time. */
-function infoOf(
-  about: Omit<GraphQLResolveInfo, "path" | "variableValues">,
-): new (
-  path: Path,
-  variableValues: Variables,
-) => GraphQLResolveInfo {
-  class Info {
-    constructor(
-      readonly path: Path,
-      readonly variableValues: Variables,
-    ) {}
-  }
-  Object.assign(Info.prototype, about);
-  return Info as ReturnType<typeof infoOf>;
-}
-
-// What waits is apart from what does not, which makes no closures that way.
-
-function fill(selected: Record<string, unknown>, key: string, value: Promise<unknown>): Promise<unknown> {
-  return value.then((value) => (selected[key] = value));
-}
-
-function onceFilled(selected: unknown, pending: readonly Promise<unknown>[]): Promise<unknown> {
-  return Promise.all(pending).then(() => selected);
-}
-
-function completeLater(
-  value: Promise<unknown>,
-  complete: Complete,
-  run: Run,
-  info: GraphQLResolveInfo,
-  path: Path,
-): Promise<unknown> {
-  return value.then((value) => complete(value, run, info, path));
-}
-
-function orFailed(completed: Promise<unknown>, site: Site, run: Run, path: Path): Promise<unknown> {
-  return completed.then(undefined, (error) => failed(error, site, run, path));
-}
-
 function refuseError(complete: Complete): Complete {
-  return (value, run, info, path) => {
+  return (value, place) => {
     if (value instanceof Error) throw value;
-    return complete(value, run, info, path);
+    return complete(value, place);
   };
 }
 
 function requireValue(complete: Complete): Complete {
-  return (value, run, info, path) => {
-    const completed = complete(value, run, info, path);
+  return (value, place) => {
+    const completed = complete(value, place);
     if (completed !== null) return completed;
-    throw new Error(`Cannot return null for non-nullable field ${info.parentType.name}.${info.fieldName}.`);
+    const { parentType, fieldName } = place.info;
+    throw new Error(`Cannot return null for non-nullable field ${parentType.name}.${fieldName}.`);
   };
 }
 
 function orNull(complete: Complete): Complete {
-  return (value, run, info, path) => (value === null || value === undefined ? null : complete(value, run, info, path));
+  return (value, place) => (value === null || value === undefined ? null : complete(value, place));
 }
 
 function completeLeaf(type: GraphQLLeafType): Complete {
@@ -326,8 +282,7 @@ function completeLeaf(type: GraphQLLeafType): Complete {
 }
 
 function completeList(complete: Complete, nodes: readonly FieldNode[], isRequired: boolean): Complete {
-  const site = { nodes, isRequired };
-  return (value, run, info, prev) => {
+  return (value, { run, info, path: prev }) => {
     if (!isIterable(value)) {
       const { parentType, fieldName } = info;
       throw new GraphQLError(`Expected Iterable, but did not find one for field "${parentType.name}.${fieldName}".`);
@@ -335,16 +290,16 @@ function completeList(complete: Complete, nodes: readonly FieldNode[], isRequire
     const pending: Promise<unknown>[] = [];
     const completeItem = (item: unknown, key: number) => {
       const path = { prev, key, typename: undefined };
+      const place = { run, info, path };
+      const fail = (error: unknown) => failed(error, { run, path, nodes, isRequired });
       try {
-        const completed = isPromise(item)
-          ? completeLater(item, complete, run, info, path)
-          : complete(item, run, info, path);
+        const completed = isPromise(item) ? item.then((item) => complete(item, place)) : complete(item, place);
         if (!isPromise(completed)) return completed;
-        const handled = orFailed(completed, site, run, path);
+        const handled = completed.then(undefined, fail);
         pending.push(handled);
         return handled;
       } catch (error) {
-        return failed(error, site, run, path);
+        return fail(error);
       }
     };
     try {
@@ -365,20 +320,22 @@ function afterAll(pending: readonly Promise<unknown>[], error: unknown): Promise
 }
 
 /** The null that stands for an error, or the error, where there can be no null. */
-function failed(cause: unknown, { nodes, isRequired }: Site, run: Run, path: Path): null {
+function failed(
+  cause: unknown,
+  about: { readonly run: Run; readonly path: Path; readonly nodes: readonly FieldNode[]; readonly isRequired: boolean },
+): null {
+  const { run, path, nodes, isRequired } = about;
   const error = locatedError(cause, nodes, keysOf(path));
   if (isRequired) throw error;
   tell(run, error, path);
   return null;
 }
 
-function tell(run: Run, error: GraphQLError, path: Path | undefined): void {
-  run.nulled ??= new Set();
-  const { nulled } = run;
+function tell({ errors, nulled }: Run, error: GraphQLError, path: Path | undefined): void {
   for (let place = path; place !== undefined; place = place.prev) if (nulled.has(place)) return;
   if (nulled.has(undefined)) return;
   nulled.add(path);
-  run.errors.push(error);
+  errors.push(error);
 }
 
 function keysOf(path: Path): (string | number)[] {
