@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite";
 import { setTimeout } from "node:timers/promises";
 import {
   type CompiledQuery,
@@ -31,38 +31,36 @@ const PRAGMAS: Readonly<Record<Purpose, string>> = {
 /** Node's own SQLite behind Kysely. An answered write is on disk: WAL with a sync at every commit. */
 export function openSqlite(file: string, purpose: Purpose = "writing"): Dialect {
   const database = open(file, purpose);
+  return new PatientDialect({ database: { prepare: preparing(database), close: () => database.close() } });
+}
+
+/** The statement of a text, prepared once. */
+function preparing(database: DatabaseSync): (sql: string) => SqliteStatement {
   const prepared = new Map<string, SqliteStatement>();
-  const prepare = (sql: string): SqliteStatement => {
-    let statement = prepared.get(sql);
-    if (statement === undefined) {
-      statement = new SqliteStatement(database.prepare(sql));
-      if (prepared.size >= MAX_PREPARED_STATEMENTS) prepared.clear();
-      prepared.set(sql, statement);
-    }
+  return (sql) => {
+    const known = prepared.get(sql);
+    if (known !== undefined) return known;
+    const statement = orUnavailable(() => new SqliteStatement(database.prepare(sql)));
+    if (prepared.size >= MAX_PREPARED_STATEMENTS) prepared.clear();
+    prepared.set(sql, statement);
     return statement;
   };
-  return new PatientDialect({
-    database: { prepare: (sql) => orUnavailable(() => prepare(sql)), close: () => database.close() },
-  });
 }
 
 /** Reads single rows over a connection of its own, which sees what is committed and nothing that is under way. */
 export class SqliteRows {
   readonly #database: DatabaseSync;
-  readonly #prepared = new Map<string, StatementSync>();
+  readonly #prepare: (sql: string) => SqliteStatement;
 
   /** A file that is there. */
   constructor(file: string) {
     this.#database = open(file, "reading");
+    this.#prepare = preparing(this.#database);
   }
 
   /** The first row of a statement that never changes its text. */
   read(statement: string, parameters: readonly string[]): object | undefined {
-    return orUnavailable(() => {
-      const prepared = this.#prepared.get(statement) ?? this.#database.prepare(statement);
-      this.#prepared.set(statement, prepared);
-      return prepared.get(...parameters);
-    });
+    return this.#prepare(statement).get(parameters);
   }
 
   close(): void {
@@ -141,25 +139,51 @@ class PatientConnection implements DatabaseConnection {
   }
 }
 
-/** The part of better-sqlite3's statement that Kysely calls. */
+/**
+ * The part of better-sqlite3's statement that Kysely calls, and `get`. Rows are objects of one shape: those that Node would make
+ * have no prototype, and V8 makes a hidden class for each of them, so whatever reads them is slow.
+ */
 class SqliteStatement {
   readonly reader: boolean;
+  #columns: readonly string[];
 
   constructor(private readonly statement: StatementSync) {
-    this.reader = statement.columns().length > 0;
+    this.#columns = columnsOf(statement);
+    this.reader = this.#columns.length > 0;
+    statement.setReturnArrays(true);
   }
 
-  all(parameters: readonly unknown[]): unknown[] {
-    return orUnavailable(() => this.statement.all(...(parameters as SQLInputValue[])));
+  get(parameters: readonly unknown[]): object | undefined {
+    const values = orUnavailable(() => this.statement.get(...(parameters as SQLInputValue[])));
+    return values && this.#toRow(values);
+  }
+
+  all(parameters: readonly unknown[]): object[] {
+    return orUnavailable(() => this.statement.all(...(parameters as SQLInputValue[]))).map(this.#toRow);
   }
 
   run(parameters: readonly unknown[]): { changes: number | bigint; lastInsertRowid: number | bigint } {
     return orUnavailable(() => this.statement.run(...(parameters as SQLInputValue[])));
   }
 
-  iterate(parameters: readonly unknown[]): IterableIterator<unknown> {
-    return this.statement.iterate(...(parameters as SQLInputValue[]));
+  *iterate(parameters: readonly unknown[]): IterableIterator<object> {
+    for (const values of this.statement.iterate(...(parameters as SQLInputValue[]))) yield this.#toRow(values);
   }
+
+  /** Of the list that it is by now, which its type does not know. */
+  readonly #toRow = (values: object): object => {
+    const list = values as readonly SQLOutputValue[];
+    // The table has got another column since the statement was prepared.
+    if (list.length !== this.#columns.length) this.#columns = columnsOf(this.statement);
+    const row: Record<string, SQLOutputValue | undefined> = {};
+    let index = 0;
+    for (const column of this.#columns) row[column] = list[index++];
+    return row;
+  };
+}
+
+function columnsOf(statement: StatementSync): readonly string[] {
+  return statement.columns().map(({ name }) => name);
 }
 
 const BUSY = 5;

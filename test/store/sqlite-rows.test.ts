@@ -1,0 +1,68 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setFlagsFromString } from "node:v8";
+import { Kysely } from "kysely";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { openSqlite, SqliteRows } from "../../src/store/dialect-sqlite.js";
+
+interface Tables {
+  readonly users: { readonly id: string; readonly name: string | null };
+}
+
+let folder: string;
+let other: DatabaseSync;
+let database: Kysely<Tables>;
+let rows: SqliteRows;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "gateway-rows-"));
+  const file = join(folder, "rows.db");
+  other = new DatabaseSync(file);
+  other.exec("create table users (id text primary key, name text)");
+  other.exec("insert into users values ('a', 'Ann'), ('b', null)");
+  database = new Kysely<Tables>({ dialect: openSqlite(file) });
+  rows = new SqliteRows(file);
+});
+afterEach(async () => {
+  rows.close();
+  await database.destroy();
+  other.close();
+  rmSync(folder, { recursive: true });
+});
+
+const byId = (id: string) => rows.read("select * from users where id = ?", [id]);
+
+describe("rows of SQLite", () => {
+  it("are plain objects, one by one, all at once and as a stream", async () => {
+    const ann = { id: "a", name: "Ann" };
+    const bob = { id: "b", name: null };
+    expect([byId("a"), byId("b"), byId("c")]).toEqual([ann, bob, undefined]);
+    const select = database.selectFrom("users").selectAll().orderBy("id");
+    expect(await select.execute()).toEqual([ann, bob]);
+    const streamed: unknown[] = [];
+    for await (const row of select.stream()) streamed.push(row);
+    expect(streamed).toEqual([ann, bob]);
+  });
+
+  it("are of one hidden class, so that what reads them is quick", async () => {
+    setFlagsFromString("--allow-natives-syntax");
+    const haveSameMap = new Function("one", "other", "return %HaveSameMap(one, other)") as (
+      ...objects: unknown[]
+    ) => boolean;
+    expect(haveSameMap(byId("a"), byId("b"))).toBe(true);
+    const [first, second] = await database.selectFrom("users").selectAll().execute();
+    expect(haveSameMap(first, second)).toBe(true);
+    expect(haveSameMap(first, { id: 1 })).toBe(false);
+  });
+
+  it("have a column, too, that the table has got since the statement was first run", async () => {
+    const select = database.selectFrom("users").selectAll().where("id", "=", "a");
+    await select.execute();
+    expect(byId("a")).toEqual({ id: "a", name: "Ann" });
+    other.exec("alter table users add column age integer default 7");
+    expect(byId("a")).toEqual({ id: "a", name: "Ann", age: 7 });
+    expect(await select.execute()).toEqual([{ id: "a", name: "Ann", age: 7 }]);
+  });
+});
