@@ -90,22 +90,22 @@ export class AuditEventConnection {
 @InputType({ description: "Conditions that must all hold; one that is left out or null holds always." })
 export class AuditEventFilter {
   @Field(() => [AuditAction], { nullable: true, description: "The action is one of these." })
-  readonly action?: readonly Action[] | null;
+  declare readonly action?: readonly Action[] | null;
 
   @Field(() => ID, { nullable: true, description: "It is about this identity, deleted or not." })
-  readonly identityId?: string | null;
+  declare readonly identityId?: string | null;
 
   @Field(() => ApplicationUserInput, { nullable: true, description: "This user asked." })
-  readonly actor?: User | null;
+  declare readonly actor?: User | null;
 
   @Field(() => DateTime, { nullable: true, description: "Recorded at this instant or later." })
-  readonly since?: number | null;
+  declare readonly since?: number | null;
 
   @Field(() => DateTime, { nullable: true, description: "Recorded before this instant." })
-  readonly until?: number | null;
+  declare readonly until?: number | null;
 
   @Field(() => String, { nullable: true, description: "It names the token with this fingerprint." })
-  readonly tokenFingerprint?: string | null;
+  declare readonly tokenFingerprint?: string | null;
 }
 
 @ObjectType({ description: "What happened in one time bucket." })

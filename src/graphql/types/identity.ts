@@ -25,10 +25,10 @@ export class ApplicationUser implements User {
 @InputType({ description: "A user as the identity provider knows them: issuer and subject, both compared exactly." })
 export class ApplicationUserInput implements User {
   @Field(() => String, { description: "The `iss` of the user's tokens." })
-  readonly issuer!: string;
+  declare readonly issuer: string;
 
   @Field(() => String, { description: "The value of the configured subject claim, 1 to 255 characters." })
-  readonly subject!: string;
+  declare readonly subject: string;
 }
 
 @ObjectType({
@@ -103,29 +103,29 @@ export class CommunicationIdentityConnection {
 @InputType({ description: "Conditions that must all hold; one that is left out or null holds always." })
 export class IdentityFilter {
   @Field(() => [IdentityStatus], { nullable: true, description: "The status is one of these." })
-  readonly status?: readonly Status[] | null;
+  declare readonly status?: readonly Status[] | null;
 
   @Field(() => String, { nullable: true, description: "The user's issuer is exactly this." })
-  readonly issuer?: string | null;
+  declare readonly issuer?: string | null;
 
   @Field(() => String, {
     nullable: true,
     description: "The user's subject begins with this, case and all. 1 to 255 characters.",
   })
-  readonly subjectPrefix?: string | null;
+  declare readonly subjectPrefix?: string | null;
 
   @Field(() => DateTime, { nullable: true, description: "Asked for at this instant or later." })
-  readonly createdSince?: number | null;
+  declare readonly createdSince?: number | null;
 
   @Field(() => DateTime, { nullable: true, description: "Asked for before this instant." })
-  readonly createdUntil?: number | null;
+  declare readonly createdUntil?: number | null;
 }
 
 @InputType({ description: "An order of identities. Equal ones are ordered by id, so that pages never overlap." })
 export class IdentityOrder implements Order {
   @Field(() => IdentityOrderField, { description: "What to order by." })
-  readonly field!: OrderField;
+  declare readonly field: OrderField;
 
   @Field(() => OrderDirection, { description: "Which end comes first." })
-  readonly direction!: "ASC" | "DESC";
+  declare readonly direction: "ASC" | "DESC";
 }

@@ -67,41 +67,41 @@ export class DeleteIdentityPayload extends Payload {
 @InputType({ description: "Whose tokens to revoke." })
 export class RevokeAccessTokensInput {
   @Field(() => ID, { nullable: true, description: "Left out: the caller's own. Another's needs IDENTITY_MANAGE." })
-  readonly identityId?: string | null;
+  declare readonly identityId?: string | null;
 
   @Field(() => String, { nullable: true, description: REASON })
-  readonly reason?: string | null;
+  declare readonly reason?: string | null;
 }
 
 @InputType({ description: "Whom to give an identity." })
 export class ProvisionIdentityInput {
   @Field(() => ApplicationUserInput, { description: "The issuer must be one that the gateway accepts." })
-  readonly user!: ApplicationUserInput;
+  declare readonly user: ApplicationUserInput;
 }
 
 @InputType({ description: "Which identity to suspend." })
 export class SuspendIdentityInput {
   @Field(() => ID, { description: "The identity's id." })
-  readonly identityId!: string;
+  declare readonly identityId: string;
 
   @Field(() => String, { nullable: true, description: REASON })
-  readonly reason?: string | null;
+  declare readonly reason?: string | null;
 }
 
 @InputType({ description: "Which identity to reinstate." })
 export class ReinstateIdentityInput {
   @Field(() => ID, { description: "The identity's id." })
-  readonly identityId!: string;
+  declare readonly identityId: string;
 
   @Field(() => String, { nullable: true, description: REASON })
-  readonly reason?: string | null;
+  declare readonly reason?: string | null;
 }
 
 @InputType({ description: "Which identity to delete." })
 export class DeleteIdentityInput {
   @Field(() => ID, { nullable: true, description: "Left out: the caller's own. Another's needs IDENTITY_MANAGE." })
-  readonly identityId?: string | null;
+  declare readonly identityId?: string | null;
 
   @Field(() => String, { nullable: true, description: REASON })
-  readonly reason?: string | null;
+  declare readonly reason?: string | null;
 }

@@ -80,26 +80,26 @@ export class IssueAccessTokenInput {
   @Field(() => [TokenScope], {
     description: "Least privilege: what is asked for must be a subset of what the policy allows. At least one.",
   })
-  readonly scopes!: readonly ScopeName[];
+  declare readonly scopes: readonly ScopeName[];
 
   @Field(() => Int, {
     nullable: true,
     description: "In minutes, 60 to 1440. Left out: the most that the policy allows.",
   })
-  readonly lifetimeMinutes?: number | null;
+  declare readonly lifetimeMinutes?: number | null;
 
   @Field(() => ID, {
     nullable: true,
     description: "On behalf of this identity; needs TOKEN_ISSUE_ANY. Left out: the caller's own.",
   })
-  readonly identityId?: string | null;
+  declare readonly identityId?: string | null;
 
   @Field(() => Boolean, {
     nullable: true,
     defaultValue: false,
     description: "Skip the token cache: the token is a new one.",
   })
-  readonly forceNew?: boolean | null;
+  declare readonly forceNew?: boolean | null;
 }
 
 @InputType({ description: "A Teams user's Entra ID token, and whom it is said to belong to." })
@@ -107,11 +107,11 @@ export class ExchangeTeamsUserTokenInput {
   @Field(() => String, {
     description: "The Entra ID access token of the Teams user; a secret. At most 16384 characters.",
   })
-  readonly teamsUserAadToken!: string;
+  declare readonly teamsUserAadToken: string;
 
   @Field(() => String, { description: "The client id (a GUID) of the Entra ID application that got the token." })
-  readonly clientId!: string;
+  declare readonly clientId: string;
 
   @Field(() => String, { description: "The object id (a GUID) of the Teams user." })
-  readonly userObjectId!: string;
+  declare readonly userObjectId: string;
 }
