@@ -1,21 +1,35 @@
 /**
- * Two small parts of Apollo Server's pipeline, each used once a request, in a form that is quicker and answers the same. They are
- * put in its place when the program is bundled; tests run on Apollo's own, and test/graphql/apollo-parts.test.ts compares the two.
+ * Small parts of Apollo Server's pipeline, each used once a request, in a form that is quicker and answers the same. They are put
+ * in their place when the program is bundled; tests run on Apollo's own, and test/graphql/apollo-parts.test.ts compares the two.
  */
 import type { Plugin } from "rolldown";
 
 const PARTS: Readonly<Record<string, string>> = {
   // Apollo's own looks for a `require` that a bundle does not have, and then takes SHA-256 in JavaScript.
+  // Apollo's own looks for a `require` that a bundle does not have, and then takes SHA-256 in JavaScript. It is asked for the hash of
+  // the same few documents.
   "@apollo/utils.createhash": `
 import { hash } from "node:crypto";
+const MOST = 1000;
+const LONGEST = 8192;
+const known = new Map();
+const hashOf = (kind, text, encoding) => {
+  const found = known.get(text);
+  if (found !== undefined && found.kind === kind && found.encoding === encoding) return found.digest;
+  const digest = hash(kind, text, encoding);
+  if (text.length > LONGEST) return digest;
+  if (known.size >= MOST) known.clear();
+  known.set(text, { kind, encoding, digest });
+  return digest;
+};
 export const createHash = (kind) => {
   let text = "";
   return {
     update(more) {
-      text += more;
+      text = text === "" ? more : text + more;
       return this;
     },
-    digest: (encoding) => hash(kind, text, encoding),
+    digest: (encoding) => hashOf(kind, text, encoding),
   };
 };
 `,
@@ -31,13 +45,23 @@ export default class Remembering {
   }
   mediaType(available) {
     const accept = this.request.headers.accept;
-    const key = JSON.stringify([accept, available]);
+    const key = (accept === undefined ? "" : "=" + accept) + "\\n" + available.join();
     if (known.has(key)) return known.get(key);
     const type = new Negotiator(this.request).mediaType(available);
     if (known.size < MOST && key.length <= LONGEST) known.set(key, type);
     return type;
   }
 }
+`,
+  // What an executor is given, as far as ours asks for it. Apollo's own has an object literal with accessors, of which something that
+  // is old from the start keeps the whole request, until the old generation is swept.
+  "./utils/makeGatewayGraphQLRequestContext.js": `
+export const makeGatewayGraphQLRequestContext = ({ request, contextValue, document, operation }) => ({
+  request,
+  document,
+  operation,
+  context: contextValue,
+});
 `,
 };
 

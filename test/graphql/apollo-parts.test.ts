@@ -1,9 +1,17 @@
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { build } from "rolldown";
 import { beforeAll, describe, expect, it } from "vitest";
 import { apolloParts } from "../../scripts/apollo-parts.js";
 
+type RequestContext = Readonly<Record<string, unknown>>;
+
 interface Parts {
+  readonly makeGatewayGraphQLRequestContext: (
+    of: RequestContext,
+    server: object,
+    internals: object,
+  ) => Readonly<Record<"request" | "context" | "document" | "operation", unknown>>;
   readonly createHash: (kind: string) => { update(text: string): { digest(encoding: "hex"): string } };
   readonly Negotiator: new (request: object) => { mediaType(available: readonly string[]): string | undefined };
 }
@@ -12,12 +20,18 @@ interface Parts {
 const requireOfApollo = createRequire(createRequire(import.meta.url).resolve("@apollo/server"));
 const { createHash } = requireOfApollo("@apollo/utils.createhash") as Pick<Parts, "createHash">;
 const Negotiator = requireOfApollo("negotiator") as Parts["Negotiator"];
+const { makeGatewayGraphQLRequestContext } = requireOfApollo(
+  join(dirname(requireOfApollo.resolve("@apollo/server")), "utils/makeGatewayGraphQLRequestContext.js"),
+) as Pick<Parts, "makeGatewayGraphQLRequestContext">;
 
 /** As they are in the built program. */
 let parts: Parts;
 beforeAll(async () => {
   const entry = "\0entry";
-  const text = `export { createHash } from "@apollo/utils.createhash"; export { default as Negotiator } from "negotiator";`;
+  const text = `
+    export { createHash } from "@apollo/utils.createhash";
+    export { default as Negotiator } from "negotiator";
+    export { makeGatewayGraphQLRequestContext } from "./utils/makeGatewayGraphQLRequestContext.js";`;
   const { output } = await build({
     input: entry,
     platform: "node",
@@ -39,6 +53,22 @@ describe("the parts that stand in for Apollo's", () => {
       // Again, since a part may remember.
       expect(parts.createHash("sha256").update(text).digest("hex")).toBe(own);
     }
+  });
+
+  it("give an executor what Apollo gives it, of all that ours asks for", () => {
+    const of = {
+      request: { query: "{ viewer { user { subject } } }", operationName: "One", variables: { a: 1 }, extensions: {} },
+      response: { http: { headers: new Map() } },
+      contextValue: { of: "this request" },
+      document: { kind: "Document" },
+      operation: { kind: "OperationDefinition" },
+    };
+    const own = makeGatewayGraphQLRequestContext(of, {}, {});
+    const { request, document, operation, context } = parts.makeGatewayGraphQLRequestContext(of, {}, {});
+    expect(request).toEqual(own.request);
+    expect(document).toBe(own.document);
+    expect(operation).toBe(own.operation);
+    expect(context).toBe(own.context);
   });
 
   it("choose the media type that Apollo chooses", () => {
