@@ -1,15 +1,27 @@
-/** What a compiled operation is given: its variables, and the arguments of its fields. */
+/**
+ * What a compiled operation is given: its variables, and the arguments of its fields. Whatever is not as it has to be is left to
+ * graphql-js, which says what is wrong with it.
+ */
 import {
   coerceInputValue,
   type FieldNode,
+  type GraphQLArgument,
   type GraphQLField,
+  type GraphQLInputField,
+  type GraphQLInputType,
   type GraphQLSchema,
   getArgumentValues,
+  getNullableType,
+  isInputObjectType,
   isInputType,
+  isLeafType,
+  isListType,
   isNonNullType,
   Kind,
   typeFromAST,
+  type ValueNode,
   type VariableDefinitionNode,
+  valueFromAST,
 } from "graphql";
 
 export type Variables = Readonly<Record<string, unknown>>;
@@ -25,48 +37,103 @@ export function coercionOf(
   const known = definitions.map(({ variable, type: node, defaultValue }) => {
     const type = typeFromAST(schema, node);
     if (!isInputType(type)) throw new NotCompiled();
-    return { name: variable.name.value, type, hasDefault: defaultValue !== undefined };
+    const isNeeded = isNonNullType(type) || defaultValue !== undefined;
+    return { name: variable.name.value, coerce: coercerOf(type), isNeeded };
   });
   return (given) => {
     // By names of the client's own choice.
     const variables: Record<string, unknown> = Object.create(null);
     try {
-      for (const { name, type, hasDefault } of known) {
-        const isGiven = Object.hasOwn(given, name);
-        if (!isGiven && !hasDefault && !isNonNullType(type)) continue;
-        if (!isGiven || (given[name] === null && isNonNullType(type))) return undefined;
-        variables[name] = given[name] === null ? null : coerceInputValue(given[name], type, stopAtFault);
+      for (const { name, coerce, isNeeded } of known) {
+        if (Object.hasOwn(given, name)) variables[name] = coerce(given[name]);
+        else if (isNeeded) return undefined;
       }
-    } catch (error) {
-      if (error === FAULT) return undefined;
-      throw error;
+    } catch {
+      return undefined;
     }
     return variables;
   };
 }
 
-const FAULT = Symbol("fault");
+/** Makes of JSON what resolvers are given. Throws for what is not of the type. */
+type Coerce = (given: unknown) => unknown;
+
+function coercerOf(type: GraphQLInputType): Coerce {
+  const nullable = getNullableType(type);
+  const coerce = presentCoercerOf(nullable);
+  if (nullable === type) return (given) => (given === null ? null : coerce(given));
+  return (given) => (given === null ? stopAtFault() : coerce(given));
+}
+
+function presentCoercerOf(type: GraphQLInputType): Coerce {
+  if (isLeafType(type)) {
+    return (given) => {
+      const value: unknown = type.parseValue(given);
+      return value === undefined ? stopAtFault() : value;
+    };
+  }
+  if (isListType(type)) {
+    const coerce = coercerOf(type.ofType);
+    return (given) => (Array.isArray(given) ? given.map(coerce) : [coerce(given)]);
+  }
+  return (given) => coerceInputValue(given, type, stopAtFault);
+}
 
 /** The first is enough: a long list of what is wrong would otherwise be looked at to its end. */
 function stopAtFault(): never {
   throw FAULT;
 }
 
+const FAULT = Symbol("fault");
+
 /** The arguments of a field, from the operation's variables. */
 export function argumentsOf(
   definition: GraphQLField<unknown, unknown>,
   node: FieldNode,
 ): (variables: Variables) => Record<string, unknown> {
-  const read = (variables: Variables) => getArgumentValues(definition, node, variables);
-  // Lists and objects may hold a variable, and are made anew in any case, so that none is shared by requests.
-  if (node.arguments?.some(({ value }) => NEVER_THE_SAME.includes(value.kind))) return read;
-  let always: Record<string, unknown>;
-  try {
-    always = read({});
-  } catch {
-    return read;
-  }
-  return () => ({ ...always });
+  const given = new Map(node.arguments?.map(({ name, value }) => [name.value, value]));
+  const read = membersOf(definition.args, given);
+  return (variables) => read(variables) ?? getArgumentValues(definition, node, variables);
 }
 
-const NEVER_THE_SAME: readonly Kind[] = [Kind.VARIABLE, Kind.LIST, Kind.OBJECT];
+/** What a value of the document comes to; undefined for a variable that is left out, and for what is not of the type. */
+type Read = (variables: Variables) => unknown;
+
+/** Of arguments, or of an input object's fields; undefined where one is missing or not of its type. */
+function membersOf(
+  members: readonly (GraphQLArgument | GraphQLInputField)[],
+  given: ReadonlyMap<string, ValueNode>,
+): (variables: Variables) => Record<string, unknown> | undefined {
+  const known = members.map(({ name, type, defaultValue }) => {
+    const node = given.get(name);
+    const read = node && readerOf(node, type);
+    const isThere = node !== undefined && node.kind !== Kind.VARIABLE;
+    return { name, read, isThere, otherwise: defaultValue, isRequired: isNonNullType(type) };
+  });
+  return (variables) => {
+    const values: Record<string, unknown> = {};
+    for (const { name, read, isThere, otherwise, isRequired } of known) {
+      const found = read?.(variables);
+      const value = found === undefined && !isThere ? otherwise : found;
+      if (value === undefined ? isThere || isRequired : value === null && isRequired) return undefined;
+      if (value !== undefined) values[name] = value;
+    }
+    return values;
+  };
+}
+
+function readerOf(node: ValueNode, type: GraphQLInputType): Read {
+  if (node.kind === Kind.VARIABLE) {
+    const { value: name } = node.name;
+    return (variables) => variables[name];
+  }
+  const nullable = getNullableType(type);
+  if (node.kind === Kind.OBJECT && isInputObjectType(nullable) && !nullable.isOneOf) {
+    const given = new Map(node.fields.map(({ name, value }) => [name.value, value]));
+    return membersOf(Object.values(nullable.getFields()), given);
+  }
+  const always: unknown = isLeafType(nullable) ? valueFromAST(node, nullable) : undefined;
+  // What can be changed is made anew, so that it is not shared by requests.
+  if (always === undefined || typeof always === "object") return (variables) => valueFromAST(node, type, variables);
+  return () => always;
+}

@@ -18,6 +18,7 @@ import {
   type GraphQLOutputType,
   type GraphQLResolveInfo,
   type GraphQLSchema,
+  getNullableType,
   getVariableValues,
   type InlineFragmentNode,
   isAbstractType,
@@ -43,15 +44,19 @@ interface Run {
   readonly nulled: Set<Path | undefined>;
 }
 
-/** Where a value belongs. */
-interface Place {
-  readonly run: Run;
-  readonly info: GraphQLResolveInfo;
-  readonly path: Path;
-}
+type Properties = Readonly<Record<string, unknown>>;
 
 /** The value as it is written, or a promise of it. Throws what makes it null. */
-type Complete = (value: unknown, place: Place) => unknown;
+type Complete = (value: unknown, run: Run, path: Path) => unknown;
+/** The same of a value that is there, whole and well; undefined for any other. */
+type Write = (value: unknown) => unknown;
+/** A field of a type: what the client selects of it, and where errors have it. */
+interface Selected {
+  readonly nodes: readonly FieldNode[];
+  /** Such as `Query.viewer`. */
+  readonly name: string;
+}
+
 /** What is selected of an object. */
 type Select = (source: unknown, run: Run, path: Path | undefined) => unknown;
 type Field = (source: unknown, run: Run, path: Path | undefined) => unknown;
@@ -157,9 +162,22 @@ class Compiler {
 
   #field(parent: GraphQLObjectType, key: string, nodes: readonly [FieldNode, ...FieldNode[]]): Field {
     const definition = definitionOf(parent, nodes[0]);
+    const resolved = this.#resolved(parent, key, nodes);
+    const write = definition.resolve === undefined ? writeOf(definition.type) : undefined;
+    if (write === undefined) return resolved;
+    // Most fields are a property of what is there already. Of the rest nothing is known yet, nor told.
+    return (source, run, prev) => {
+      const value = typeof source === "object" ? (source as Properties | null)?.[definition.name] : undefined;
+      return write(value) ?? resolved(source, run, prev);
+    };
+  }
+
+  /** As graphql-js does it, step by step. */
+  #resolved(parent: GraphQLObjectType, key: string, nodes: readonly [FieldNode, ...FieldNode[]]): Field {
+    const definition = definitionOf(parent, nodes[0]);
     const { resolve = defaultFieldResolver, type } = definition;
     const argumentsFor = argumentsOf(definition, nodes[0]);
-    const complete = this.#complete(type, nodes);
+    const complete = this.#complete(type, { nodes, name: `${parent.name}.${definition.name}` });
     const isRequired = isNonNullType(type);
     const about = this.#about(parent, definition, nodes);
     return (source, run, prev) => {
@@ -168,8 +186,9 @@ class Compiler {
       try {
         const info = { ...about, path, variableValues: run.variables };
         const value: unknown = resolve(source, argumentsFor(run.variables), run.context, info);
-        const place = { run, info, path };
-        const completed = isPromise(value) ? value.then((value) => complete(value, place)) : complete(value, place);
+        const completed = isPromise(value)
+          ? value.then((value) => complete(value, run, path))
+          : complete(value, run, path);
         return isPromise(completed) ? completed.then(undefined, fail) : completed;
       } catch (error) {
         return fail(error);
@@ -187,27 +206,27 @@ class Compiler {
     return { fieldName, fieldNodes, returnType, parentType, schema, fragments, rootValue: undefined, operation };
   }
 
-  #complete(type: GraphQLOutputType, nodes: readonly FieldNode[]): Complete {
-    if (isNonNullType(type)) return requireValue(this.#complete(type.ofType, nodes));
-    return refuseError(this.#completeNullable(type, nodes));
+  #complete(type: GraphQLOutputType, field: Selected): Complete {
+    if (isNonNullType(type)) return requireValue(this.#complete(type.ofType, field), field);
+    return refuseError(this.#completeNullable(type, field));
   }
 
-  #completeNullable(type: GraphQLOutputType, nodes: readonly FieldNode[]): Complete {
+  #completeNullable(type: GraphQLOutputType, field: Selected): Complete {
     if (isListType(type)) {
-      return orNull(completeList(this.#complete(type.ofType, nodes), nodes, isNonNullType(type.ofType)));
+      return orNull(completeList(this.#complete(type.ofType, field), field, isNonNullType(type.ofType)));
     }
     if (isLeafType(type)) return orNull(completeLeaf(type));
     if (isAbstractType(type)) throw new NotCompiled();
-    return orNull(this.#completeObject(type as GraphQLObjectType, nodes));
+    return orNull(this.#completeObject(type as GraphQLObjectType, field));
   }
 
-  #completeObject(type: GraphQLObjectType, nodes: readonly FieldNode[]): Complete {
+  #completeObject(type: GraphQLObjectType, { nodes }: Selected): Complete {
     const select = this.select(
       type,
       nodes.flatMap(({ selectionSet }) => selectionSet ?? []),
     );
     if (type.isTypeOf) throw new NotCompiled();
-    return (value, { run, path }) => select(value, run, path);
+    return select;
   }
 
   /** The fields of an object by the names that the answer has for them, in order; equal names are one field. */
@@ -254,23 +273,22 @@ function definitionOf(parent: GraphQLObjectType, { name: { value: name } }: Fiel
 }
 
 function refuseError(complete: Complete): Complete {
-  return (value, place) => {
+  return (value, run, path) => {
     if (value instanceof Error) throw value;
-    return complete(value, place);
+    return complete(value, run, path);
   };
 }
 
-function requireValue(complete: Complete): Complete {
-  return (value, place) => {
-    const completed = complete(value, place);
+function requireValue(complete: Complete, { name }: Selected): Complete {
+  return (value, run, path) => {
+    const completed = complete(value, run, path);
     if (completed !== null) return completed;
-    const { parentType, fieldName } = place.info;
-    throw new Error(`Cannot return null for non-nullable field ${parentType.name}.${fieldName}.`);
+    throw new Error(`Cannot return null for non-nullable field ${name}.`);
   };
 }
 
 function orNull(complete: Complete): Complete {
-  return (value, place) => (value === null || value === undefined ? null : complete(value, place));
+  return (value, run, path) => (value === null || value === undefined ? null : complete(value, run, path));
 }
 
 function completeLeaf(type: GraphQLLeafType): Complete {
@@ -281,19 +299,17 @@ function completeLeaf(type: GraphQLLeafType): Complete {
   };
 }
 
-function completeList(complete: Complete, nodes: readonly FieldNode[], isRequired: boolean): Complete {
-  return (value, { run, info, path: prev }) => {
+function completeList(complete: Complete, { nodes, name }: Selected, isRequired: boolean): Complete {
+  return (value, run, prev) => {
     if (!isIterable(value)) {
-      const { parentType, fieldName } = info;
-      throw new GraphQLError(`Expected Iterable, but did not find one for field "${parentType.name}.${fieldName}".`);
+      throw new GraphQLError(`Expected Iterable, but did not find one for field "${name}".`);
     }
     const pending: Promise<unknown>[] = [];
     const completeItem = (item: unknown, key: number) => {
       const path = { prev, key, typename: undefined };
-      const place = { run, info, path };
       const fail = (error: unknown) => failed(error, { run, path, nodes, isRequired });
       try {
-        const completed = isPromise(item) ? item.then((item) => complete(item, place)) : complete(item, place);
+        const completed = isPromise(item) ? item.then((item) => complete(item, run, path)) : complete(item, run, path);
         if (!isPromise(completed)) return completed;
         const handled = completed.then(undefined, fail);
         pending.push(handled);
@@ -309,6 +325,30 @@ function completeList(complete: Complete, nodes: readonly FieldNode[], isRequire
       return afterAll(pending, error);
     }
   };
+}
+
+/** Undefined for a type whose values are more than leaves. */
+function writeOf(type: GraphQLOutputType): Write | undefined {
+  const nullable = getNullableType(type);
+  if (isLeafType(nullable)) return (value) => writeLeaf(nullable, value);
+  const item = isListType(nullable) ? writeOf(nullable.ofType) : undefined;
+  return item && ((value) => writeList(item, value));
+}
+
+function writeLeaf(type: GraphQLLeafType, value: unknown): unknown {
+  if (value === null || value === undefined || typeof value === "function" || typeof value === "object")
+    return undefined;
+  try {
+    return type.serialize(value) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function writeList(write: Write, value: unknown): unknown[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const written = value.map(write);
+  return written.includes(undefined) ? undefined : written;
 }
 
 /** Throws, once those that are under way have ended: they may fail, too, and somebody has to hear it. */

@@ -1,6 +1,6 @@
 import "reflect-metadata";
 import type { GraphQLObjectType, GraphQLSchema } from "graphql";
-import { buildSchema } from "type-graphql";
+import { buildSchema, getMetadataStorage } from "type-graphql";
 import type { AuditAccess } from "../identities/audit-access.js";
 import type { IdentityLifecycle } from "../identities/lifecycle.js";
 import type { Operations } from "../identities/operations.js";
@@ -48,6 +48,8 @@ export async function createSchema(services?: Services): Promise<GraphQLSchema> 
     [TokenRecordResolver, new TokenRecordResolver()],
     [IdentityTokensResolver, new IdentityTokensResolver(audit)],
   ]);
+  // Fields that are nobody's work to resolve are properties, and GraphQL knows how to read those.
+  for (const type of getMetadataStorage().objectTypes) type.simpleResolvers = true;
   const schema = await buildSchema({
     // The type asks for one at least.
     resolvers: [ViewerResolver, ...resolvers.keys()],

@@ -73,6 +73,16 @@ export async function createGraphqlServer(parts: GraphqlServerParts): Promise<Gr
   const { introspection } = settings;
   const translate = (error: GraphQLFormattedError, original: unknown) =>
     translateError(introspection ? error : withoutSuggestion(error), original);
+  const plugins: ApolloServerPlugin<RequestContext>[] = [
+    oneAnswerCheck(settings.maxCost),
+    documents.log,
+    answerByErrors(events),
+    ApolloServerPluginCacheControlDisabled(),
+    ApolloServerPluginInlineTraceDisabled(),
+    ApolloServerPluginLandingPageDisabled(),
+    ApolloServerPluginSchemaReportingDisabled(),
+    ApolloServerPluginUsageReportingDisabled(),
+  ];
   const server = new ApolloServer<RequestContext>({
     gateway: compilingGateway(schema, MAX_ERRORS),
     introspection,
@@ -84,18 +94,11 @@ export async function createGraphqlServer(parts: GraphqlServerParts): Promise<Gr
     validationRules: documentRules(settings),
     formatError: translate,
     logger: silent,
-    plugins: [
-      oneAnswerCheck(settings.maxCost),
-      documents.log,
-      answerByErrors(events),
-      ApolloServerPluginCacheControlDisabled(),
-      ApolloServerPluginInlineTraceDisabled(),
-      ApolloServerPluginLandingPageDisabled(),
-      ApolloServerPluginSchemaReportingDisabled(),
-      ApolloServerPluginUsageReportingDisabled(),
-    ],
+    plugins,
   });
   await server.start();
+  // Those that only say what is not to be had have said it. Apollo asks every plugin that it has of each request.
+  plugins.splice(0, plugins.length, ...plugins.filter(({ requestDidStart }) => requestDidStart));
   const whyNotParsed = rememberingWhyNotParsed(settings);
   const read = (body: unknown, context: RequestContext): GraphqlRequest => {
     const request = readRequest(documents.resolve(body, context));

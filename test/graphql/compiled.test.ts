@@ -44,12 +44,13 @@ type Value = () => unknown;
 
 type Timing = "at once" | "also later";
 
+const leaf: fc.Arbitrary<unknown> = fc.oneof(
+  { weight: 4, arbitrary: fc.constantFrom("RED", "text", 1, 1.5, true) },
+  fc.constantFrom(null, undefined, Number.NaN, {}, new Error("answered")),
+);
+
 /** What a field answers: good, null, wrong, or an error in any of the ways. */
 const values = (depth: number, timing: Timing): fc.Arbitrary<Value> => {
-  const leaf: fc.Arbitrary<unknown> = fc.oneof(
-    { weight: 4, arbitrary: fc.constantFrom("RED", "text", 1, 1.5, true) },
-    fc.constantFrom(null, undefined, Number.NaN, {}, new Error("answered")),
-  );
   const later = (value: fc.Arbitrary<unknown>) => (timing === "at once" ? [] : [laterOf(value)]);
   const value: fc.Arbitrary<unknown> =
     depth === 0
@@ -85,7 +86,9 @@ function laterOf(value: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> {
 
 function things(depth: number, timing: Timing): fc.Arbitrary<unknown> {
   const names = ["name", "must", "colour", "colours", "count", "one", "sure", "many", "all", "sized"];
-  return fc.record(Object.fromEntries(names.map((name) => [name, values(depth, timing)])));
+  // To be called, or there already.
+  const value = fc.oneof(values(depth, timing), leaf, fc.array(leaf, { maxLength: 3 }));
+  return fc.record(Object.fromEntries(names.map((name) => [name, value])));
 }
 
 const leafFields = fc.constantFrom(
