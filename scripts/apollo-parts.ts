@@ -1,11 +1,11 @@
 /**
- * Small parts of Apollo Server's pipeline, each used once a request, in a form that is quicker and answers the same. They are put
- * in their place when the program is bundled; tests run on Apollo's own, and test/graphql/apollo-parts.test.ts compares the two.
+ * Small parts of Apollo Server's pipeline, each used once a request, in a form that is quicker and answers the same, as far as we ask.
+ * They are put in their place when the program is bundled; tests run on Apollo's own, and test/graphql/apollo-parts.test.ts compares
+ * the two.
  */
 import type { Plugin } from "rolldown";
 
 const PARTS: Readonly<Record<string, string>> = {
-  // Apollo's own looks for a `require` that a bundle does not have, and then takes SHA-256 in JavaScript.
   // Apollo's own looks for a `require` that a bundle does not have, and then takes SHA-256 in JavaScript. It is asked for the hash of
   // the same few documents.
   "@apollo/utils.createhash": `
@@ -69,6 +69,13 @@ const PREFIX = "\0apollo-part:";
 
 export const apolloParts: Plugin = {
   name: "apollo-parts",
-  resolveId: (id) => (Object.hasOwn(PARTS, id) ? PREFIX + id : null),
+  // Others may have a module of the same name.
+  resolveId: (id, importer) =>
+    Object.hasOwn(PARTS, id) && importer?.includes("/@apollo/server/") ? PREFIX + id : null,
   load: (id) => (id.startsWith(PREFIX) ? (PARTS[id.slice(PREFIX.length)] ?? null) : null),
+  generateBundle(_, bundle) {
+    const modules = Object.values(bundle).flatMap((file) => (file.type === "chunk" ? file.moduleIds : []));
+    const missing = Object.keys(PARTS).filter((id) => !modules.includes(PREFIX + id));
+    if (missing.length > 0) this.error(`Apollo Server no longer asks for ${missing.join(", ")}`);
+  },
 };

@@ -125,15 +125,17 @@ function membersOf(
 function readerOf(node: ValueNode, type: GraphQLInputType): Read {
   if (node.kind === Kind.VARIABLE) {
     const { value: name } = node.name;
-    return (variables) => variables[name];
+    // Those that graphql-js makes have a prototype, whose names are not of the client's giving.
+    return (variables) => (Object.hasOwn(variables, name) ? variables[name] : undefined);
   }
   const nullable = getNullableType(type);
   if (node.kind === Kind.OBJECT && isInputObjectType(nullable) && !nullable.isOneOf) {
     const given = new Map(node.fields.map(({ name, value }) => [name.value, value]));
     return membersOf(Object.values(nullable.getFields()), given);
   }
-  const always: unknown = isLeafType(nullable) ? valueFromAST(node, nullable) : undefined;
-  // What can be changed is made anew, so that it is not shared by requests.
+  const hasParts = node.kind === Kind.LIST || node.kind === Kind.OBJECT;
+  const always: unknown = isLeafType(nullable) && !hasParts ? valueFromAST(node, nullable) : undefined;
+  // What has parts may have a variable among them, and is made anew, so that it is not shared by requests.
   if (always === undefined || typeof always === "object") return (variables) => valueFromAST(node, type, variables);
   return () => always;
 }

@@ -163,13 +163,11 @@ class Compiler {
   #field(parent: GraphQLObjectType, key: string, nodes: readonly [FieldNode, ...FieldNode[]]): Field {
     const definition = definitionOf(parent, nodes[0]);
     const resolved = this.#resolved(parent, key, nodes);
-    const write = definition.resolve === undefined ? writeOf(definition.type) : undefined;
+    const isProperty = definition.resolve === undefined && definition.args.length === 0;
+    const write = isProperty ? writeOf(definition.type) : undefined;
     if (write === undefined) return resolved;
-    // Most fields are a property of what is there already. Of the rest nothing is known yet, nor told.
-    return (source, run, prev) => {
-      const value = typeof source === "object" ? (source as Properties | null)?.[definition.name] : undefined;
-      return write(value) ?? resolved(source, run, prev);
-    };
+    // Most fields are a property of what is there already.
+    return (source, run, prev) => written(source, definition.name, write) ?? resolved(source, run, prev);
   }
 
   /** As graphql-js does it, step by step. */
@@ -327,6 +325,16 @@ function completeList(complete: Complete, { nodes, name }: Selected, isRequired:
   };
 }
 
+/** Undefined for what is not there, whole and well, or that nobody can say of: nothing has been told of it then. */
+function written(source: unknown, name: string, write: Write): unknown {
+  if (typeof source !== "object" || source === null) return undefined;
+  try {
+    return write((source as Properties)[name]);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Undefined for a type whose values are more than leaves. */
 function writeOf(type: GraphQLOutputType): Write | undefined {
   const nullable = getNullableType(type);
@@ -336,19 +344,15 @@ function writeOf(type: GraphQLOutputType): Write | undefined {
 }
 
 function writeLeaf(type: GraphQLLeafType, value: unknown): unknown {
-  if (value === null || value === undefined || typeof value === "function" || typeof value === "object")
-    return undefined;
-  try {
-    return type.serialize(value) ?? undefined;
-  } catch {
-    return undefined;
-  }
+  const isPlain = typeof value === "string" || typeof value === "number" || typeof value === "boolean";
+  const leaf: unknown = isPlain ? type.serialize(value) : undefined;
+  return typeof leaf === "object" ? undefined : leaf;
 }
 
 function writeList(write: Write, value: unknown): unknown[] | undefined {
   if (!Array.isArray(value)) return undefined;
-  const written = value.map(write);
-  return written.includes(undefined) ? undefined : written;
+  const items = Array.from(value, write);
+  return items.includes(undefined) ? undefined : items;
 }
 
 /** Throws, once those that are under way have ended: they may fail, too, and somebody has to hear it. */

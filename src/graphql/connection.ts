@@ -10,16 +10,16 @@ export const MAX_PAGE = 100;
 @ArgsType()
 export class ConnectionArgs {
   @Field(() => Int, { nullable: true, description: "How many from the beginning, or after `after`: 1 to 100." })
-  readonly first?: number | null;
+  declare readonly first?: number | null;
 
   @Field(() => String, { nullable: true, description: "A cursor: only what comes after it." })
-  readonly after?: string | null;
+  declare readonly after?: string | null;
 
   @Field(() => Int, { nullable: true, description: "How many from the end, or before `before`: 1 to 100." })
-  readonly last?: number | null;
+  declare readonly last?: number | null;
 
   @Field(() => String, { nullable: true, description: "A cursor: only what comes before it." })
-  readonly before?: string | null;
+  declare readonly before?: string | null;
 }
 
 export interface PageRequest<Position> {

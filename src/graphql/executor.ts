@@ -6,6 +6,8 @@ import type { RequestContext } from "./context.js";
 
 type ApolloGateway = NonNullable<ApolloServerOptions<RequestContext>["gateway"]>;
 type ApolloExecutor = NonNullable<Awaited<ReturnType<ApolloGateway["load"]>>["executor"]>;
+/** All that there is of it in the built program (scripts/apollo-parts.ts). */
+type Asked = Pick<Parameters<ApolloExecutor>[0], "request" | "context" | "document" | "operation">;
 
 /** A document that comes once, as a flood of made-up ones does, is not worth the work. */
 const USES_BEFORE_COMPILED = 2;
@@ -19,10 +21,7 @@ interface Known {
 
 export function compilingGateway(schema: GraphQLSchema, maxCoercionErrors: number): ApolloGateway {
   const known = new WeakMap<OperationDefinitionNode, Known>();
-  const compiledFor: (request: Parameters<ApolloExecutor>[0]) => CompiledOperation | null = ({
-    document,
-    operation,
-  }) => {
+  const compiledFor = ({ document, operation }: Asked): CompiledOperation | null => {
     const entry = known.get(operation) ?? { uses: 0 };
     entry.uses += 1;
     if (entry.uses === 1) known.set(operation, entry);
@@ -30,7 +29,7 @@ export function compilingGateway(schema: GraphQLSchema, maxCoercionErrors: numbe
     entry.compiled ??= compileOperation({ schema, document, operation, maxCoercionErrors }) ?? null;
     return entry.compiled;
   };
-  const executor: ApolloExecutor = async (about) => {
+  const executor = async (about: Asked) => {
     const { document, operation, request, context } = about;
     const variables = request.variables ?? {};
     // Apollo asks for no operation, or several, to hear what is wrong with that; and plugins that watch each field do so

@@ -58,7 +58,7 @@ export class SqliteRows {
     this.#prepare = preparing(this.#database);
   }
 
-  /** The first row of a statement that never changes its text. */
+  /** The first row of a statement that never changes its text, and names its columns. */
   read(statement: string, parameters: readonly string[]): object | undefined {
     return this.#prepare(statement).get(parameters);
   }
@@ -145,21 +145,26 @@ class PatientConnection implements DatabaseConnection {
  */
 class SqliteStatement {
   readonly reader: boolean;
-  #columns: readonly string[];
+  readonly #named: readonly string[];
 
   constructor(private readonly statement: StatementSync) {
-    this.#columns = columnsOf(statement);
-    this.reader = this.#columns.length > 0;
+    this.#named = columnsOf(statement);
+    this.reader = this.#named.length > 0;
     statement.setReturnArrays(true);
   }
 
+  /** The first row of a statement that names its columns. */
   get(parameters: readonly unknown[]): object | undefined {
     const values = orUnavailable(() => this.statement.get(...(parameters as SQLInputValue[])));
-    return values && this.#toRow(values);
+    return values && rowOf(this.#named, values);
   }
 
   all(parameters: readonly unknown[]): object[] {
-    return orUnavailable(() => this.statement.all(...(parameters as SQLInputValue[]))).map(this.#toRow);
+    const rows = orUnavailable(() => this.statement.all(...(parameters as SQLInputValue[])));
+    if (rows.length === 0) return rows;
+    // Another process may have changed the table, and with it what a star stands for.
+    const columns = columnsOf(this.statement);
+    return rows.map((values) => rowOf(columns, values));
   }
 
   run(parameters: readonly unknown[]): { changes: number | bigint; lastInsertRowid: number | bigint } {
@@ -167,19 +172,21 @@ class SqliteStatement {
   }
 
   *iterate(parameters: readonly unknown[]): IterableIterator<object> {
-    for (const values of this.statement.iterate(...(parameters as SQLInputValue[]))) yield this.#toRow(values);
+    let columns: readonly string[] | undefined;
+    for (const values of this.statement.iterate(...(parameters as SQLInputValue[]))) {
+      columns ??= columnsOf(this.statement);
+      yield rowOf(columns, values);
+    }
   }
+}
 
-  /** Of the list that it is by now, which its type does not know. */
-  readonly #toRow = (values: object): object => {
-    const list = values as readonly SQLOutputValue[];
-    // The table has got another column since the statement was prepared.
-    if (list.length !== this.#columns.length) this.#columns = columnsOf(this.statement);
-    const row: Record<string, SQLOutputValue | undefined> = {};
-    let index = 0;
-    for (const column of this.#columns) row[column] = list[index++];
-    return row;
-  };
+/** Of the list of values that a row is by now, which its type does not know. */
+function rowOf(columns: readonly string[], values: object): object {
+  const list = values as readonly SQLOutputValue[];
+  const row: Record<string, SQLOutputValue | undefined> = {};
+  let index = 0;
+  for (const column of columns) row[column] = list[index++];
+  return row;
 }
 
 function columnsOf(statement: StatementSync): readonly string[] {

@@ -26,6 +26,22 @@ export function rowsByStatement(database: Kysely<Tables>): IdentityRows {
   };
 }
 
+const COLUMNS: Readonly<Record<keyof IdentityRow, true>> = {
+  id: true,
+  issuer: true,
+  subject: true,
+  communication_user_id: true,
+  resource: true,
+  status: true,
+  created_at: true,
+  last_token_issued_at: true,
+  tokens_valid_after: true,
+  revocation_pending: true,
+  revocations: true,
+  user_hash: true,
+};
+const SELECT = `select ${Object.keys(COLUMNS).join(", ")} from identities`;
+
 /**
  * Without Kysely, which costs as much as SQLite does, over a connection that sees nothing that is under way. Where that fails,
  * by the one that has the patience to wait for another process.
@@ -43,11 +59,9 @@ export function rowsOfSqlite(rows: Pick<SqliteRows, "read" | "close">, database:
     }
   };
   return {
-    byId: (id) => read(["select * from identities where id = ?", id], () => patient.byId(id)),
+    byId: (id) => read([`${SELECT} where id = ?`, id], () => patient.byId(id)),
     byUser: (user) =>
-      read(["select * from identities where issuer = ? and subject = ?", user.issuer, user.subject], () =>
-        patient.byUser(user),
-      ),
+      read([`${SELECT} where issuer = ? and subject = ?`, user.issuer, user.subject], () => patient.byUser(user)),
     close: () => rows.close(),
   };
 }

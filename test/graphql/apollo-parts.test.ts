@@ -27,7 +27,7 @@ const { makeGatewayGraphQLRequestContext } = requireOfApollo(
 /** As they are in the built program. */
 let parts: Parts;
 beforeAll(async () => {
-  const entry = "\0entry";
+  const entry = "\0/@apollo/server/entry";
   const text = `
     export { createHash } from "@apollo/utils.createhash";
     export { default as Negotiator } from "negotiator";

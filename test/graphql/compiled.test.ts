@@ -88,7 +88,13 @@ function things(depth: number, timing: Timing): fc.Arbitrary<unknown> {
   const names = ["name", "must", "colour", "colours", "count", "one", "sure", "many", "all", "sized"];
   // To be called, or there already.
   const value = fc.oneof(values(depth, timing), leaf, fc.array(leaf, { maxLength: 3 }));
-  return fc.record(Object.fromEntries(names.map((name) => [name, value])));
+  const thing = fc.record(Object.fromEntries(names.map((name) => [name, value])));
+  // Or not to be had.
+  const read = () => {
+    throw new Error("read");
+  };
+  const failing = thing.map((thing) => Object.defineProperty({ ...thing }, "colour", { get: read }));
+  return fc.oneof({ weight: 4, arbitrary: thing }, failing);
 }
 
 const leafFields = fc.constantFrom(
@@ -127,9 +133,11 @@ function selections(depth: number): fc.Arbitrary<string> {
   return fc.array(field, { minLength: 1, maxLength: 5 }).map((fields) => fields.join(" "));
 }
 
-const VARIABLES = "($width: Int!, $tags: [String!], $size: Size)";
+const VARIABLES = "($width: Int!, $tags: [String!], $size: Size, $by: Int = 4, $toString: [String!])";
 /** Variables and fragments that nothing uses are refused. */
-const USES = "inParts: sized(size: { width: $width, tags: $tags }) whole: sized(size: $size, colour: RED)";
+const USES = `
+  inParts: sized(size: { width: $width, tags: $tags }) whole: sized(size: $size, colour: RED)
+  other: sized(size: { tags: $toString }, by: $by)`;
 const documents = fc
   .tuple(fc.constantFrom("thing", "sure", "things"), selections(2), selections(1), fc.boolean())
   .map(([root, selected, part, isMutation]) => {
@@ -141,7 +149,8 @@ const documents = fc
 const variables = fc.constantFrom<Record<string, unknown>>(
   { width: 1 },
   { width: 2, tags: ["a"], size: { width: 3 } },
-  { width: 4, size: null },
+  { width: 4, size: null, by: 5 },
+  { width: 5, by: null, toString: "a" },
   { width: "wrong", tags: 5 },
   {},
 );
@@ -286,9 +295,13 @@ describe("a compiled operation", () => {
 
   it("takes a variable of any name for what it is", async () => {
     const text = "query($__proto__: [String!]) { echo(texts: $__proto__) }";
-    for (const given of [JSON.parse('{"__proto__":["a"]}'), {}]) {
-      const { asIs, compiled } = await both(text, () => null, given);
-      expect(compiled).toEqual(asIs);
+    const beside =
+      "query($__proto__: [String!], $texts: [String!] = []) { a: echo(texts: $__proto__) b: echo(texts: $texts) }";
+    for (const document of [text, beside]) {
+      for (const given of [JSON.parse('{"__proto__":["a"]}'), {}]) {
+        const { asIs, compiled } = await both(document, () => null, given);
+        expect(compiled).toEqual(asIs);
+      }
     }
   });
 
