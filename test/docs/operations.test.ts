@@ -187,6 +187,8 @@ describe.skipIf(leftOut)(`the operator's pages${leftOut}`, { timeout: 300_000 },
     const [postgres, redis] = (await plant.run(end)).split("\n").map(Number);
     expect(postgres).toBeGreaterThan(0);
     expect(redis).toBeGreaterThan(0);
+    // Until then there is no cache, and a token that is asked for is a new one.
+    await expect.poll(() => plant.log).toContain("redis back");
     await expect.poll(() => plant.issue("alice"), { timeout: 20_000 }).toMatchObject({ codes: [], userId, token });
   });
 
