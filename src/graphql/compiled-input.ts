@@ -24,6 +24,7 @@ import {
   valueFromAST,
 } from "graphql";
 
+/** Without a prototype, as the client chooses the names. */
 export type Variables = Readonly<Record<string, unknown>>;
 
 /** The operation is left to graphql-js. */
@@ -37,15 +38,15 @@ export function coercionOf(
   const known = definitions.map(({ variable, type: node, defaultValue }) => {
     const type = typeFromAST(schema, node);
     if (!isInputType(type)) throw new NotCompiled();
-    const isNeeded = isNonNullType(type) || defaultValue !== undefined;
-    return { name: variable.name.value, coerce: coercerOf(type), isNeeded };
+    const otherwise = () => valueFromAST(defaultValue, type);
+    return { name: variable.name.value, coerce: coercerOf(type), otherwise, isNeeded: isNonNullType(type) };
   });
   return (given) => {
-    // By names of the client's own choice.
     const variables: Record<string, unknown> = Object.create(null);
     try {
-      for (const { name, coerce, isNeeded } of known) {
-        if (Object.hasOwn(given, name)) variables[name] = coerce(given[name]);
+      for (const { name, coerce, otherwise, isNeeded } of known) {
+        const value = Object.hasOwn(given, name) ? coerce(given[name]) : otherwise();
+        if (value !== undefined) variables[name] = value;
         else if (isNeeded) return undefined;
       }
     } catch {
@@ -125,8 +126,7 @@ function membersOf(
 function readerOf(node: ValueNode, type: GraphQLInputType): Read {
   if (node.kind === Kind.VARIABLE) {
     const { value: name } = node.name;
-    // Those that graphql-js makes have a prototype, whose names are not of the client's giving.
-    return (variables) => (Object.hasOwn(variables, name) ? variables[name] : undefined);
+    return (variables) => variables[name];
   }
   const nullable = getNullableType(type);
   if (node.kind === Kind.OBJECT && isInputObjectType(nullable) && !nullable.isOneOf) {

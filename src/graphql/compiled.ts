@@ -97,7 +97,7 @@ export function compileOperation(parts: CompileParts): CompiledOperation | undef
         // Whatever is wrong is told as graphql-js tells it.
         const { errors, coerced } = getVariableValues(schema, definitions, given, { maxErrors: maxCoercionErrors });
         if (errors) return { errors };
-        variables = coerced;
+        variables = Object.assign(Object.create(null), coerced) as Variables;
       }
       return runToEnd(select, { context, variables, errors: [], nulled: new Set() });
     },
