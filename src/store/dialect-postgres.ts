@@ -1,6 +1,15 @@
 import { hash } from "node:crypto";
 import { type Dialect, PostgresDialect, type PostgresPool, type PostgresPoolClient } from "kysely";
-import { DatabaseError, Pool, type PoolClient, type PoolConfig, TypeOverrides, types } from "pg";
+import {
+  DatabaseError,
+  Pool,
+  type PoolClient,
+  type PoolConfig,
+  type QueryConfig,
+  type QueryResult,
+  TypeOverrides,
+  types,
+} from "pg";
 import { GatewayError } from "../errors.js";
 
 /** Together well under the deadline of a request, so that a database that hangs is told from one that works. */
@@ -32,40 +41,47 @@ interface PostgresOptions {
   readonly prepared?: readonly string[];
 }
 
+type SessionsOptions = Required<Pick<PostgresOptions, "prepared" | "queueSize">> & { readonly answerTimeout: number };
+
 type Purpose = "requests" | "trail" | "migration";
 
+/** What each is for, and how long an answer is waited for, ms. */
 const SETTINGS = {
   requests: {
+    answerTimeout: ANSWER_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
-    query_timeout: ANSWER_TIMEOUT_MS,
     idle_in_transaction_session_timeout: IDLE_TRANSACTION_TIMEOUT_MS,
   },
   trail: {
+    answerTimeout: TRAIL_ANSWER_TIMEOUT_MS,
     statement_timeout: TRAIL_STATEMENT_TIMEOUT_MS,
-    query_timeout: TRAIL_ANSWER_TIMEOUT_MS,
     idle_in_transaction_session_timeout: IDLE_TRANSACTION_TIMEOUT_MS,
     // Kept: where others take every connection of the server, a new one would not be had.
     idleTimeoutMillis: 0,
   },
   migration: {
+    answerTimeout: MIGRATION_TIMEOUT_MS,
     statement_timeout: MIGRATION_TIMEOUT_MS,
-    query_timeout: MIGRATION_TIMEOUT_MS,
     idle_in_transaction_session_timeout: MIGRATION_TIMEOUT_MS,
   },
-} as const satisfies Record<Purpose, PoolConfig>;
+} as const satisfies Record<Purpose, PoolConfig & { readonly answerTimeout: number }>;
 
 /** node-postgres behind Kysely. Connections are made when needed, and one that is lost is replaced at the next call. */
 export function openPostgres({ url, maxConnections, queueSize, purpose, prepared = [] }: PostgresOptions): Dialect {
-  const pool = new Sessions(prepared, queueSize, {
-    connectionString: url,
-    max: maxConnections,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    ...SETTINGS[purpose],
-    keepAlive: true,
-    keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
-    fallback_application_name: "acs-token-gateway",
-    types: numbersForInt8(),
-  });
+  const { answerTimeout, ...settings } = SETTINGS[purpose];
+  const pool = new Sessions(
+    { prepared, queueSize, answerTimeout },
+    {
+      connectionString: url,
+      max: maxConnections,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      ...settings,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
+      fallback_application_name: "acs-token-gateway",
+      types: numbersForInt8(),
+    },
+  );
   return new PostgresDialect({ pool });
 }
 
@@ -90,19 +106,26 @@ class Sessions implements PostgresPool {
   readonly #pool: Pool;
   /** Of statements that are prepared, until a pooler makes that impossible. */
   readonly #names: Map<string, string>;
-  readonly #queueSize: number;
-  readonly #lost = new WeakSet<PoolClient>();
-  readonly #generations = new WeakMap<PoolClient, number>();
+  readonly #options: SessionsOptions;
+  /** One for each connection, for as long as it lasts: Kysely remembers each that it is given until the old generation is swept. */
+  readonly #sessions = new WeakMap<PoolClient, Session>();
   #generation = 0;
 
-  constructor(prepared: readonly string[], queueSize: number, config: PoolConfig) {
-    this.#names = new Map(prepared.map((text) => [text, nameOf(text)]));
-    this.#queueSize = queueSize;
+  constructor(options: SessionsOptions, config: PoolConfig) {
+    this.#names = new Map(options.prepared.map((text) => [text, nameOf(text)]));
+    this.#options = options;
     this.#pool = new Pool(config);
     this.#pool.on("connect", (client) => {
-      this.#generations.set(client, this.#generation);
+      const session = new Session({
+        client,
+        generation: this.#generation,
+        names: this.#names,
+        answerTimeout: options.answerTimeout,
+        lose: () => this.#lose(session),
+      });
+      this.#sessions.set(client, session);
       // Without a listener a connection lost while in use would end the process; the pool listens to idle ones only.
-      client.on("error", () => this.#lose(client));
+      client.on("error", () => this.#lose(session));
     });
     // Said of an idle connection, which the pool has dropped already.
     this.#pool.on("error", () => {});
@@ -114,7 +137,8 @@ class Sessions implements PostgresPool {
       const client = await this.#pool.connect().catch((error: unknown) => {
         throw unavailable(error);
       });
-      if (this.#generations.get(client) === this.#generation) return this.#session(client);
+      const session = this.#sessions.get(client);
+      if (session?.generation === this.#generation) return session;
       client.release(true);
     }
   }
@@ -126,50 +150,96 @@ class Sessions implements PostgresPool {
   /** Of those who came just now, the pool has yet to give some what is free. */
   #isFull(): boolean {
     const { waitingCount, idleCount, totalCount, options } = this.#pool;
-    return waitingCount - idleCount - (options.max - totalCount) >= this.#queueSize;
+    return waitingCount - idleCount - (options.max - totalCount) >= this.#options.queueSize;
   }
 
-  #session(client: PoolClient): PostgresPoolClient {
-    let isUsable = true;
-    const ask = async (text: string, values: unknown[]) => {
-      const name = this.#names.get(text);
-      if (name !== undefined) {
-        try {
-          return await client.query({ name, text, values });
-        } catch (error) {
-          // Said before the statement is run: the session is not the one in which it was prepared.
-          if (!hasState(error, PLAN_STATES)) throw error;
-          this.#names.clear();
-        }
-      }
-      return await client.query(text, values);
-    };
-    const query = async (sql: string, parameters: readonly unknown[]) => {
-      try {
-        return await ask(sql, [...parameters]);
-      } catch (error) {
-        if (isTimeout(error) || hasState(error, ENDING_STATES)) this.#lose(client);
-        if (!this.#lost.has(client) && !hasState(error, UNAVAILABLE_STATES)) throw error;
-        isUsable = false;
-        throw unavailable(error);
-      }
-    };
-    return {
-      // The other form that Kysely knows, with a cursor, is for streams, which the store has none of.
-      query: query as unknown as PostgresPoolClient["query"],
-      release: (destroy = false) => client.release(destroy || !isUsable),
-    };
-  }
-
-  #lose(client: PoolClient): void {
-    this.#lost.add(client);
-    if (this.#generations.get(client) === this.#generation) this.#generation += 1;
+  #lose(session: Session): void {
+    session.isLost = true;
+    if (session.generation === this.#generation) this.#generation += 1;
   }
 }
 
-/** node-postgres has no class or code for it. Its connection still waits for the answer, so it must not be used again. */
-function isTimeout(error: unknown): boolean {
-  return error instanceof Error && error.message === "Query read timeout";
+interface SessionParts {
+  readonly client: PoolClient;
+  /** How often connections had been lost when it was made. */
+  readonly generation: number;
+  /** Of statements that are prepared. */
+  readonly names: Map<string, string>;
+  /** ms */
+  readonly answerTimeout: number;
+  /** No connection made until now is to be used again. */
+  readonly lose: () => void;
+}
+
+/** A connection, as Kysely asks it: one statement at a time. */
+class Session implements PostgresPoolClient {
+  isLost = false;
+  readonly #parts: SessionParts;
+  #isUsable = true;
+  /** Of the statement under way. */
+  #reject: ((error: Error) => void) | undefined;
+  /** One for all statements: with a timer of its own each costs more, and stays in memory until the old generation is swept. */
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(parts: SessionParts) {
+    this.#parts = parts;
+    this.#timer = setTimeout(() => this.#reject?.(new NoAnswer()), parts.answerTimeout).unref();
+  }
+
+  get generation(): number {
+    return this.#parts.generation;
+  }
+
+  // The other form that Kysely knows, with a cursor, is for streams, which the store has none of.
+  readonly query = (async (text: string, values: readonly unknown[]) => {
+    try {
+      return await this.#ask(text, [...values]);
+    } catch (error) {
+      if (error instanceof NoAnswer || hasState(error, ENDING_STATES)) this.#parts.lose();
+      if (!this.isLost && !hasState(error, UNAVAILABLE_STATES)) throw error;
+      this.#isUsable = false;
+      throw unavailable(error);
+    }
+  }) as unknown as PostgresPoolClient["query"];
+
+  release(destroy = false): void {
+    this.#parts.client.release(destroy || !this.#isUsable);
+  }
+
+  async #ask(text: string, values: unknown[]): Promise<QueryResult> {
+    const name = this.#parts.names.get(text);
+    if (name !== undefined) {
+      try {
+        return await this.#run({ name, text, values });
+      } catch (error) {
+        // Said before the statement is run: the session is not the one in which it was prepared.
+        if (!hasState(error, PLAN_STATES)) throw error;
+        this.#parts.names.clear();
+      }
+    }
+    return await this.#run({ text, values });
+  }
+
+  /**
+   * By callback: where node-postgres makes the promise, a statement refers to the next one of its connection, and once one is in
+   * the old generation all that follow get there, too, until that is swept.
+   */
+  #run(statement: QueryConfig): Promise<QueryResult> {
+    return new Promise((resolve, reject) => {
+      this.#reject = reject;
+      this.#timer.refresh();
+      this.#parts.client.query(statement, (error: Error | null, result) => {
+        this.#reject = undefined;
+        if (error) reject(error);
+        else resolve(result);
+      });
+    });
+  }
+}
+
+/** The connection still waits for the answer, so it must not be used again. */
+class NoAnswer extends Error {
+  override readonly message = "the server has not answered in time";
 }
 
 /**
