@@ -13,8 +13,13 @@ const SWEEP_MS = 25;
 
 /** Where records are kept. */
 export interface TrailStore {
-  /** All or none, durable once it resolves. */
-  append(records: readonly AuditRecord[]): Promise<void>;
+  /** How many writes it does its best with under way at a time; they end in the order in which they were begun. */
+  readonly writesAtOnce: number;
+  /**
+   * All or none, durable once it resolves. With the last record of a write that has yet to end, none unless that has become
+   * durable, so that a chain has no holes; false when it has not, or the store cannot tell.
+   */
+  append(records: readonly AuditRecord[], after?: Pick<ChainEnd, "writer" | "sequence">): Promise<boolean>;
 }
 
 /** Where records go besides. */
@@ -58,28 +63,46 @@ interface Waiting {
   isLetGo: boolean;
 }
 
+/** Records on their way. */
+interface Write {
+  readonly batch: readonly Waiting[];
+  readonly records: readonly AuditRecord[];
+  /** Of the chain before them, and with them. */
+  readonly begin: ChainEnd;
+  readonly end: ChainEnd;
+  isStored: boolean;
+  /** Whoever asked has been told that it failed. */
+  isGivenUp: boolean;
+}
+
 /**
- * Writes events down, in the order in which they come, in one chain a process. One write is under way at a time; what comes
- * meanwhile goes into the next one together, so the more come at once the less each costs.
+ * Writes events down, in the order in which they come, in one chain a process. What comes while as many writes are under way as
+ * the store likes goes into the next one together, so the more come at once the less each costs.
  *
  * Once an event is taken it is written, whether anybody still waits for it or not: what it tells has happened. What is in a
- * write that fails is not written again; whoever asked is told, and an intent then stays without its outcome.
+ * write that fails, and in those that go on from it, is not written again; whoever asked is told, and an intent then stays
+ * without its outcome.
  */
 export class Trail {
   readonly #parts: TrailParts;
   readonly #queue: Waiting[] = [];
+  /** Of the last record that was given to a write. */
   #end: ChainEnd;
   /** Of the last event. */
   #at = 0;
-  #writing: Promise<void> | undefined;
-  /** In the write under way. */
-  #batch: readonly Waiting[] = [];
+  /** Oldest first. */
+  readonly #underWay: Write[] = [];
+  #mostUnderWay: number;
+  #isNextDue = false;
+  /** There until no event waits. */
+  #busy: PromiseWithResolvers<void> | undefined;
   /** One timer for all that wait: to listen to each one's deadline costs more than the record. */
   #sweep: NodeJS.Timeout | undefined;
   #isClosed = false;
 
   constructor(parts: TrailParts) {
     this.#parts = parts;
+    this.#mostUnderWay = parts.store.writesAtOnce;
     this.#end = this.#newChain();
   }
 
@@ -93,15 +116,16 @@ export class Trail {
       const place = this.#parts.tracing?.place();
       const waiting = { event, at: this.#at, deadline, resolve, reject, place, isLetGo: false };
       this.#queue.push(waiting);
-      this.#writing ??= this.#begin();
+      this.#busy ??= Promise.withResolvers();
       this.#sweep ??= setInterval(() => this.#letGo(), SWEEP_MS).unref();
+      this.#next();
       refuseLate(waiting);
     });
   }
 
   /** How long the oldest event that is not written has been waiting, in ms. */
   get lagMs(): number {
-    const oldest = this.#batch[0] ?? this.#queue[0];
+    const oldest = this.#underWay[0]?.batch[0] ?? this.#queue[0];
     return oldest === undefined ? 0 : Math.max(0, this.#parts.now() - oldest.at);
   }
 
@@ -110,72 +134,97 @@ export class Trail {
     this.#isClosed = true;
     const { promise: enough, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, milliseconds);
-    await Promise.race([this.#writing, enough]);
+    await Promise.race([this.#busy?.promise, enough]);
     clearTimeout(timer);
     this.#refuse(this.#queue.splice(0), new Error("the gateway was closed"));
   }
 
   #letGo(): void {
-    this.#batch.forEach(refuseLate);
+    for (const { batch } of this.#underWay) batch.forEach(refuseLate);
     this.#queue.forEach(refuseLate);
-    if (this.#writing !== undefined) return;
+    if (this.#busy !== undefined) return;
     clearInterval(this.#sweep);
     this.#sweep = undefined;
   }
 
-  /** By one of those who wait, and of nobody's trace: what goes wrong is no more that one's than the others'. */
-  #begin(): Promise<void> {
-    const writeAll = () => this.#writeAll();
-    return this.#parts.tracing?.joined(WRITE, [], writeAll) ?? writeAll();
+  /** A write for what this turn of the event loop brings, all together: a SQLite write would end before any more came. */
+  #next(): void {
+    if (this.#isNextDue || this.#queue.length === 0 || this.#underWay.length >= this.#mostUnderWay) return;
+    this.#isNextDue = true;
+    setImmediate(() => {
+      this.#isNextDue = false;
+      if (this.#queue.length > 0) this.#begin(this.#queue.splice(0, MOST_IN_A_WRITE));
+      this.#next();
+    });
   }
 
-  async #writeAll(): Promise<void> {
-    while (this.#queue.length > 0) {
-      // All that this turn of the event loop brings is taken together: a SQLite write would end before any more came.
-      await turn();
-      this.#batch = this.#queue.splice(0, MOST_IN_A_WRITE);
-      await this.#write(this.#batch);
-    }
-    this.#batch = [];
-    this.#writing = undefined;
+  #begin(batch: readonly Waiting[]): void {
+    const before = this.#underWay.at(-1);
+    const write: Write = { batch, begin: this.#end, ...this.#chained(batch), isStored: false, isGivenUp: false };
+    this.#end = write.end;
+    this.#underWay.push(write);
+    const see = () => this.#see(write, before);
+    // In nobody's trace, though it is begun by one of those who wait: what goes wrong is no more that one's than the others'.
+    void (this.#parts.tracing?.joined(WRITE, [], see) ?? see());
   }
 
-  async #write(batch: readonly Waiting[]): Promise<void> {
-    if (batch.length === 0) return;
-    const begin = this.#end;
+  /** To its end. */
+  async #see(write: Write, before: Write | undefined): Promise<void> {
     try {
-      await inTime(this.#keepTraced(batch, begin), this.#parts.writeTimeoutMs);
+      await inTime(this.#keepTraced(write, before), this.#parts.writeTimeoutMs);
+      if (!write.isGivenUp) for (const { resolve } of write.batch) resolve();
     } catch (error) {
-      const isStored = this.#end !== begin;
-      // Nobody knows whether the old chain has got those records, all or none, now or later; a record that went on from
-      // either guess could leave a hole or a double. A chain of its own is right whatever became of them.
-      if (!isStored) this.#end = this.#newChain();
-      this.#refuse(batch, isStored ? new Error("stored, but not taken by a required sink", { cause: error }) : error);
+      if (!write.isGivenUp) this.#fail(write, error);
+    }
+    const index = this.#underWay.indexOf(write);
+    if (index !== -1) this.#underWay.splice(index, 1);
+    if (this.#underWay.length + this.#queue.length === 0) {
+      this.#busy?.resolve();
+      this.#busy = undefined;
+    }
+    this.#next();
+  }
+
+  #keepTraced(write: Write, before: Write | undefined): Promise<void> {
+    const { tracing } = this.#parts;
+    if (tracing === undefined) return this.#keep(write, before);
+    const places = write.batch.map(({ place }) => place);
+    return tracing.joined(WRITE, places, () => this.#keep(write, before));
+  }
+
+  async #keep(write: Write, before: Write | undefined): Promise<void> {
+    const { sinks, observe } = this.#parts;
+    await this.#store(write.records, before);
+    write.isStored = true;
+    if (!write.isGivenUp) observe.written(write.records.length, write.end);
+    await sinks?.take(write.records, write.begin.hash);
+  }
+
+  async #store(records: readonly AuditRecord[], before: Write | undefined): Promise<void> {
+    const { store } = this.#parts;
+    if (await store.append(records, before?.isStored ? undefined : before?.end)) return;
+    if (!before?.isStored) throw new Error("the records that they go on from have not been stored");
+    // Something between gateway and database does not keep the two together, so what is sent ahead is sent in vain.
+    this.#mostUnderWay = 1;
+    await store.append(records);
+  }
+
+  #fail(write: Write, error: unknown): void {
+    if (write.isStored) {
+      const cause = new Error("stored, but not taken by a required sink", { cause: error });
+      this.#refuse(write.batch, cause);
       return;
     }
-    for (const { resolve } of batch) resolve();
-  }
-
-  #keepTraced(batch: readonly Waiting[], begin: ChainEnd): Promise<void> {
-    const { tracing } = this.#parts;
-    if (tracing === undefined) return this.#keep(batch, begin);
-    const places = batch.map(({ place }) => place);
-    return tracing.joined(WRITE, places, () => this.#keep(batch, begin));
-  }
-
-  async #keep(batch: readonly Waiting[], begin: ChainEnd): Promise<void> {
-    const { store, sinks, observe } = this.#parts;
-    const { records, end } = this.#chained(batch);
-    await store.append(records);
-    // Otherwise it took too long, and another chain has begun.
-    if (this.#end === begin) {
-      this.#end = end;
-      observe.written(batch.length, end);
+    // Nobody knows whether the old chain has got those records, all or none, now or later; a record that went on from
+    // either guess could leave a hole or a double. A chain of its own is right whatever became of them.
+    this.#end = this.#newChain();
+    for (const lost of this.#underWay.splice(this.#underWay.indexOf(write))) {
+      lost.isGivenUp = true;
+      this.#refuse(lost.batch, error);
     }
-    await sinks?.take(records, begin.hash);
   }
 
-  #chained(batch: readonly Waiting[]): { records: AuditRecord[]; end: ChainEnd } {
+  #chained(batch: readonly Waiting[]): Pick<Write, "records" | "end"> {
     let end = this.#end;
     const records = batch.map(({ event, at }) => {
       const record = chain(end, event, at, this.#parts.randomBytes);
@@ -210,10 +259,6 @@ function refuseLate(waiting: Waiting): void {
   if (waiting.isLetGo || !waiting.deadline.aborted) return;
   waiting.isLetGo = true;
   waiting.reject(unavailable(new Error("not written in the request's time")));
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** As the write, or an error when it takes too long; a late end of it is of no interest. */

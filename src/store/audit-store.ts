@@ -1,4 +1,4 @@
-import { type Kysely, type RawBuilder, sql } from "kysely";
+import { type CompiledQuery, type Kysely, type RawBuilder, sql } from "kysely";
 import { type AuditRecord, idAfter, recordId } from "../audit/record.js";
 import type { TokenScope } from "../config/config.js";
 import type { ApplicationUser } from "../identities/identity.js";
@@ -22,6 +22,8 @@ interface TrailDatabase {
   readonly sync?: (() => Promise<void>) | undefined;
   /** By values, unless the database has a quicker form. */
   readonly insert?: RecordInsert | undefined;
+  /** One, unless its statements are sent before those in front of them are answered, and `insert` knows what they go on from. */
+  readonly writesAtOnce?: number | undefined;
 }
 
 /** A place in the records about an identity. */
@@ -67,30 +69,43 @@ export class AuditStore {
     this.#insert = trail.insert ?? insertValues(trail.database, listing.isLater ? 0 : 1);
   }
 
-  /** All or none, in one statement, durable once it resolves. Rejects when one of them is there already. */
-  async append(records: readonly AuditRecord[]): Promise<void> {
+  get writesAtOnce(): number {
+    return this.trail.writesAtOnce ?? 1;
+  }
+
+  /**
+   * All or none, in one statement, durable once it resolves. False, with none stored, unless `after` is what was added last.
+   * Rejects when one of them is there already.
+   */
+  async append(records: readonly AuditRecord[], after?: Place): Promise<boolean> {
     const newest = records.at(-1);
-    if (newest === undefined) return;
+    if (newest === undefined) return true;
     const rows = records.map(toRow);
-    if (this.#isNoted(newest)) await this.trail.database.executeQuery(this.#insert.add(rows));
-    else {
-      await this.#addNoting(rows, { writer: newest.writer, written_at: newest.at });
+    const afterId = after && recordId(after);
+    if (this.#isNoted(newest)) {
+      if (!(await this.#changes(this.#insert.add(rows, afterId)))) return false;
+    } else {
+      if (!(await this.#addNoting(rows, { writer: newest.writer, written_at: newest.at }, afterId))) return false;
       this.#noted = newest;
     }
     await this.trail.sync?.();
+    return true;
   }
 
   /** Both or none: a chain whose first write fails is not to be looked for. */
-  async #addNoting(rows: readonly RecordRow[], writer: WriterRow): Promise<void> {
-    const { database } = this.trail;
-    const together = this.#insert.addNoting?.(rows, writer);
-    if (together) await database.executeQuery(together);
-    else {
-      await inTransaction(database, async (transaction) => {
-        await noteWriter(transaction, writer);
-        await transaction.executeQuery(this.#insert.add(rows));
-      });
-    }
+  async #addNoting(rows: readonly RecordRow[], writer: WriterRow, after: string | undefined): Promise<boolean> {
+    const together = this.#insert.addNoting?.(rows, writer, after);
+    if (together) return await this.#changes(together);
+    return await inTransaction(this.trail.database, async (transaction) => {
+      await noteWriter(transaction, writer);
+      await transaction.executeQuery(this.#insert.add(rows, after));
+      return true;
+    });
+  }
+
+  async #changes(statement: CompiledQuery): Promise<boolean> {
+    const { numAffectedRows } = await this.trail.database.executeQuery(statement);
+    return numAffectedRows !== 0n;
   }
 
   /** Who follows the trail looks for a record where its writer is known to have written lately. */

@@ -39,9 +39,14 @@ interface PostgresOptions {
    * small table is kept when the table has grown; and outside of a transaction, which a lost plan would end.
    */
   readonly prepared?: readonly string[];
+  /** How many statements a connection may have under way, each sent before the one in front of it is answered; none of them in a transaction. */
+  readonly atOnce?: number;
 }
 
-type SessionsOptions = Required<Pick<PostgresOptions, "prepared" | "queueSize">> & { readonly answerTimeout: number };
+type SessionsOptions = Required<Pick<PostgresOptions, "prepared" | "queueSize" | "atOnce">> & {
+  /** ms */
+  readonly answerTimeout: number;
+};
 
 type Purpose = "requests" | "trail" | "migration";
 
@@ -67,15 +72,17 @@ const SETTINGS = {
 } as const satisfies Record<Purpose, PoolConfig & { readonly answerTimeout: number }>;
 
 /** node-postgres behind Kysely. Connections are made when needed, and one that is lost is replaced at the next call. */
-export function openPostgres({ url, maxConnections, queueSize, purpose, prepared = [] }: PostgresOptions): Dialect {
+export function openPostgres(options: PostgresOptions): Dialect {
+  const { url, maxConnections, queueSize, purpose, prepared = [], atOnce = 1 } = options;
   const { answerTimeout, ...settings } = SETTINGS[purpose];
   const pool = new Sessions(
-    { prepared, queueSize, answerTimeout },
+    { prepared, queueSize, atOnce, answerTimeout },
     {
       connectionString: url,
       max: maxConnections,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       ...settings,
+      pipeline: atOnce > 1,
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
       fallback_application_name: "acs-token-gateway",
@@ -109,6 +116,7 @@ class Sessions implements PostgresPool {
   readonly #options: SessionsOptions;
   /** One for each connection, for as long as it lasts: Kysely remembers each that it is given until the old generation is swept. */
   readonly #sessions = new WeakMap<PoolClient, Session>();
+  #last: Session | undefined;
   #generation = 0;
 
   constructor(options: SessionsOptions, config: PoolConfig) {
@@ -134,11 +142,12 @@ class Sessions implements PostgresPool {
   async connect(): Promise<PostgresPoolClient> {
     if (this.#isFull()) throw unavailable(new Error("too many wait for a connection"));
     for (;;) {
+      if (this.#last?.isInUse && this.#canTake(this.#last)) return this.#last.taken();
       const client = await this.#pool.connect().catch((error: unknown) => {
         throw unavailable(error);
       });
-      const session = this.#sessions.get(client);
-      if (session?.generation === this.#generation) return session;
+      this.#last = this.#sessions.get(client);
+      if (this.#last && this.#canTake(this.#last)) return this.#last.taken();
       client.release(true);
     }
   }
@@ -151,6 +160,10 @@ class Sessions implements PostgresPool {
   #isFull(): boolean {
     const { waitingCount, idleCount, totalCount, options } = this.#pool;
     return waitingCount - idleCount - (options.max - totalCount) >= this.#options.queueSize;
+  }
+
+  #canTake(session: Session): boolean {
+    return session.generation === this.#generation && session.canTake(this.#options.atOnce);
   }
 
   #lose(session: Session): void {
@@ -171,23 +184,37 @@ interface SessionParts {
   readonly lose: () => void;
 }
 
-/** A connection, as Kysely asks it: one statement at a time. */
+/** A connection, as Kysely asks it. */
 class Session implements PostgresPoolClient {
   isLost = false;
   readonly #parts: SessionParts;
   #isUsable = true;
-  /** Of the statement under way. */
-  #reject: ((error: Error) => void) | undefined;
+  #users = 0;
+  /** Of the statements under way, oldest first, as they are answered. */
+  readonly #waiting: ((error: Error) => void)[] = [];
   /** One for all statements: with a timer of its own each costs more, and stays in memory until the old generation is swept. */
   readonly #timer: NodeJS.Timeout;
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
-    this.#timer = setTimeout(() => this.#reject?.(new NoAnswer()), parts.answerTimeout).unref();
+    this.#timer = setTimeout(() => this.#giveUp(), parts.answerTimeout).unref();
   }
 
   get generation(): number {
     return this.#parts.generation;
+  }
+
+  get isInUse(): boolean {
+    return this.#users > 0;
+  }
+
+  canTake(atOnce: number): boolean {
+    return this.#isUsable && this.#users < atOnce;
+  }
+
+  taken(): this {
+    this.#users += 1;
+    return this;
   }
 
   // The other form that Kysely knows, with a cursor, is for streams, which the store has none of.
@@ -203,7 +230,16 @@ class Session implements PostgresPoolClient {
   }) as unknown as PostgresPoolClient["query"];
 
   release(destroy = false): void {
-    this.#parts.client.release(destroy || !this.#isUsable);
+    this.#users -= 1;
+    if (destroy) this.#isUsable = false;
+    if (!this.isInUse) this.#parts.client.release(!this.#isUsable);
+  }
+
+  /** Not by node-postgres alone, which waits for what was sent ahead. */
+  #giveUp(): void {
+    if (this.#waiting.length === 0) return;
+    for (const reject of this.#waiting.splice(0)) reject(new NoAnswer());
+    this.#parts.client.connection.stream.destroy();
   }
 
   async #ask(text: string, values: unknown[]): Promise<QueryResult> {
@@ -226,10 +262,10 @@ class Session implements PostgresPoolClient {
    */
   #run(statement: QueryConfig): Promise<QueryResult> {
     return new Promise((resolve, reject) => {
-      this.#reject = reject;
+      this.#waiting.push(reject);
       this.#timer.refresh();
       this.#parts.client.query(statement, (error: Error | null, result) => {
-        this.#reject = undefined;
+        this.#waiting.shift();
         if (error) reject(error);
         else resolve(result);
       });

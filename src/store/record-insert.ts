@@ -3,10 +3,13 @@ import { CompiledQuery, InsertQueryNode, type Kysely, sql, TableNode } from "kys
 import type { RecordRow, Tables, WriterRow } from "./tables.js";
 
 export interface RecordInsert {
-  /** All rows in one statement. */
-  add(rows: readonly RecordRow[]): CompiledQuery;
+  /**
+   * All rows in one statement, of which there is one at least. With the id of another record, none unless that is what the
+   * session has added last; then the statement changes nothing.
+   */
+  add(rows: readonly RecordRow[], after?: string): CompiledQuery;
   /** The same, with the entry of the writer, both or neither; where the database has a statement for that. */
-  addNoting?(rows: readonly RecordRow[], writer: WriterRow): CompiledQuery;
+  addNoting?(rows: readonly RecordRow[], writer: WriterRow, after?: string): CompiledQuery;
 }
 
 /** What a statement of ours is to a dialect. */
@@ -24,7 +27,8 @@ export function insertValues(database: Kysely<Tables>, listed: 0 | 1): RecordIns
     return text;
   };
   return {
-    add: (rows) => {
+    add: (rows, after) => {
+      if (after !== undefined) throw new Error("this database takes one write after the other");
       const text = texts.get(rows.length) ?? makeText(rows);
       // Each row has its values in the order in which the text has the columns.
       return asInsert(CompiledQuery.raw(text, rows.flatMap(Object.values)));
@@ -59,20 +63,33 @@ const COLUMNS = Object.keys(TYPES).join(", ");
 const TYPED = Object.entries(TYPES)
   .map((column) => column.join(" "))
   .join(", ");
-const INSERT_JSON = `insert into audit_events (${COLUMNS}, listed) select ${COLUMNS}, 1 from json_to_recordset($1::json) as record (${TYPED})`;
-
-const INSERT_JSON_NOTING = `with added as (${INSERT_JSON})
-  insert into audit_writers (writer, written_at) values ($2, $3) on conflict (writer) do update set written_at = excluded.written_at`;
+/**
+ * What the session has added last, if that was committed: the setting goes back with a statement that fails. So what goes on from
+ * it can be sent before that has been answered, and no table has to be read, for which a kept plan may be wrong.
+ */
+const LAST = "'acs_token_gateway.last_record'";
+const PLACE = `with place as materialized (
+    select case when $2::text is null or current_setting(${LAST}, true) = $2 then set_config(${LAST}, $3, false) end as last)`;
+const ADD = `insert into audit_events (${COLUMNS}, listed)
+  select ${COLUMNS}, 1 from place, json_to_recordset($1::json) as record (${TYPED}) where place.last is not null`;
+const INSERT_JSON = `${PLACE} ${ADD}`;
+const INSERT_JSON_NOTING = `${PLACE}, added as (${ADD} returning 1)
+  insert into audit_writers (writer, written_at) select $4, $5 where exists (select from added)
+  on conflict (writer) do update set written_at = excluded.written_at`;
 
 /**
  * For Postgres: one parameter with all rows. Twenty for each row cost the client, and the server that has to plan for them, more
  * than the rows do.
  */
 export const insertJson: RecordInsert = {
-  add: (rows) => asInsert(CompiledQuery.raw(INSERT_JSON, [JSON.stringify(rows)])),
-  addNoting: (rows, { writer, written_at }) =>
-    asInsert(CompiledQuery.raw(INSERT_JSON_NOTING, [JSON.stringify(rows), writer, written_at])),
+  add: (rows, after) => asInsert(CompiledQuery.raw(INSERT_JSON, valuesOf(rows, after))),
+  addNoting: (rows, { writer, written_at }, after) =>
+    asInsert(CompiledQuery.raw(INSERT_JSON_NOTING, [...valuesOf(rows, after), writer, written_at])),
 };
+
+function valuesOf(rows: readonly RecordRow[], after: string | undefined): (string | null | undefined)[] {
+  return [JSON.stringify(rows), after ?? null, rows.at(-1)?.id];
+}
 
 /** Both: to plan them costs as much as to run them, and there is only one plan, however large the table. */
 export const INSERTS_OF_JSON = [INSERT_JSON, INSERT_JSON_NOTING];

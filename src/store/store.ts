@@ -44,6 +44,9 @@ export interface Store {
   close(): Promise<void>;
 }
 
+/** One is on its way while the server works on another: it waits for no answer, and the gateway not for the server. */
+const TRAIL_WRITES_AT_ONCE = 2;
+
 /**
  * Opens the database and brings its schema up to date. Throws a `StartError` when it cannot, also for a server that is
  * away: a wrong address is seen at once, and whoever starts the gateway starts it again. An outage later is waited out.
@@ -102,8 +105,9 @@ async function openPostgresStore(
   const { openPostgres } = await import("./dialect-postgres.js");
   const name = nameDatabase(url);
   const open = (purpose: "requests" | "trail" | "migration", most: number) => {
-    const prepared = purpose === "trail" ? INSERTS_OF_JSON : [];
-    const dialect = openPostgres({ url, maxConnections: most, queueSize, purpose, prepared });
+    const forTrail = { prepared: INSERTS_OF_JSON, atOnce: TRAIL_WRITES_AT_ONCE };
+    const options = { url, maxConnections: most, queueSize, purpose, ...(purpose === "trail" && forTrail) };
+    const dialect = openPostgres(options);
     return new Kysely<Tables>({ dialect: traceDialect(dialect, "postgresql", tracing) });
   };
   const database = open("requests", maxConnections);
@@ -112,7 +116,8 @@ async function openPostgresStore(
     const patient = open("migration", 1);
     const schema = await bringUpToDate(patient, name).finally(() => patient.destroy());
     // Its own, so that no reads, however many and long, keep a record from being written.
-    return storeOf(database, { database: open("trail", 1), schema, insert: insertJson }, rowsTogether(database));
+    const trail = { database: open("trail", 1), schema, insert: insertJson, writesAtOnce: TRAIL_WRITES_AT_ONCE };
+    return storeOf(database, trail, rowsTogether(database));
   });
 }
 
@@ -148,12 +153,14 @@ interface TrailDatabase {
   /** A server keeps its indexes beside the gateway's work, and pays for a later change of a record with another copy of it. */
   readonly listsLater?: boolean;
   readonly insert?: RecordInsert;
+  readonly writesAtOnce?: number;
 }
 
 function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: IdentityRows): Store {
   const all = [...new Set([database, trail.database])];
   // Where nothing is listed later, the trail's connection is for records alone; what somebody has marked is listed all the same.
   const listing = new AuditListing(trail.listsLater ? trail.database : database, trail.listsLater ?? false);
+  const { insert, writesAtOnce } = trail;
   return {
     schema: trail.schema,
     identities: new IdentityStore(database, rows, trail.listsLater ? trail.database : database),
@@ -161,7 +168,12 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: Identity
     work: new WorkStore(database),
     mappings: new MappingStore(database),
     inventory: new InventoryStore(database),
-    audit: new AuditStore(database, listing, { database: trail.database, sync: trail.wal?.sync, insert: trail.insert }),
+    audit: new AuditStore(database, listing, {
+      database: trail.database,
+      sync: trail.wal?.sync,
+      insert,
+      writesAtOnce,
+    }),
     auditReader: new AuditReader(database, (condition) => listing.listThose(condition)),
     auditTail: new AuditTail(database),
     listing,

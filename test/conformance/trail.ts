@@ -25,33 +25,49 @@ const PLENTY = 10_000;
 const never = new AbortController().signal;
 const unavailable = { name: "GatewayError", code: "AUDIT_UNAVAILABLE" };
 
-/** A real store whose next writes fail, hang, or are done without an answer. */
+type Fault = "fails" | "hangs" | "hangs and fails" | "answers nothing" | "loses its answer" | "loses its late answer";
+
+/** A real store whose next writes fail, hang, or are done without an answer. What is sent after such a write waits for it. */
 class FaultyStore implements TrailStore {
   writes = 0;
   atOnce = 0;
   mostAtOnce = 0;
-  readonly faults: ("fails" | "hangs" | "answers nothing" | "loses its answer")[] = [];
+  /** As where a pooler gives each statement another session. */
+  forgets = false;
+  readonly faults: Fault[] = [];
   readonly hanging: (() => void)[] = [];
+  #held = Promise.resolve();
 
   constructor(private readonly store: TrailStore) {}
 
-  async append(records: readonly AuditRecord[]): Promise<void> {
+  get writesAtOnce(): number {
+    return this.store.writesAtOnce;
+  }
+
+  async append(...args: Parameters<TrailStore["append"]>): Promise<boolean> {
     this.writes += 1;
     this.atOnce += 1;
     this.mostAtOnce = Math.max(this.mostAtOnce, this.atOnce);
-    await this.#append(records).finally(() => {
+    const fault = this.faults.shift();
+    const isSentAhead = args[1] !== undefined;
+    const work = isSentAhead ? this.#held.then(() => this.#append(fault, ...args)) : this.#append(fault, ...args);
+    const over = () => {};
+    if (fault !== undefined || this.forgets) this.#held = work.then(over, over);
+    return await work.finally(() => {
       this.atOnce -= 1;
     });
   }
 
-  async #append(records: readonly AuditRecord[]): Promise<void> {
-    const fault = this.faults.shift();
+  async #append(fault: Fault | undefined, ...[records, after]: Parameters<TrailStore["append"]>): Promise<boolean> {
     const release = () => new Promise<void>((resolve) => this.hanging.push(resolve));
-    if (fault === "fails") throw new GatewayError("STORE_UNAVAILABLE", "away");
-    if (fault === "hangs") await release();
-    await this.store.append(records);
-    if (fault === "answers nothing") await release();
-    if (fault === "loses its answer") throw new GatewayError("STORE_UNAVAILABLE", "connection lost");
+    if (this.forgets && after !== undefined) return false;
+    if (fault === "hangs" || fault === "hangs and fails") await release();
+    if (fault === "fails" || fault === "hangs and fails") throw new GatewayError("STORE_UNAVAILABLE", "away");
+    const isStored = await this.store.append(records, after);
+    if (fault === "answers nothing" || fault === "loses its late answer") await release();
+    if (fault === "loses its answer" || fault === "loses its late answer")
+      throw new GatewayError("STORE_UNAVAILABLE", "connection lost");
+    return isStored;
   }
 }
 
@@ -95,6 +111,19 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
       clientVersion: "1",
     });
     const record = (trail: Trail, requestId: string, deadline = never) => trail.record(event(requestId), deadline);
+    /** So many writes, each of one record, that the next one waits. The oldest has this fault. */
+    async function hold(trail: Trail, fault: Fault = "hangs", then = () => {}): Promise<Promise<void>[]> {
+      faulty.faults.push(fault);
+      const held: Promise<void>[] = [];
+      while (held.length < faulty.writesAtOnce) {
+        const one = record(trail, "held");
+        one.catch(() => {});
+        held.push(one);
+        await expect.poll(() => faulty.writes).toBe(held.length);
+      }
+      then();
+      return held;
+    }
     const requestsIn = (records: readonly AuditRecord[]) => records.map(({ requestId }) => requestId);
     async function wholeChains(): Promise<AuditRecord[][]> {
       const chains = await readChains(opened.ask);
@@ -130,7 +159,7 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
       const chains = await wholeChains();
       expect(chains.map(requestsIn)).toEqual([told]);
       expect(faulty.writes).toBeLessThan(20);
-      expect(faulty.mostAtOnce).toBe(1);
+      expect(faulty.mostAtOnce).toBe(faulty.writesAtOnce);
     });
 
     it("puts together what comes while a write is under way", async () => {
@@ -182,19 +211,20 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
       expect(chains).toEqual(expect.arrayContaining([["hangs"], ["after"]]));
     });
 
-    it("lets go at the deadline of a caller whose write hangs, with one write under way for all", async () => {
+    it("lets go at the deadline of a caller whose write hangs, with no more writes under way than ever", async () => {
       const trail = start();
       faulty.faults.push("hangs");
       const deadline = new AbortController();
       const waiting = Array.from({ length: 10 }, (_, index) => record(trail, `r${index}`, deadline.signal));
       await expect.poll(() => faulty.hanging.length).toBe(1);
       const later = record(trail, "later", deadline.signal);
+      await expect.poll(() => faulty.writes).toBe(faulty.writesAtOnce);
       deadline.abort();
       const refused = await Promise.allSettled([...waiting, later]);
       expect(refused).toEqual(
         refused.map(() => expect.objectContaining({ reason: expect.objectContaining(unavailable) })),
       );
-      expect(faulty.mostAtOnce).toBe(1);
+      expect(faulty.mostAtOnce).toBe(faulty.writesAtOnce);
       faulty.hanging[0]?.();
       await record(trail, "after");
       expect((await wholeChains()).map((chain) => chain.length)).toEqual([12]);
@@ -209,14 +239,12 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
 
     it("refuses at once what its queue has no room for", async () => {
       const trail = start({ queueSize: 2 });
-      faulty.faults.push("hangs");
-      const first = record(trail, "first");
-      await expect.poll(() => faulty.hanging.length).toBe(1);
+      const first = await hold(trail);
       const queued = [record(trail, "second"), record(trail, "third")];
       await expect(record(trail, "too many")).rejects.toMatchObject(unavailable);
       faulty.hanging[0]?.();
-      await Promise.all([first, ...queued]);
-      expect((await wholeChains()).map(requestsIn)).toEqual([["first", "second", "third"]]);
+      await Promise.all([...first, ...queued]);
+      expect((await wholeChains()).map(requestsIn)).toEqual([[...first.map(() => "held"), "second", "third"]]);
     });
 
     it("writes what it was told before it closes, and takes nothing after", async () => {
@@ -230,14 +258,48 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
 
     it("closes though a write hangs, and refuses what waits behind it", async () => {
       const trail = start();
-      faulty.faults.push("hangs");
-      const hanging = record(trail, "hangs");
-      await expect.poll(() => faulty.hanging.length).toBe(1);
+      const held = await hold(trail);
       const queued = record(trail, "queued");
       const [refused] = await Promise.allSettled([queued, trail.close(50)]);
       expect(refused).toMatchObject({ reason: unavailable });
       faulty.hanging[0]?.();
-      await hanging;
+      await Promise.all(held);
+    });
+
+    it("refuses with a write that fails those that were sent after it, of which it stores nothing, and goes on", async () => {
+      const trail = start();
+      const held = await hold(trail, "hangs and fails");
+      const queued = record(trail, "queued");
+      faulty.hanging[0]?.();
+      const refused = await Promise.allSettled(held);
+      expect(refused).toEqual(
+        held.map(() => expect.objectContaining({ reason: expect.objectContaining(unavailable) })),
+      );
+      expect(failures).toEqual(held.map(() => 1));
+      await queued;
+      await record(trail, "after");
+      expect((await wholeChains()).map(requestsIn)).toEqual([["queued", "after"]]);
+    });
+
+    it("stores what was sent after a write whose answer is lost, and refuses both", async () => {
+      const trail = start();
+      const held = await hold(trail, "loses its late answer", () => faulty.hanging[0]?.());
+      expect((await Promise.allSettled(held)).map(({ status }) => status)).toEqual(held.map(() => "rejected"));
+      await record(trail, "after");
+      await expect.poll(() => faulty.atOnce).toBe(0);
+      const chains = (await wholeChains()).map(requestsIn);
+      expect(chains).toHaveLength(2);
+      expect(chains).toEqual(expect.arrayContaining([held.map(() => "held"), ["after"]]));
+    });
+
+    it("writes one after the other where what is sent ahead does not find what it goes on from", async () => {
+      const trail = start();
+      faulty.forgets = true;
+      await Promise.all(await hold(trail, "answers nothing", () => faulty.hanging[0]?.()));
+      faulty.mostAtOnce = 0;
+      await Promise.all(Array.from({ length: 600 }, (_, index) => record(trail, `r${index}`)));
+      expect((await wholeChains()).map((chain) => chain.length)).toEqual([600 + faulty.writesAtOnce]);
+      expect(faulty.mostAtOnce).toBe(1);
     });
 
     it("has a chain for each of two processes that write to one database", async () => {

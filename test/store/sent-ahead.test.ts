@@ -1,0 +1,136 @@
+import { setTimeout } from "node:timers/promises";
+import { Client } from "pg";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import type { AuditRecord } from "../../src/audit/record.js";
+import { Secret } from "../../src/config/secret.js";
+import { openStore, type Store } from "../../src/store/store.js";
+import { TestWriter } from "../fixtures/audit.js";
+import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
+import { TcpProxy } from "../fixtures/tcp-proxy.js";
+
+const unavailable = { reason: { code: "STORE_UNAVAILABLE" } };
+
+const server = POSTGRES_URL;
+if (server === undefined) {
+  describe("writes of the trail that are sent ahead to a Postgres server", () => {
+    it.skip("left out: TEST_POSTGRES_URL is not set");
+  });
+} else {
+  describe("writes of the trail that are sent ahead to a Postgres server", () => {
+    let database: TestDatabase;
+    let proxy: TcpProxy;
+    let store: Store;
+
+    beforeAll(async () => {
+      database = await TestDatabase.create(server);
+      proxy = await TcpProxy.start(new URL(database.url));
+      const url = new Secret(database.via(proxy.port));
+      store = await openStore({ kind: "postgres", url, maxConnections: 2, queueSize: 10 });
+    });
+    afterAll(async () => {
+      await store.close();
+      await proxy.close();
+      await database.drop();
+    });
+
+    /** Four records, so that there are three that go on from another. */
+    function chainOf(writer: string): AuditRecord[] {
+      const chain = new TestWriter(writer);
+      return [1, 2, 3, 4].map((at) => chain.add(at));
+    }
+    const stored = async (writer: string) => {
+      const rows = await database.ask<{ sequence: number }>(
+        `select sequence::int from audit_events where writer = '${writer}' order by sequence`,
+      );
+      return rows.map(({ sequence }) => sequence);
+    };
+    /** Of the connections on which records are added. */
+    const sessions = () =>
+      database.ask<{ pid: number }>(
+        "select pid from pg_stat_activity where datname = current_database() and query like '%into audit_events%' and pid <> pg_backend_pid()",
+      );
+    const [one, two] = [0, 1];
+    const append = (records: readonly AuditRecord[], index: number, isAhead = false) =>
+      store.audit.append(records.slice(index, index + 1), isAhead ? records[index - 1] : undefined);
+
+    /** The second one as soon as the first has its connection. */
+    async function appendBoth(
+      records: readonly AuditRecord[],
+      index: number,
+    ): Promise<[Promise<boolean>, Promise<boolean>]> {
+      const first = append(records, index);
+      first.catch(() => {});
+      await setTimeout(5);
+      const both: [Promise<boolean>, Promise<boolean>] = [first, append(records, 2, true)];
+      both[1].catch(() => {});
+      return both;
+    }
+
+    it("are on their way by one connection before the one in front of them is answered, and stored in their order", async () => {
+      const records = chainOf("ahead");
+      await append(records, one);
+      const release = await database.lock("audit_events");
+      const queries = vi.spyOn(Client.prototype, "query");
+      const writes = await appendBoth(records, two);
+      await expect.poll(() => queries.mock.contexts.length).toBe(2);
+      expect(new Set(queries.mock.contexts).size).toBe(1);
+      queries.mockRestore();
+      await release();
+      expect(await Promise.all(writes)).toEqual([true, true]);
+      expect(await stored("ahead")).toEqual([1, 2, 3]);
+    });
+
+    it("are not stored when the one in front of them fails, nor is the time noted at which they were", async () => {
+      const records = chainOf("fails");
+      await append(records, one);
+      await database.ask("delete from audit_writers");
+      await store.audit.append(chainOf("between"));
+      const [failed, refused] = await Promise.allSettled(await appendBoth(records, one));
+      expect(failed).toMatchObject({ reason: { code: "23505" } });
+      expect(refused).toEqual({ status: "fulfilled", value: false });
+      expect(await stored("fails")).toEqual([1]);
+      expect(await database.ask("select writer from audit_writers")).toEqual([{ writer: "between" }]);
+      expect(await append(records, two)).toBe(true);
+    });
+
+    it("are not stored where the session has added something else last, or nothing", async () => {
+      const records = chainOf("other");
+      await append(records, one);
+      await store.audit.append(chainOf("something else"));
+      expect(await append(records, two, true)).toBe(false);
+      await append(records, two);
+      await database.terminateConnections();
+      await setTimeout(50);
+      expect(await append(records, 2, true)).toBe(false);
+      expect(await stored("other")).toEqual([1, 2]);
+    });
+
+    it("fail together when the server ends their connection, and the next one is written by another", async () => {
+      const records = chainOf("ended");
+      await append(records, one);
+      const release = await database.lock("audit_events");
+      const writes = await appendBoth(records, two);
+      await expect.poll(async () => (await database.ask("select from pg_locks where not granted")).length).toBe(1);
+      await database.terminateConnections();
+      expect(await Promise.allSettled(writes)).toMatchObject([unavailable, unavailable]);
+      await release();
+      expect(await store.audit.append(chainOf("after the end"))).toBe(true);
+      expect(await stored("ended")).toEqual([1]);
+    });
+
+    it("fail together when the server says nothing any more, and leave no connection behind", async () => {
+      const records = chainOf("silent");
+      await append(records, one);
+      const [{ pid }, ...others] = (await sessions()) as [{ pid: number }];
+      expect(others).toEqual([]);
+      proxy.silence();
+      const writes = await appendBoth(records, two);
+      expect(await Promise.allSettled(writes)).toMatchObject([unavailable, unavailable]);
+      proxy.mend();
+      expect(await store.audit.append(chainOf("after the silence"))).toBe(true);
+      await expect
+        .poll(async () => database.ask(`select from pg_stat_activity where pid = ${pid}`), { timeout: 5000 })
+        .toEqual([]);
+    });
+  });
+}
