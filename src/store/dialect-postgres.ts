@@ -1,15 +1,6 @@
 import { hash } from "node:crypto";
 import { type Dialect, PostgresDialect, type PostgresPool, type PostgresPoolClient } from "kysely";
-import {
-  DatabaseError,
-  Pool,
-  type PoolClient,
-  type PoolConfig,
-  type QueryConfig,
-  type QueryResult,
-  TypeOverrides,
-  types,
-} from "pg";
+import { DatabaseError, Pool, type PoolClient, type PoolConfig, type QueryResult, TypeOverrides, types } from "pg";
 import { GatewayError } from "../errors.js";
 
 /** Together well under the deadline of a request, so that a database that hangs is told from one that works. */
@@ -246,29 +237,32 @@ class Session implements PostgresPoolClient {
     const name = this.#parts.names.get(text);
     if (name !== undefined) {
       try {
-        return await this.#run({ name, text, values });
+        return await this.#run(text, values, name);
       } catch (error) {
         // Said before the statement is run: the session is not the one in which it was prepared.
         if (!hasState(error, PLAN_STATES)) throw error;
         this.#parts.names.clear();
       }
     }
-    return await this.#run({ text, values });
+    return await this.#run(text, values);
   }
 
   /**
    * By callback: where node-postgres makes the promise, a statement refers to the next one of its connection, and once one is in
    * the old generation all that follow get there, too, until that is swept.
    */
-  #run(statement: QueryConfig): Promise<QueryResult> {
+  #run(text: string, values: unknown[], name?: string): Promise<QueryResult> {
+    const { client } = this.#parts;
     return new Promise((resolve, reject) => {
       this.#waiting.push(reject);
       this.#timer.refresh();
-      this.#parts.client.query(statement, (error: Error | null, result) => {
+      const answered = (error: Error | null, result: QueryResult) => {
         this.#waiting.shift();
         if (error) reject(error);
         else resolve(result);
-      });
+      };
+      if (name === undefined) client.query(text, values, answered);
+      else client.query({ name, text, values }, answered);
     });
   }
 }
