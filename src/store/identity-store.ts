@@ -1,4 +1,4 @@
-import { type Kysely, type SelectQueryBuilder, sql } from "kysely";
+import { type Kysely, type RawBuilder, type SelectQueryBuilder, sql } from "kysely";
 import { GatewayError } from "../errors.js";
 import type {
   ApplicationUser,
@@ -36,6 +36,13 @@ export interface Binding {
   readonly tokenIssuedAt: number | null;
 }
 
+/** How a change is made that need not be on disk before the record that follows it is. */
+export interface BeforeRecord {
+  readonly database: Kysely<Tables>;
+  /** Always true; what it is evaluated in ends without a sync of its own. */
+  readonly unsynced?: RawBuilder<boolean>;
+}
+
 const NEW_ROW = {
   resource: null,
   last_token_issued_at: 0,
@@ -55,8 +62,7 @@ export class IdentityStore {
   constructor(
     private readonly database: Kysely<Tables>,
     private readonly rows: IdentityRows = rowsByStatement(database),
-    /** For what need not be on disk before the record that follows it is: the trail's connection, which syncs both together. */
-    private readonly beforeRecord: Kysely<Tables> = database,
+    private readonly beforeRecord: BeforeRecord = { database },
   ) {}
 
   async findById(id: string): Promise<Identity | undefined> {
@@ -153,10 +159,11 @@ export class IdentityStore {
 
   /** Undefined when tokens were revoked since `revocations` was read: what was issued meanwhile must not be handed out. */
   async recordIssue(id: string, revocations: number, at: number): Promise<Identity | undefined> {
-    const update = this.#update(id, ["ACTIVE"], this.beforeRecord)
+    const { database, unsynced } = this.beforeRecord;
+    const update = this.#update(id, ["ACTIVE"], database)
       .set({ last_token_issued_at: at })
       .where("revocations", "=", revocations);
-    return asIdentity(await update.executeTakeFirst());
+    return asIdentity(await (unsynced === undefined ? update : update.where(unsynced)).executeTakeFirst());
   }
 
   /**

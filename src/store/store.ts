@@ -2,7 +2,7 @@
  * What the gateway must not forget, in SQL through Kysely. One implementation; a dialect is all that differs between
  * databases. Whatever the database fails with surfaces as STORE_UNAVAILABLE.
  */
-import { type Dialect, Kysely, sql } from "kysely";
+import { type Dialect, Kysely, type RawBuilder, sql } from "kysely";
 import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
 import type { Tracing } from "../observe/tracing.js";
@@ -46,6 +46,9 @@ export interface Store {
 
 /** One is on its way while the server works on another: it waits for no answer, and the gateway not for the server. */
 const TRAIL_WRITES_AT_ONCE = 2;
+
+/** For the transaction alone. Postgres has one log: a record that is synced after it syncs it, too, with its stand-bys as with its disk. */
+const UNSYNCED = sql<boolean>`set_config('synchronous_commit', 'off', true) is not null`;
 
 /**
  * Opens the database and brings its schema up to date. Throws a `StartError` when it cannot, also for a server that is
@@ -117,7 +120,7 @@ async function openPostgresStore(
     const schema = await bringUpToDate(patient, name).finally(() => patient.destroy());
     // Its own, so that no reads, however many and long, keep a record from being written.
     const trail = { database: open("trail", 1), schema, insert: insertJson, writesAtOnce: TRAIL_WRITES_AT_ONCE };
-    return storeOf(database, trail, rowsTogether(database));
+    return storeOf(database, { ...trail, unsynced: UNSYNCED }, rowsTogether(database));
   });
 }
 
@@ -154,16 +157,20 @@ interface TrailDatabase {
   readonly listsLater?: boolean;
   readonly insert?: RecordInsert;
   readonly writesAtOnce?: number;
+  readonly unsynced?: RawBuilder<boolean>;
 }
 
 function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: IdentityRows): Store {
   const all = [...new Set([database, trail.database])];
   // Where nothing is listed later, the trail's connection is for records alone; what somebody has marked is listed all the same.
   const listing = new AuditListing(trail.listsLater ? trail.database : database, trail.listsLater ?? false);
-  const { insert, writesAtOnce } = trail;
+  const { insert, writesAtOnce, unsynced } = trail;
   return {
     schema: trail.schema,
-    identities: new IdentityStore(database, rows, trail.listsLater ? trail.database : database),
+    identities: new IdentityStore(database, rows, {
+      database: trail.listsLater ? trail.database : database,
+      ...(unsynced && { unsynced }),
+    }),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
     mappings: new MappingStore(database),

@@ -313,6 +313,23 @@ function onServer(server: string): void {
       await database.ask("delete from audit_events");
     });
 
+    it("leaves it to the record that follows to sync what a minted token leaves in its row, and that alone", async () => {
+      const who = { issuer: "https://i.example.com", subject: "minted" };
+      const { id } = await store.identities.claim(who, "idn_minted", 1);
+      const binding = { communicationUserId: "8:acs:1", resource: "r", revocations: 0, tokenIssuedAt: null };
+      await store.identities.bind(id, binding, 1);
+      await database.ask(
+        `create table synced (how text);
+        create function note() returns trigger language plpgsql as $$
+          begin insert into synced values (current_setting('synchronous_commit')); return new; end $$;
+        create constraint trigger noted after update on identities deferrable initially deferred for each row execute function note()`,
+      );
+      expect(await store.identities.recordIssue(id, 0, 2)).toMatchObject({ lastTokenIssuedAt: 2 });
+      expect(await store.identities.revoke(id, ["ACTIVE"], 3)).toMatchObject({ tokensValidAfter: 3 });
+      expect(await database.ask("select how from synced")).toEqual([{ how: "off" }, { how: "on" }]);
+      await database.ask("drop trigger noted on identities");
+    });
+
     it("writes the trail while reads hold all other connections and more of them wait", async () => {
       const lock = await holdTable(database);
       const reads = Array.from({ length: MAX_CONNECTIONS * 4 }, () => expectUnavailable(read()));
