@@ -13,7 +13,7 @@ const SWEEP_MS = 25;
 
 /** Where records are kept. */
 export interface TrailStore {
-  /** How many writes it does its best with under way at a time; they end in the order in which they were begun. */
+  /** How many writes it does its best with under way at a time. */
   readonly writesAtOnce: number;
   /**
    * All or none, durable once it resolves. With the last record of a write that has yet to end, none unless that has become
@@ -70,6 +70,8 @@ interface Write {
   /** Of the chain before them, and with them. */
   readonly begin: ChainEnd;
   readonly end: ChainEnd;
+  /** Once it is stored and told, or has failed. */
+  readonly settled: PromiseWithResolvers<void>;
   isStored: boolean;
   /** Whoever asked has been told that it failed. */
   isGivenUp: boolean;
@@ -160,7 +162,14 @@ export class Trail {
 
   #begin(batch: readonly Waiting[]): void {
     const before = this.#underWay.at(-1);
-    const write: Write = { batch, begin: this.#end, ...this.#chained(batch), isStored: false, isGivenUp: false };
+    const write: Write = {
+      batch,
+      begin: this.#end,
+      ...this.#chained(batch),
+      settled: Promise.withResolvers(),
+      isStored: false,
+      isGivenUp: false,
+    };
     this.#end = write.end;
     this.#underWay.push(write);
     const see = () => this.#see(write, before);
@@ -194,15 +203,22 @@ export class Trail {
 
   async #keep(write: Write, before: Write | undefined): Promise<void> {
     const { sinks, observe } = this.#parts;
-    await this.#store(write.records, before);
-    write.isStored = true;
-    if (!write.isGivenUp) observe.written(write.records.length, write.end);
+    try {
+      await this.#store(write.records, before);
+      write.isStored = true;
+      if (!write.isGivenUp) observe.written(write.records.length, write.end);
+    } finally {
+      write.settled.resolve();
+    }
     await sinks?.take(write.records, write.begin.hash);
   }
 
+  /** Resolves once the one before is settled, too: an answer that came after another may be seen before it. */
   async #store(records: readonly AuditRecord[], before: Write | undefined): Promise<void> {
     const { store } = this.#parts;
-    if (await store.append(records, before?.isStored ? undefined : before?.end)) return;
+    const isStored = await store.append(records, before?.isStored ? undefined : before?.end);
+    await before?.settled.promise;
+    if (isStored) return;
     if (!before?.isStored) throw new Error("the records that they go on from have not been stored");
     // Something between gateway and database does not keep the two together, so what is sent ahead is sent in vain.
     this.#mostUnderWay = 1;

@@ -133,7 +133,9 @@ class Sessions implements PostgresPool {
   async connect(): Promise<PostgresPoolClient> {
     if (this.#isFull()) throw unavailable(new Error("too many wait for a connection"));
     for (;;) {
-      if (this.#last?.isInUse && this.#canTake(this.#last)) return this.#last.taken();
+      // Nobody goes ahead of those who wait.
+      const isFree = this.#pool.waitingCount === 0;
+      if (isFree && this.#last?.isInUse && this.#canTake(this.#last)) return this.#last.taken();
       const client = await this.#pool.connect().catch((error: unknown) => {
         throw unavailable(error);
       });
@@ -241,7 +243,8 @@ class Session implements PostgresPoolClient {
       } catch (error) {
         // Said before the statement is run: the session is not the one in which it was prepared.
         if (!hasState(error, PLAN_STATES)) throw error;
-        this.#parts.names.clear();
+        // Unless it was to be prepared with a statement in front of this one, and that failed.
+        if (this.#isUsable) this.#parts.names.clear();
       }
     }
     return await this.#run(text, values);
@@ -258,6 +261,7 @@ class Session implements PostgresPoolClient {
       this.#timer.refresh();
       const answered = (error: Error | null, result: QueryResult) => {
         this.#waiting.shift();
+        if (error && hasState(error, UNAVAILABLE_STATES)) this.#isUsable = false;
         if (error) reject(error);
         else resolve(result);
       };

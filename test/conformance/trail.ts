@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { ChainEnd } from "../../src/audit/chain.js";
 import type { AuditEvent, AuditRecord } from "../../src/audit/record.js";
 import { Trail, type TrailStore } from "../../src/audit/trail.js";
 import { GatewayError } from "../../src/errors.js";
@@ -19,13 +20,21 @@ interface Options {
   readonly queueSize?: number;
   readonly writeTimeoutMs?: number;
   readonly now?: () => number;
+  readonly written?: (end: ChainEnd) => void;
 }
 
 const PLENTY = 10_000;
 const never = new AbortController().signal;
 const unavailable = { name: "GatewayError", code: "AUDIT_UNAVAILABLE" };
 
-type Fault = "fails" | "hangs" | "hangs and fails" | "answers nothing" | "loses its answer" | "loses its late answer";
+type Fault =
+  | "fails"
+  | "hangs"
+  | "hangs and fails"
+  | "answers nothing"
+  | "loses its answer"
+  | "loses its late answer"
+  | "is answered late";
 
 /** A real store whose next writes fail, hang, or are done without an answer. What is sent after such a write waits for it. */
 class FaultyStore implements TrailStore {
@@ -52,7 +61,7 @@ class FaultyStore implements TrailStore {
     const isSentAhead = args[1] !== undefined;
     const work = isSentAhead ? this.#held.then(() => this.#append(fault, ...args)) : this.#append(fault, ...args);
     const over = () => {};
-    if (fault !== undefined || this.forgets) this.#held = work.then(over, over);
+    if ((fault !== undefined && fault !== "is answered late") || this.forgets) this.#held = work.then(over, over);
     return await work.finally(() => {
       this.atOnce -= 1;
     });
@@ -64,7 +73,8 @@ class FaultyStore implements TrailStore {
     if (fault === "hangs" || fault === "hangs and fails") await release();
     if (fault === "fails" || fault === "hangs and fails") throw new GatewayError("STORE_UNAVAILABLE", "away");
     const isStored = await this.store.append(records, after);
-    if (fault === "answers nothing" || fault === "loses its late answer") await release();
+    if (fault === "answers nothing" || fault === "loses its late answer" || fault === "is answered late")
+      await release();
     if (fault === "loses its answer" || fault === "loses its late answer")
       throw new GatewayError("STORE_UNAVAILABLE", "connection lost");
     return isStored;
@@ -91,10 +101,19 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
     });
 
     function start(options: Options = {}): Trail {
-      const { store = opened.store.audit, queueSize = PLENTY, writeTimeoutMs = 5000, now = Date.now } = options;
+      const {
+        store = opened.store.audit,
+        queueSize = PLENTY,
+        writeTimeoutMs = 5000,
+        now = Date.now,
+        written,
+      } = options;
       faulty = new FaultyStore(store);
       failures = [];
-      const observe = { written: () => {}, failed: (count: number) => failures.push(count) };
+      const observe = {
+        written: (_: number, end: ChainEnd) => written?.(end),
+        failed: (count: number) => failures.push(count),
+      };
       return new Trail({ store: faulty, now, randomBytes, queueSize, writeTimeoutMs, observe });
     }
     const event = (requestId: string): AuditEvent => ({
@@ -290,6 +309,17 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
       const chains = (await wholeChains()).map(requestsIn);
       expect(chains).toHaveLength(2);
       expect(chains).toEqual(expect.arrayContaining([held.map(() => "held"), ["after"]]));
+    });
+
+    it("tells what is stored in the order of the chain, in whatever order the answers are seen", async () => {
+      const sequences: number[] = [];
+      const trail = start({ written: ({ sequence }) => sequences.push(sequence) });
+      const held = await hold(trail, "is answered late");
+      await expect.poll(async () => (await readChains(opened.ask)).flat().length).toBe(held.length);
+      expect(sequences).toEqual([]);
+      faulty.hanging[0]?.();
+      await Promise.all(held);
+      expect(sequences).toEqual(held.map((_, index) => index + 1));
     });
 
     it("writes one after the other where what is sent ahead does not find what it goes on from", async () => {

@@ -1,8 +1,10 @@
 import { setTimeout } from "node:timers/promises";
+import { Kysely, sql } from "kysely";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { AuditRecord } from "../../src/audit/record.js";
 import { Secret } from "../../src/config/secret.js";
+import { openPostgres } from "../../src/store/dialect-postgres.js";
 import { openStore, type Store } from "../../src/store/store.js";
 import { TestWriter } from "../fixtures/audit.js";
 import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
@@ -105,6 +107,30 @@ if (server === undefined) {
       expect(await stored("other")).toEqual([1, 2]);
     });
 
+    it("are prepared as before when the first one of a connection fails with those behind it", async () => {
+      const other = await openStore({
+        kind: "postgres",
+        url: new Secret(database.url),
+        maxConnections: 2,
+        queueSize: 10,
+      });
+      await other.check();
+      const release = await database.lock("audit_events");
+      const records = chainOf("unprepared");
+      const write = (index: number, isAhead = false) =>
+        other.audit.append(records.slice(index, index + 1), isAhead ? records[index - 1] : undefined);
+      const first = expect(write(one)).rejects.toMatchObject(unavailable.reason);
+      await setTimeout(50);
+      expect(await write(two, true).catch(() => false)).toBe(false);
+      await first;
+      await release();
+      const queries = vi.spyOn(Client.prototype, "query");
+      expect(await write(one)).toBe(true);
+      expect(queries.mock.calls[0]?.[0]).toMatchObject({ name: expect.any(String) });
+      queries.mockRestore();
+      await other.close();
+    });
+
     it("fail together when the server ends their connection, and the next one is written by another", async () => {
       const records = chainOf("ended");
       await append(records, one);
@@ -116,6 +142,29 @@ if (server === undefined) {
       await release();
       expect(await store.audit.append(chainOf("after the end"))).toBe(true);
       expect(await stored("ended")).toEqual([1]);
+    });
+
+    it("go ahead of nobody who waits for the connection", async () => {
+      const options = { url: database.url, maxConnections: 1, queueSize: 10, purpose: "trail", atOnce: 2 } as const;
+      const session = new Kysely<never>({ dialect: openPostgres(options) });
+      const said: string[] = [];
+      const say = async (what: string, seconds: number) => {
+        await sql`select pg_sleep(${seconds})`.execute(session);
+        said.push(what);
+      };
+      const saying = [say("one", 0.2)];
+      for (const [what, seconds] of [
+        ["two", 0.3],
+        ["three", 0],
+      ] as const) {
+        await setTimeout(50);
+        saying.push(say(what, seconds));
+      }
+      await expect.poll(() => said).toEqual(["one"]);
+      saying.push(say("four", 0));
+      await Promise.all(saying);
+      expect(said).toEqual(["one", "two", "three", "four"]);
+      await session.destroy();
     });
 
     it("fail together when the server says nothing any more, and leave no connection behind", async () => {
