@@ -182,7 +182,9 @@ describe("a trail in a database", () => {
         let flag: unknown;
         const change = () => {
           run("update audit_events set listed = ? where id = ?", value, id);
-          flag = database.prepare("select cast(listed as text) as flag from audit_events where id = ?").get(id)?.flag;
+          // A blob may have the text of a number, and is none.
+          const number = "case when typeof(listed) = 'integer' then cast(listed as text) end";
+          flag = database.prepare(`select ${number} as flag from audit_events where id = ?`).get(id)?.flag;
           flags.push(flag);
         };
         const isHarmless = () => flag === "0" || flag === "1";
@@ -191,9 +193,9 @@ describe("a trail in a database", () => {
         });
         if (found) expect({ value, id: found.fault?.id }).toEqual({ value, id: isHarmless() ? undefined : id });
       }),
-      { numRuns: RUNS },
+      { numRuns: RUNS, examples: [[all[0] ?? "", Uint8Array.from([0x30])]] },
     );
-    expect(flags).toEqual(expect.arrayContaining(["0", "1", "2"]));
+    expect(flags).toEqual(expect.arrayContaining(["0", "1", "2", null]));
   });
 
   it("names the record that was removed, the last one of a writer too", async () => {
