@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { openSync } from "node:fs";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { setTimeout } from "node:timers/promises";
@@ -40,7 +39,7 @@ export class ServerProcess {
     const child = spawn(command, all, {
       cwd: folder,
       env: { PATH: process.env.PATH, NODE_ENV: "production", PORT: String(port), ADMIN_PORT: "0", ...env },
-      stdio: ["ignore", process.env.ADHOC_OUT ? openSync(process.env.ADHOC_OUT, "w") : "ignore", "inherit", "ipc"],
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
     });
     try {
       await listening(child, port);
