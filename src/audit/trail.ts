@@ -220,7 +220,7 @@ export class Trail {
     await before?.settled.promise;
     if (isStored) return;
     if (!before?.isStored) throw new Error("the records that they go on from have not been stored");
-    // Something between gateway and database does not keep the two together, so what is sent ahead is sent in vain.
+    // Something between gateway and database does not keep the two together, so what this chain sends ahead is sent in vain.
     this.#mostUnderWay = 1;
     await store.append(records);
   }
@@ -234,6 +234,7 @@ export class Trail {
     // Nobody knows whether the old chain has got those records, all or none, now or later; a record that went on from
     // either guess could leave a hole or a double. A chain of its own is right whatever became of them.
     this.#end = this.#newChain();
+    this.#mostUnderWay = this.#parts.store.writesAtOnce;
     for (const lost of this.#underWay.splice(this.#underWay.indexOf(write))) {
       lost.isGivenUp = true;
       this.#refuse(lost.batch, error);

@@ -225,7 +225,9 @@ class Session implements PostgresPoolClient {
   release(destroy = false): void {
     this.#users -= 1;
     if (destroy) this.#isUsable = false;
-    if (!this.isInUse) this.#parts.client.release(!this.#isUsable);
+    if (this.isInUse) return;
+    if (!this.#isUsable) clearTimeout(this.#timer);
+    this.#parts.client.release(!this.#isUsable);
   }
 
   /** Not by node-postgres alone, which waits for what was sent ahead. */
@@ -262,6 +264,8 @@ class Session implements PostgresPoolClient {
       const answered = (error: Error | null, result: QueryResult) => {
         this.#waiting.shift();
         if (error && hasState(error, UNAVAILABLE_STATES)) this.#isUsable = false;
+        // The server turns to the next one only now.
+        if (this.#waiting.length > 0) this.#timer.refresh();
         if (error) reject(error);
         else resolve(result);
       };
