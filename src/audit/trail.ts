@@ -96,8 +96,8 @@ export class Trail {
   readonly #underWay: Write[] = [];
   #mostUnderWay: number;
   #isNextDue = false;
-  /** There until no event waits. */
-  #busy: PromiseWithResolvers<void> | undefined;
+  /** Of whoever closes it: no event waits any more. */
+  #idle: PromiseWithResolvers<void> | undefined;
   /** One timer for all that wait: to listen to each one's deadline costs more than the record. */
   #sweep: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -118,7 +118,6 @@ export class Trail {
       const place = this.#parts.tracing?.place();
       const waiting = { event, at: this.#at, deadline, resolve, reject, place, isLetGo: false };
       this.#queue.push(waiting);
-      this.#busy ??= Promise.withResolvers();
       this.#sweep ??= setInterval(() => this.#letGo(), SWEEP_MS).unref();
       this.#next();
       refuseLate(waiting);
@@ -131,12 +130,18 @@ export class Trail {
     return oldest === undefined ? 0 : Math.max(0, this.#parts.now() - oldest.at);
   }
 
+  get #isIdle(): boolean {
+    return this.#underWay.length + this.#queue.length === 0;
+  }
+
   /** Takes no more events, and writes those that it has for as long as given. */
   async close(milliseconds: number): Promise<void> {
     this.#isClosed = true;
+    if (this.#isIdle) return;
+    this.#idle ??= Promise.withResolvers();
     const { promise: enough, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, milliseconds);
-    await Promise.race([this.#busy?.promise, enough]);
+    await Promise.race([this.#idle.promise, enough]);
     clearTimeout(timer);
     this.#refuse(this.#queue.splice(0), new Error("the gateway was closed"));
   }
@@ -144,7 +149,7 @@ export class Trail {
   #letGo(): void {
     for (const { batch } of this.#underWay) batch.forEach(refuseLate);
     this.#queue.forEach(refuseLate);
-    if (this.#busy !== undefined) return;
+    if (!this.#isIdle) return;
     clearInterval(this.#sweep);
     this.#sweep = undefined;
   }
@@ -187,10 +192,7 @@ export class Trail {
     }
     const index = this.#underWay.indexOf(write);
     if (index !== -1) this.#underWay.splice(index, 1);
-    if (this.#underWay.length + this.#queue.length === 0) {
-      this.#busy?.resolve();
-      this.#busy = undefined;
-    }
+    if (this.#isIdle) this.#idle?.resolve();
     this.#next();
   }
 

@@ -107,6 +107,7 @@ class Sessions implements PostgresPool {
   readonly #options: SessionsOptions;
   /** One for each connection, for as long as it lasts: Kysely remembers each that it is given until the old generation is swept. */
   readonly #sessions = new WeakMap<PoolClient, Session>();
+  /** The one that was taken last, which may take more. */
   #last: Session | undefined;
   #generation = 0;
 
@@ -160,7 +161,7 @@ class Sessions implements PostgresPool {
   }
 
   #lose(session: Session): void {
-    session.isLost = true;
+    session.isUsable = false;
     if (session.generation === this.#generation) this.#generation += 1;
   }
 }
@@ -179,9 +180,9 @@ interface SessionParts {
 
 /** A connection, as Kysely asks it. */
 class Session implements PostgresPoolClient {
-  isLost = false;
+  /** False once it has failed as only a connection, or a server in trouble, does. */
+  isUsable = true;
   readonly #parts: SessionParts;
-  #isUsable = true;
   #users = 0;
   /** Of the statements under way, oldest first, as they are answered. */
   readonly #waiting: ((error: Error) => void)[] = [];
@@ -191,6 +192,7 @@ class Session implements PostgresPoolClient {
   constructor(parts: SessionParts) {
     this.#parts = parts;
     this.#timer = setTimeout(() => this.#giveUp(), parts.answerTimeout).unref();
+    parts.client.once("end", () => clearTimeout(this.#timer));
   }
 
   get generation(): number {
@@ -202,7 +204,7 @@ class Session implements PostgresPoolClient {
   }
 
   canTake(atOnce: number): boolean {
-    return this.#isUsable && this.#users < atOnce;
+    return this.isUsable && this.#users < atOnce;
   }
 
   taken(): this {
@@ -216,18 +218,14 @@ class Session implements PostgresPoolClient {
       return await this.#ask(text, [...values]);
     } catch (error) {
       if (error instanceof NoAnswer || hasState(error, ENDING_STATES)) this.#parts.lose();
-      if (!this.isLost && !hasState(error, UNAVAILABLE_STATES)) throw error;
-      this.#isUsable = false;
-      throw unavailable(error);
+      throw this.isUsable ? error : unavailable(error);
     }
   }) as unknown as PostgresPoolClient["query"];
 
   release(destroy = false): void {
     this.#users -= 1;
-    if (destroy) this.#isUsable = false;
-    if (this.isInUse) return;
-    if (!this.#isUsable) clearTimeout(this.#timer);
-    this.#parts.client.release(!this.#isUsable);
+    if (destroy) this.isUsable = false;
+    if (!this.isInUse) this.#parts.client.release(!this.isUsable);
   }
 
   /** Not by node-postgres alone, which waits for what was sent ahead. */
@@ -246,7 +244,7 @@ class Session implements PostgresPoolClient {
         // Said before the statement is run: the session is not the one in which it was prepared.
         if (!hasState(error, PLAN_STATES)) throw error;
         // Unless it was to be prepared with a statement in front of this one, and that failed.
-        if (this.#isUsable) this.#parts.names.clear();
+        if (this.isUsable) this.#parts.names.clear();
       }
     }
     return await this.#run(text, values);
@@ -263,7 +261,7 @@ class Session implements PostgresPoolClient {
       this.#timer.refresh();
       const answered = (error: Error | null, result: QueryResult) => {
         this.#waiting.shift();
-        if (error && hasState(error, UNAVAILABLE_STATES)) this.#isUsable = false;
+        if (error && hasState(error, UNAVAILABLE_STATES)) this.isUsable = false;
         // The server turns to the next one only now.
         if (this.#waiting.length > 0) this.#timer.refresh();
         if (error) reject(error);

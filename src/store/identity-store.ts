@@ -36,11 +36,11 @@ export interface Binding {
   readonly tokenIssuedAt: number | null;
 }
 
-/** How a change is made that need not be on disk before the record that follows it is. */
+/** How a change is made that need not be on disk before the record that follows it is, and is then synced with that. */
 export interface BeforeRecord {
   readonly database: Kysely<Tables>;
-  /** Always true; what it is evaluated in ends without a sync of its own. */
-  readonly unsynced?: RawBuilder<boolean>;
+  /** Always true; what it is evaluated in ends without a sync of its own. Not needed where the connection leaves that to the trail. */
+  readonly unsynced?: RawBuilder<boolean> | undefined;
 }
 
 const NEW_ROW = {

@@ -2,7 +2,7 @@
  * What the gateway must not forget, in SQL through Kysely. One implementation; a dialect is all that differs between
  * databases. Whatever the database fails with surfaces as STORE_UNAVAILABLE.
  */
-import { type Dialect, Kysely, type RawBuilder, sql } from "kysely";
+import { type Dialect, Kysely, sql } from "kysely";
 import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
 import type { Tracing } from "../observe/tracing.js";
@@ -15,7 +15,7 @@ import { openSqlite, SqliteRows } from "./dialect-sqlite.js";
 import { statementsOf, traceDialect } from "./dialect-traced.js";
 import { ErasureStore } from "./erasure-store.js";
 import { type IdentityRows, rowsOfSqlite, rowsTogether } from "./identity-rows.js";
-import { IdentityStore } from "./identity-store.js";
+import { type BeforeRecord, IdentityStore } from "./identity-store.js";
 import { InventoryStore } from "./inventory-store.js";
 import { MappingStore } from "./mapping-store.js";
 import { migrate, TooNewSchema } from "./migrations.js";
@@ -119,8 +119,8 @@ async function openPostgresStore(
     const patient = open("migration", 1);
     const schema = await bringUpToDate(patient, name).finally(() => patient.destroy());
     // Its own, so that no reads, however many and long, keep a record from being written.
-    const trail = { database: open("trail", 1), schema, insert: insertJson, writesAtOnce: TRAIL_WRITES_AT_ONCE };
-    return storeOf(database, { ...trail, unsynced: UNSYNCED }, rowsTogether(database));
+    const trail = { database: open("trail", 1), insert: insertJson, writesAtOnce: TRAIL_WRITES_AT_ONCE };
+    return storeOf(database, { ...trail, schema, unsynced: UNSYNCED }, rowsTogether(database));
   });
 }
 
@@ -157,20 +157,18 @@ interface TrailDatabase {
   readonly listsLater?: boolean;
   readonly insert?: RecordInsert;
   readonly writesAtOnce?: number;
-  readonly unsynced?: RawBuilder<boolean>;
+  readonly unsynced?: BeforeRecord["unsynced"];
 }
 
 function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: IdentityRows): Store {
   const all = [...new Set([database, trail.database])];
-  // Where nothing is listed later, the trail's connection is for records alone; what somebody has marked is listed all the same.
-  const listing = new AuditListing(trail.listsLater ? trail.database : database, trail.listsLater ?? false);
   const { insert, writesAtOnce, unsynced } = trail;
+  // Where nothing is listed later, the trail's connection is for records alone; what somebody has marked is listed all the same.
+  const besideRecords = trail.listsLater ? trail.database : database;
+  const listing = new AuditListing(besideRecords, trail.listsLater ?? false);
   return {
     schema: trail.schema,
-    identities: new IdentityStore(database, rows, {
-      database: trail.listsLater ? trail.database : database,
-      ...(unsynced && { unsynced }),
-    }),
+    identities: new IdentityStore(database, rows, { database: besideRecords, unsynced }),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
     mappings: new MappingStore(database),
