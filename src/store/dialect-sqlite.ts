@@ -47,6 +47,12 @@ function preparing(database: DatabaseSync): (sql: string) => SqliteStatement {
   };
 }
 
+/** Names its columns, and never changes its text. */
+export interface RowStatement {
+  readonly text: string;
+  readonly parameters: readonly string[];
+}
+
 /** Reads single rows over a connection of its own, which sees what is committed and nothing that is under way. */
 export class SqliteRows {
   readonly #database: DatabaseSync;
@@ -58,9 +64,17 @@ export class SqliteRows {
     this.#prepare = preparing(this.#database);
   }
 
-  /** The first row of a statement that never changes its text, and names its columns. */
-  read(statement: string, parameters: readonly string[]): object | undefined {
-    return this.#prepare(statement).get(parameters);
+  /** The first row of each, several as they are at one moment: what SQLite takes for a row is mostly to begin with it. */
+  read(statements: readonly RowStatement[]): (object | undefined)[] {
+    const first = ({ text, parameters }: RowStatement) => this.#prepare(text).get(parameters);
+    if (statements.length === 1) return statements.map(first);
+    this.#prepare("begin").run([]);
+    try {
+      return statements.map(first);
+    } finally {
+      // A transaction in which disk or memory fail SQLite has ended itself.
+      if (this.#database.isTransaction) this.#prepare("rollback").run([]);
+    }
   }
 
   close(): void {

@@ -5,7 +5,9 @@
 import DataLoader from "dataloader";
 import { type Kysely, sql } from "kysely";
 import type { ApplicationUser } from "../identities/identity.js";
-import type { SqliteRows } from "./dialect-sqlite.js";
+import type { Place, Tracing } from "../observe/tracing.js";
+import type { RowStatement, SqliteRows } from "./dialect-sqlite.js";
+import { statementsOf } from "./dialect-traced.js";
 import type { IdentityRow, Tables } from "./tables.js";
 
 /** Undefined where there is none; throws STORE_UNAVAILABLE. */
@@ -41,27 +43,55 @@ const COLUMNS: Readonly<Record<keyof IdentityRow, true>> = {
   user_hash: true,
 };
 const SELECT = `select ${Object.keys(COLUMNS).join(", ")} from identities`;
+const SELECT_BY_ID = `${SELECT} where id = ?`;
+const SELECT_BY_USER = `${SELECT} where issuer = ? and subject = ?`;
+
+/** So many are read without waiting for more: whoever waits holds what its request has taken so far. */
+const MOST_WAITING = 16;
+
+interface Asked extends RowStatement {
+  readonly resolve: (row: IdentityRow | undefined | Promise<IdentityRow | undefined>) => void;
+  /** The same by the connection that has the patience to wait for another process. */
+  readonly patiently: () => Promise<IdentityRow | undefined>;
+  /** In the trace of whoever asks. */
+  readonly place: Place | undefined;
+}
 
 /**
- * Without Kysely, which costs as much as SQLite does, over a connection that sees nothing that is under way. Where that fails,
- * by the one that has the patience to wait for another process.
+ * All that is asked for in one turn of the event loop together, without Kysely, which costs as much as SQLite does, and over a
+ * connection that sees nothing that is under way.
  */
-export function rowsOfSqlite(rows: Pick<SqliteRows, "read" | "close">, database: Kysely<Tables>): IdentityRows {
+export function rowsOfSqlite(
+  rows: Pick<SqliteRows, "read" | "close">,
+  database: Kysely<Tables>,
+  tracing?: Pick<Tracing, "place" | "joined">,
+): IdentityRows {
   const patient = rowsByStatement(database);
-  const read = async (
-    [statement, ...parameters]: readonly [string, ...string[]],
-    otherwise: () => Promise<IdentityRow | undefined>,
-  ) => {
+  const about = statementsOf("sqlite")(SELECT);
+  let waiting: Asked[] = [];
+  const readAll = async () => {
+    const asked = waiting;
+    waiting = [];
+    if (asked.length === 0) return;
+    const read = () => rows.read(asked) as (IdentityRow | undefined)[];
     try {
-      return rows.read(statement, parameters) as IdentityRow | undefined;
+      const places = asked.map(({ place }) => place);
+      const found = tracing === undefined ? read() : await tracing.joined(about, places, async () => read());
+      for (const [index, { resolve }] of asked.entries()) resolve(found[index]);
     } catch {
-      return await otherwise();
+      for (const { resolve, patiently } of asked) resolve(patiently());
     }
   };
+  const ask = (statement: RowStatement, patiently: Asked["patiently"]) =>
+    new Promise<IdentityRow | undefined>((resolve) => {
+      waiting.push({ ...statement, resolve, patiently, place: tracing?.place() });
+      if (waiting.length === 1) setImmediate(readAll);
+      if (waiting.length === MOST_WAITING) void readAll();
+    });
   return {
-    byId: (id) => read([`${SELECT} where id = ?`, id], () => patient.byId(id)),
+    byId: (id) => ask({ text: SELECT_BY_ID, parameters: [id] }, () => patient.byId(id)),
     byUser: (user) =>
-      read([`${SELECT} where issuer = ? and subject = ?`, user.issuer, user.subject], () => patient.byUser(user)),
+      ask({ text: SELECT_BY_USER, parameters: [user.issuer, user.subject] }, () => patient.byUser(user)),
     close: () => rows.close(),
   };
 }

@@ -12,7 +12,7 @@ import { AuditReader } from "./audit-reader.js";
 import { AuditStore } from "./audit-store.js";
 import { AuditTail } from "./audit-tail.js";
 import { openSqlite, SqliteRows } from "./dialect-sqlite.js";
-import { statementsOf, traceDialect } from "./dialect-traced.js";
+import { traceDialect } from "./dialect-traced.js";
 import { ErasureStore } from "./erasure-store.js";
 import { type IdentityRows, rowsOfSqlite, rowsTogether } from "./identity-rows.js";
 import { type BeforeRecord, IdentityStore } from "./identity-store.js";
@@ -74,19 +74,9 @@ async function openSqliteStore(file: string, tracing: Tracing | undefined): Prom
     const trail = wal && open(openSqlite(file, "trail"));
     // What is listed over that connection is on disk with the next records.
     // Without a log a reader would be in the way of who writes.
-    const rows = wal && rowsOfSqlite(openRows(file, tracing), database);
+    const rows = wal && rowsOfSqlite(new SqliteRows(file), database, tracing);
     return storeOf(database, { database: trail ?? database, wal, schema, listsLater: true }, rows);
   });
-}
-
-function openRows(file: string, tracing: Tracing | undefined): Pick<SqliteRows, "read" | "close"> {
-  const rows = new SqliteRows(file);
-  if (tracing === undefined) return rows;
-  const about = statementsOf("sqlite");
-  return {
-    read: (statement, parameters) => tracing.span(about(statement), () => rows.read(statement, parameters)),
-    close: () => rows.close(),
-  };
 }
 
 /** The store on any dialect of Postgres; `name` is what messages call the database. */

@@ -42,6 +42,7 @@ const BUDGET: readonly Line[] = [
   ["sql", "the issue noted in the row, unless tokens were revoked", [0, 0, 0, 1, 0]],
   ["sql", "the last look at the row before the token leaves", [1, 1, 0, 1, 1], "SQLite"],
   ["sql", "the same, for all who ask in one turn of the event loop", [1, 0, 0, 1, 1], "Postgres"],
+  ["sql", "begin and end of what is read together: less than one for each row", [0, 1, 0, 0, 0], "SQLite"],
   ["sql", "audit records: the intent", [0, 0, 0, 1, 1]],
   ["sql", "audit records: the outcome; all that come at once in one", [1, 0, 0, 1, 1]],
 
@@ -78,7 +79,7 @@ const BUDGET: readonly Line[] = [
   ["timer", "how long a call may wait before the service", [0, 0, 0, 1, 1]],
   ["timer", "of each command the time-outs of its answer and of the connection", [4, 4, 2, 12, 10], "Redis"],
   ["timer", "of each statement the time-outs of node-postgres and its pool", [8, 2, 3, 13, 34], "Postgres"],
-  ["timer", "the turn in which rows that are asked for together are read", [2, 0, 0, 2, 4], "Postgres"],
+  ["timer", "the turn in which rows that are asked for together are read", [2, 0, 0, 2, 4]],
 
   ["signal", "the request's deadline, for who may have to wait for another call", [0, 0, 0, 1, 1]],
   ["signal", "a call to the service: deadlines of its own, and what its client makes of them", [0, 0, 0, 4, 4]],

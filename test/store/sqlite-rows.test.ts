@@ -32,13 +32,15 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const byId = (id: string) => rows.read("select id, name from users where id = ?", [id]);
+const byIds = (...ids: string[]) =>
+  rows.read(ids.map((id) => ({ text: "select id, name from users where id = ?", parameters: [id] })));
+const byId = (id: string) => byIds(id)[0];
 
 describe("rows of SQLite", () => {
   it("are plain objects, one by one, all at once and as a stream", async () => {
     const ann = { id: "a", name: "Ann" };
     const bob = { id: "b", name: null };
-    expect([byId("a"), byId("b"), byId("c")]).toEqual([ann, bob, undefined]);
+    expect(byIds("a", "b", "c")).toEqual([ann, bob, undefined]);
     const select = database.selectFrom("users").selectAll().orderBy("id");
     expect(await select.execute()).toEqual([ann, bob]);
     const streamed: unknown[] = [];
