@@ -39,16 +39,18 @@ import Negotiator from "negotiator/index.js";
 const MOST = 100;
 const LONGEST = 256;
 const known = new Map();
+const isSame = (one, other) => one.length === other.length && one.every((type, index) => type === other[index]);
 export default class Remembering {
   constructor(request) {
     this.request = request;
   }
   mediaType(available) {
     const accept = this.request.headers.accept;
-    const key = (accept === undefined ? "" : "=" + accept) + "\\n" + available.join();
-    if (known.has(key)) return known.get(key);
+    const choices = known.get(accept) ?? [];
+    for (const choice of choices) if (isSame(choice.available, available)) return choice.type;
     const type = new Negotiator(this.request).mediaType(available);
-    if (known.size < MOST && key.length <= LONGEST) known.set(key, type);
+    if (known.size + choices.length < MOST && !(accept?.length > LONGEST))
+      known.set(accept, [...choices, { available, type }]);
     return type;
   }
 }
@@ -65,6 +67,18 @@ export const makeGatewayGraphQLRequestContext = ({ request, contextValue, docume
 `,
 };
 
+/**
+ * Apollo waits for all of its plugins at each step of a request, of which most have nothing to say. What has nothing to be waited for is
+ * not waited for by way of as many promises.
+ */
+const PIPELINE = /@apollo\/server\/dist\/esm\/requestPipeline\.js$/;
+const WAITS = "await Promise.all(";
+const WAITS_IF_NEED_BE = "await allOf(";
+export const ALL_OF = `
+const allOf = (values) =>
+  values.some((value) => typeof value?.then === "function") ? Promise.all(values) : values;
+`;
+
 const PREFIX = "\0apollo-part:";
 
 export const apolloParts: Plugin = {
@@ -72,6 +86,13 @@ export const apolloParts: Plugin = {
   // Others may have a module of the same name.
   resolveId: (id, importer) =>
     Object.hasOwn(PARTS, id) && importer?.includes("/@apollo/server/") ? PREFIX + id : null,
+  transform: {
+    filter: { id: PIPELINE },
+    handler(code) {
+      if (!code.includes(WAITS)) this.error("Apollo Server no longer waits for its plugins as it did");
+      return { code: code.replaceAll(WAITS, WAITS_IF_NEED_BE) + ALL_OF, map: null };
+    },
+  },
   load: (id) => (id.startsWith(PREFIX) ? (PARTS[id.slice(PREFIX.length)] ?? null) : null),
   generateBundle(_, bundle) {
     const modules = Object.values(bundle).flatMap((file) => (file.type === "chunk" ? file.moduleIds : []));

@@ -41,7 +41,7 @@ interface Run {
   readonly variables: Variables;
   readonly errors: GraphQLError[];
   /** Where a null stands for an error: what fails below it later is not told. */
-  readonly nulled: Set<Path | undefined>;
+  nulled?: Set<Path | undefined>;
 }
 
 type Properties = Readonly<Record<string, unknown>>;
@@ -99,7 +99,7 @@ export function compileOperation(parts: CompileParts): CompiledOperation | undef
         if (errors) return { errors };
         variables = Object.assign(Object.create(null), coerced) as Variables;
       }
-      return runToEnd(select, { context, variables, errors: [], nulled: new Set() });
+      return runToEnd(select, { context, variables, errors: [] });
     },
   };
 }
@@ -375,7 +375,9 @@ function failed(
   return null;
 }
 
-function tell({ errors, nulled }: Run, error: GraphQLError, path: Path | undefined): void {
+function tell(run: Run, error: GraphQLError, path: Path | undefined): void {
+  run.nulled ??= new Set();
+  const { errors, nulled } = run;
   for (let place = path; place !== undefined; place = place.prev) if (nulled.has(place)) return;
   if (nulled.has(undefined)) return;
   nulled.add(path);

@@ -1,5 +1,5 @@
 /** What is looked at once an operation is known and its document valid, before any of it is run. */
-import type { ApolloServerPlugin, GraphQLRequestListener } from "@apollo/server";
+import type { GraphQLRequestContextDidResolveOperation } from "@apollo/server";
 import { GraphQLError } from "graphql";
 import { noteOperation, type RequestContext } from "./context.js";
 import { costCheck, type Operation } from "./cost.js";
@@ -15,18 +15,17 @@ export function operationCheck(maxCost: number): (about: Operation) => void {
 }
 
 /** The same for what has one answer, which a subscription has not. */
-export function oneAnswerCheck(maxCost: number): ApolloServerPlugin<RequestContext> {
+export function oneAnswerCheck(
+  maxCost: number,
+): (about: GraphQLRequestContextDidResolveOperation<RequestContext>) => void {
   const check = operationCheck(maxCost);
-  const listener: GraphQLRequestListener<RequestContext> = {
-    didResolveOperation: async ({ schema, document, operation, request: { variables = {} }, contextValue }) => {
-      if (!operation) return refuseUnstorable(variables);
-      noteOperation(contextValue.outcome, operation);
-      if (operation.operation === "subscription")
-        throw new GraphQLError(STREAM_NEEDED, { extensions: { code: "BAD_REQUEST" } });
-      check({ schema, document, operation, variables });
-    },
+  return ({ schema, document, operation, request: { variables = {} }, contextValue }) => {
+    if (!operation) return refuseUnstorable(variables);
+    noteOperation(contextValue.outcome, operation);
+    if (operation.operation === "subscription")
+      throw new GraphQLError(STREAM_NEEDED, { extensions: { code: "BAD_REQUEST" } });
+    check({ schema, document, operation, variables });
   };
-  return { requestDidStart: async () => listener };
 }
 
 const STREAM_NEEDED =

@@ -7,6 +7,7 @@ import type { Operations } from "../identities/operations.js";
 import type { Revocation } from "../identities/revocation.js";
 import type { TeamsExchange } from "../tokens/exchange.js";
 import type { TokenIssuance } from "../tokens/issue.js";
+import { callDirectly } from "./direct-resolvers.js";
 import { AuditEventResolver, AuditEventsResolver, IdentityAuditResolver } from "./resolvers/audit.js";
 import { AuditFeedResolver, auditTopic } from "./resolvers/audit-feed.js";
 import { IdentitiesResolver } from "./resolvers/identities.js";
@@ -60,6 +61,7 @@ export async function createSchema(services?: Services): Promise<GraphQLSchema> 
     // The tests check it, whole; a start need not.
     skipCheck: services !== undefined,
   });
+  callDirectly(schema, resolvers);
   describeRoot(schema.getQueryType(), "What can be read. Nothing here changes anything.");
   describeRoot(schema.getMutationType(), "What can be done. One root field a request.");
   describeRoot(schema.getSubscriptionType(), "What can be watched: by server-sent events or a WebSocket.");

@@ -1,6 +1,6 @@
 /**
  * GraphQL by Apollo Server, without its web server: `http/` hands over a parsed request and a context, and writes what
- * comes back. One plugin sets the HTTP status and headers from the answer's errors.
+ * comes back. One plugin checks the operation before it is run, and sets the HTTP status and headers from the answer's errors.
  */
 import { ApolloServer, type ApolloServerPlugin, type GraphQLRequestListener } from "@apollo/server";
 import { unwrapResolverError } from "@apollo/server/errors";
@@ -74,9 +74,7 @@ export async function createGraphqlServer(parts: GraphqlServerParts): Promise<Gr
   const translate = (error: GraphQLFormattedError, original: unknown) =>
     translateError(introspection ? error : withoutSuggestion(error), original);
   const plugins: ApolloServerPlugin<RequestContext>[] = [
-    oneAnswerCheck(settings.maxCost),
-    documents.log,
-    answerByErrors(events),
+    ownPlugin({ settings, documents, events }),
     ApolloServerPluginCacheControlDisabled(),
     ApolloServerPluginInlineTraceDisabled(),
     ApolloServerPluginLandingPageDisabled(),
@@ -138,8 +136,18 @@ async function execute(server: ApolloServer<RequestContext>, request: GraphqlReq
 /** What Apollo would log reaches the log by `events`, once. */
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
-function answerByErrors(events: Events): ApolloServerPlugin<RequestContext> {
+interface PluginParts extends Pick<GraphqlServerParts, "settings" | "events"> {
+  readonly documents: TrustedDocuments;
+}
+
+/** All that is ours in Apollo's pipeline; one, as Apollo waits for each of them at each step. */
+function ownPlugin({ settings, documents, events }: PluginParts): ApolloServerPlugin<RequestContext> {
+  const check = oneAnswerCheck(settings.maxCost);
   const listener: GraphQLRequestListener<RequestContext> = {
+    didResolveOperation: async (about) => {
+      documents.noteRun(about.source, about.operationName, about.contextValue);
+      check(about);
+    },
     didEncounterErrors: async ({ errors, contextValue }) => {
       // Many fields can fail of one cause; it is told once.
       const told = new Set<string>();
@@ -168,7 +176,8 @@ function answerByErrors(events: Events): ApolloServerPlugin<RequestContext> {
       response.http.status = failed ? (errorKind(code)?.status ?? 500) : 200;
     },
   };
-  return { requestDidStart: async () => listener };
+  const started = Promise.resolve(listener);
+  return { requestDidStart: () => started };
 }
 
 /** No data at all, or every root field null but for the name of the root's type: the request as a whole has failed. */

@@ -4,7 +4,6 @@
  * text logged or refused. Nothing is ever registered by a request.
  */
 import { createHash } from "node:crypto";
-import type { ApolloServerPlugin, GraphQLRequestListener } from "@apollo/server";
 import type { GraphQLSchema } from "graphql";
 import { GatewayError, StartError } from "../errors.js";
 import type { Events } from "../observe/events.js";
@@ -60,16 +59,6 @@ export class TrustedDocuments {
   }
 
   /** Notes what is run without being in a manifest, in the mode `log`. */
-  get log(): ApolloServerPlugin<RequestContext> {
-    if (this.#mode !== "log") return {};
-    const listener: GraphQLRequestListener<RequestContext> = {
-      didResolveOperation: async ({ source, operationName, contextValue }) =>
-        this.noteRun(source, operationName, contextValue),
-    };
-    return { requestDidStart: async () => listener };
-  }
-
-  /** The same, for one that Apollo does not run. */
   noteRun(text: string, operationName: string | null, { call: { requestId, client } }: RequestContext): void {
     if (this.#mode !== "log" || this.#isTrusted(text)) return;
     const sha256 = sha256Of(text);
@@ -113,6 +102,7 @@ function refusal(message: string): GatewayError {
 
 /** The id in either form, bare; undefined when the request has none. */
 function readId({ documentId, extensions }: Record<string, unknown>): string | undefined {
+  if (!isGiven(documentId) && !isGiven(extensions)) return undefined;
   const persistedQuery = isObject(extensions) ? extensions.persistedQuery : undefined;
   const ids = [...textIn(documentId), ...(isGiven(persistedQuery) ? hashIn(persistedQuery) : [])];
   if (new Set(ids).size > 1) throw refusal(BAD_ID);

@@ -2,7 +2,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { build } from "rolldown";
 import { beforeAll, describe, expect, it } from "vitest";
-import { apolloParts } from "../../scripts/apollo-parts.js";
+import { ALL_OF, apolloParts } from "../../scripts/apollo-parts.js";
 
 type RequestContext = Readonly<Record<string, unknown>>;
 
@@ -93,5 +93,14 @@ describe("the parts that stand in for Apollo's", () => {
         expect(new parts.Negotiator(request).mediaType(types)).toBe(new Negotiator(request).mediaType(types));
       }
     }
+  });
+
+  it("wait for plugins as Apollo does, but not for those that have nothing to wait for", async () => {
+    const allOf = new Function(`${ALL_OF}; return allOf;`)() as (values: readonly unknown[]) => unknown;
+    for (const values of [[], [undefined], [1, "two", null], [Promise.resolve(1), 2], [{ other: true }]]) {
+      expect(await allOf(values)).toEqual(await Promise.all(values));
+    }
+    expect(allOf([undefined, 1])).not.toBeInstanceOf(Promise);
+    await expect(allOf([1, Promise.reject(new Error("not this one"))])).rejects.toThrow("not this one");
   });
 });
