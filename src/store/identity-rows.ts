@@ -2,7 +2,6 @@
  * The two reads of a row that each token takes, in the way in which the database is quickest at them. What is read is committed,
  * and no older than the call.
  */
-import DataLoader from "dataloader";
 import { type Kysely, sql } from "kysely";
 import type { ApplicationUser } from "../identities/identity.js";
 import type { Place, Tracing } from "../observe/tracing.js";
@@ -46,83 +45,97 @@ const SELECT = `select ${Object.keys(COLUMNS).join(", ")} from identities`;
 const SELECT_BY_ID = `${SELECT} where id = ?`;
 const SELECT_BY_USER = `${SELECT} where issuer = ? and subject = ?`;
 
-/** So many are read without waiting for more: whoever waits holds what its request has taken so far. */
-const MOST_WAITING = 16;
-
-interface Asked extends RowStatement {
-  readonly resolve: (row: IdentityRow | undefined | Promise<IdentityRow | undefined>) => void;
-  /** The same by the connection that has the patience to wait for another process. */
-  readonly patiently: () => Promise<IdentityRow | undefined>;
-  /** In the trace of whoever asks. */
-  readonly place: Place | undefined;
-}
+/** SQLite: so many are read without waiting for more, as whoever waits holds what its request has taken so far. */
+const MOST_ROWS = 16;
+/** Postgres: what a statement costs is mostly the way to the server and back. */
+const MOST_IN_STATEMENT = 100;
 
 /**
  * All that is asked for in one turn of the event loop together, without Kysely, which costs as much as SQLite does, and over a
- * connection that sees nothing that is under way.
+ * connection that sees nothing that is under way. Where that fails, by the one that has the patience to wait for another process.
  */
 export function rowsOfSqlite(
   rows: Pick<SqliteRows, "read" | "close">,
   database: Kysely<Tables>,
   tracing?: Pick<Tracing, "place" | "joined">,
 ): IdentityRows {
+  interface Asked extends RowStatement {
+    readonly patiently: () => Promise<IdentityRow | undefined>;
+    /** In the trace of whoever asks. */
+    readonly place: Place | undefined;
+  }
   const patient = rowsByStatement(database);
   const about = statementsOf("sqlite")(SELECT);
-  let waiting: Asked[] = [];
-  const readAll = async () => {
-    const asked = waiting;
-    waiting = [];
-    if (asked.length === 0) return;
+  const ask = together(MOST_ROWS, async (asked: readonly Asked[]) => {
     const read = () => rows.read(asked) as (IdentityRow | undefined)[];
     try {
+      if (tracing === undefined) return read();
       const places = asked.map(({ place }) => place);
-      const found = tracing === undefined ? read() : await tracing.joined(about, places, async () => read());
-      for (const [index, { resolve }] of asked.entries()) resolve(found[index]);
+      return await tracing.joined(about, places, async () => read());
     } catch {
-      for (const { resolve, patiently } of asked) resolve(patiently());
+      return asked.map(({ patiently }) => patiently());
     }
-  };
-  const ask = (statement: RowStatement, patiently: Asked["patiently"]) =>
-    new Promise<IdentityRow | undefined>((resolve) => {
-      waiting.push({ ...statement, resolve, patiently, place: tracing?.place() });
-      if (waiting.length === 1) setImmediate(readAll);
-      if (waiting.length === MOST_WAITING) void readAll();
-    });
+  });
+  const place = () => tracing?.place();
   return {
-    byId: (id) => ask({ text: SELECT_BY_ID, parameters: [id] }, () => patient.byId(id)),
+    byId: (id) => ask({ text: SELECT_BY_ID, parameters: [id], patiently: () => patient.byId(id), place: place() }),
     byUser: (user) =>
-      ask({ text: SELECT_BY_USER, parameters: [user.issuer, user.subject] }, () => patient.byUser(user)),
+      ask({
+        text: SELECT_BY_USER,
+        parameters: [user.issuer, user.subject],
+        patiently: () => patient.byUser(user),
+        place: place(),
+      }),
     close: () => rows.close(),
   };
 }
 
-const MOST_TOGETHER = 100;
-
-/** One statement for all that is asked for in one turn of the event loop: what a server takes is mostly the way to it and back. */
+/** One statement for all that is asked for in one turn of the event loop. */
 export function rowsTogether(database: Kysely<Tables>): IdentityRows {
-  const options = {
-    cache: false,
-    maxBatchSize: MOST_TOGETHER,
-    batchScheduleFn: (load: () => void) => void setImmediate(load),
+  type Asked = IdentityRow & { readonly asked: number };
+  const inOrder = (length: number, rows: readonly Asked[]) => {
+    const found = new Array<IdentityRow | undefined>(length).fill(undefined);
+    for (const row of rows) found[row.asked - 1] = row;
+    return found;
   };
-  const byId = new DataLoader(async (ids: readonly string[]) => {
-    const { rows } = await sql<IdentityRow>`select * from identities where id = any(${ids}::text[])`.execute(database);
-    const found = new Map(rows.map((row) => [row.id, row]));
-    return ids.map((id) => found.get(id));
-  }, options);
-  const byUser = new DataLoader(async (users: readonly ApplicationUser[]) => {
+  const byId = together(MOST_IN_STATEMENT, async (ids: readonly string[]) => {
+    const { rows } = await sql<Asked>`
+      select asked::integer, identities.* from unnest(${ids}::text[]) with ordinality as asks (id, asked)
+      join identities on identities.id = asks.id`.execute(database);
+    return inOrder(ids.length, rows);
+  });
+  const byUser = together(MOST_IN_STATEMENT, async (users: readonly ApplicationUser[]) => {
     const issuers = users.map(({ issuer }) => issuer);
     const subjects = users.map(({ subject }) => subject);
-    const { rows } = await sql<IdentityRow>`
-      select identities.* from unnest(${issuers}::text[], ${subjects}::text[]) as asked (issuer, subject)
-      join identities on identities.issuer = asked.issuer and identities.subject = asked.subject`.execute(database);
-    const found = new Map(rows.map((row) => [keyOf(row), row]));
-    return users.map((user) => found.get(keyOf(user)));
-  }, options);
-  return { byId: (id) => byId.load(id), byUser: (user) => byUser.load(user) };
+    const { rows } = await sql<Asked>`
+      select asked::integer, identities.* from unnest(${issuers}::text[], ${subjects}::text[]) with ordinality as asks (issuer, subject, asked)
+      join identities on identities.issuer = asks.issuer and identities.subject = asks.subject`.execute(database);
+    return inOrder(users.length, rows);
+  });
+  return { byId, byUser };
 }
 
-/** As JSON, the two cannot run into each other. */
-function keyOf({ issuer, subject }: { readonly issuer: string | null; readonly subject: string | null }): string {
-  return JSON.stringify([issuer, subject]);
+/** Has all that is asked for in one turn of the event loop read at once, in their order, or at most so many. */
+function together<Asked, Row>(
+  most: number,
+  read: (asked: readonly Asked[]) => Promise<readonly (Row | Promise<Row>)[]>,
+): (asked: Asked) => Promise<Row> {
+  let waiting: { asked: Asked; resolve: (row: Row | Promise<Row>) => void; reject: (error: unknown) => void }[] = [];
+  const readAll = async () => {
+    const all = waiting;
+    waiting = [];
+    if (all.length === 0) return;
+    try {
+      const rows = await read(all.map(({ asked }) => asked));
+      for (const [index, row] of rows.entries()) all[index]?.resolve(row);
+    } catch (error) {
+      for (const { reject } of all) reject(error);
+    }
+  };
+  return (asked) =>
+    new Promise((resolve, reject) => {
+      waiting.push({ asked, resolve, reject });
+      if (waiting.length === 1) setImmediate(readAll);
+      if (waiting.length === most) void readAll();
+    });
 }

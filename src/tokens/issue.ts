@@ -89,10 +89,13 @@ export class TokenIssuance {
 
   async issue(call: Call, input: IssueInput): Promise<IssuedToken> {
     const audit = this.#parts.audit.of(call);
-    const asked = { identityId: asIdentityId(input.identityId), scopes: [...new Set(input.scopes)] };
-    const known = await audit.orRefused(asked, () => this.#findIdentity(call, input.identityId));
-    const about = { ...asked, identityId: known?.id ?? null };
-    return await audit.orRefused(about, () => this.#issueTo(known, call, input));
+    // What a refusal is recorded about: what was asked for, until it is found.
+    const about = { identityId: asIdentityId(input.identityId), scopes: [...new Set(input.scopes)] };
+    return await audit.orRefused(about, async () => {
+      const known = await this.#findIdentity(call, input.identityId);
+      about.identityId = known?.id ?? null;
+      return await this.#issueTo(known, call, input);
+    });
   }
 
   async #issueTo(known: Identity | undefined, call: Call, input: IssueInput): Promise<IssuedToken> {
