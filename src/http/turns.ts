@@ -1,5 +1,5 @@
-/** Some tens of milliseconds of work. */
-const MOST_IN_A_TURN = 64;
+/** Some milliseconds of work. */
+const MOST_IN_A_TURN = 32;
 
 /**
  * Lets requests begin in the order in which they come, so many in a turn of the event loop. Were thousands that come together

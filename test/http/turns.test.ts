@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { Turns } from "../../src/http/turns.js";
 
-const MOST = 64;
+const MOST = 32;
 const CROWD = 1000;
 
 /** Takes so many turns; what has begun by the end of each turn of the event loop, until all have. */
