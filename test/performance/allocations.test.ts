@@ -90,12 +90,12 @@ describe("what one request allocates in JavaScript's heap", () => {
 
   it.for([
     {
-      most: 120_000,
+      most: 112_000,
       name: "issueAccessToken from the cache",
       document: IssueAccessTokenDocument,
       variables: { scopes: ["CHAT"] },
     },
-    { most: 96_000, name: "viewer", document: ViewerDocument, variables: {} },
+    { most: 89_000, name: "viewer", document: ViewerDocument, variables: {} },
   ])("is at most $most bytes for $name", { timeout: 180_000 }, async ({ most, document, variables }) => {
     const body = { query: document.toString(), variables };
     await ask(body, WARM_UP);
