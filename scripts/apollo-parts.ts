@@ -74,7 +74,7 @@ export const makeGatewayGraphQLRequestContext = ({ request, contextValue, docume
 const PIPELINE = /@apollo\/server\/dist\/esm\/requestPipeline\.js$/;
 const WAITS = "await Promise.all(";
 const WAITS_IF_NEED_BE = "await allOf(";
-export const ALL_OF = `
+const ALL_OF = `
 const allOf = (values) =>
   values.some((value) => typeof value?.then === "function") ? Promise.all(values) : values;
 `;
@@ -97,6 +97,7 @@ export const apolloParts: Plugin = {
   generateBundle(_, bundle) {
     const modules = Object.values(bundle).flatMap((file) => (file.type === "chunk" ? file.moduleIds : []));
     const missing = Object.keys(PARTS).filter((id) => !modules.includes(PREFIX + id));
+    if (!modules.some((id) => PIPELINE.test(id))) this.error("Apollo Server has its pipeline elsewhere");
     if (missing.length > 0) this.error(`Apollo Server no longer asks for ${missing.join(", ")}`);
   },
 };

@@ -14,7 +14,10 @@ type Resolve = GraphQLFieldResolver<unknown, RequestContext>;
 type Read = (source: unknown, args: Readonly<Record<string, unknown>>, context: RequestContext) => unknown;
 type Method = (this: object, ...parameters: unknown[]) => unknown;
 
-/** Has the schema that type-graphql has built call the resolvers of these classes. What it cannot is left to type-graphql. */
+/**
+ * Has the schema that type-graphql has built call the resolvers of these classes. What it cannot is left to type-graphql; but what
+ * `buildSchema` is told for all of them (`globalMiddlewares`, `authChecker`, `validate`) is passed by.
+ */
 export function callDirectly(schema: GraphQLSchema, resolvers: ReadonlyMap<unknown, object>): void {
   const { queries, mutations, fieldResolvers, objectTypes } = getMetadataStorage();
   const nameOf = new Map(objectTypes.map(({ target, name }) => [target, name]));

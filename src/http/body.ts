@@ -36,17 +36,9 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
 
 /** The whole body. Throws BAD_REQUEST for one that is too long or was cut off. */
 export async function readBytes(request: IncomingMessage): Promise<Buffer> {
-  const declared = Number(request.headers["content-length"] ?? 0);
-  if (declared > MAX_BODY_BYTES) throw new BodyTooLarge();
+  if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) throw new BodyTooLarge();
   // It has told already that it is closed.
   if (request.destroyed) throw new BodyCutOff();
-  // Most come whole, together with their head.
-  if (declared > 0 && request.readableLength === declared) {
-    const bytes = request.read() as Buffer;
-    // The request ends, and its connection lets go of it, once somebody has asked for more.
-    request.resume();
-    return bytes;
-  }
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const chunks: Buffer[] = [];
   let length = 0;

@@ -67,7 +67,7 @@ export class SqliteRows {
   /** The first row of each, several as they are at one moment: what SQLite takes for a row is mostly to begin with it. */
   read(statements: readonly RowStatement[]): (object | undefined)[] {
     const first = ({ text, parameters }: RowStatement) => this.#prepare(text).get(parameters);
-    if (statements.length === 1) return statements.map(first);
+    if (statements.length === 1 && !this.#database.isTransaction) return statements.map(first);
     this.#prepare("begin").run([]);
     try {
       return statements.map(first);

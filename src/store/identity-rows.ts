@@ -2,6 +2,7 @@
  * The two reads of a row that each token takes, in the way in which the database is quickest at them. What is read is committed,
  * and no older than the call.
  */
+import { AsyncResource } from "node:async_hooks";
 import { type Kysely, sql } from "kysely";
 import type { ApplicationUser } from "../identities/identity.js";
 import type { Place, Tracing } from "../observe/tracing.js";
@@ -66,7 +67,7 @@ export function rowsOfSqlite(
   }
   const patient = rowsByStatement(database);
   const about = statementsOf("sqlite")(SELECT);
-  const ask = together(MOST_ROWS, async (asked: readonly Asked[]) => {
+  const readAll = together(MOST_ROWS, async (asked: readonly Asked[]) => {
     const read = () => rows.read(asked) as (IdentityRow | undefined)[];
     try {
       if (tracing === undefined) return read();
@@ -76,16 +77,17 @@ export function rowsOfSqlite(
       return asked.map(({ patiently }) => patiently());
     }
   });
-  const place = () => tracing?.place();
+  const ask = (statement: RowStatement, patiently: Asked["patiently"]) =>
+    readAll({
+      ...statement,
+      // Whoever reads does so in one place, for all.
+      patiently: tracing === undefined ? patiently : AsyncResource.bind(patiently),
+      place: tracing?.place(),
+    });
   return {
-    byId: (id) => ask({ text: SELECT_BY_ID, parameters: [id], patiently: () => patient.byId(id), place: place() }),
+    byId: (id) => ask({ text: SELECT_BY_ID, parameters: [id] }, () => patient.byId(id)),
     byUser: (user) =>
-      ask({
-        text: SELECT_BY_USER,
-        parameters: [user.issuer, user.subject],
-        patiently: () => patient.byUser(user),
-        place: place(),
-      }),
+      ask({ text: SELECT_BY_USER, parameters: [user.issuer, user.subject] }, () => patient.byUser(user)),
     close: () => rows.close(),
   };
 }
@@ -100,22 +102,26 @@ export function rowsTogether(database: Kysely<Tables>): IdentityRows {
   };
   const byId = together(MOST_IN_STATEMENT, async (ids: readonly string[]) => {
     const { rows } = await sql<Asked>`
-      select asked::integer, identities.* from unnest(${ids}::text[]) with ordinality as asks (id, asked)
-      join identities on identities.id = asks.id`.execute(database);
+      select asked::integer, identities.* from identities
+      join unnest(${ids}::text[]) with ordinality as asks (id, asked) on identities.id = asks.id`.execute(database);
     return inOrder(ids.length, rows);
   });
   const byUser = together(MOST_IN_STATEMENT, async (users: readonly ApplicationUser[]) => {
     const issuers = users.map(({ issuer }) => issuer);
     const subjects = users.map(({ subject }) => subject);
     const { rows } = await sql<Asked>`
-      select asked::integer, identities.* from unnest(${issuers}::text[], ${subjects}::text[]) with ordinality as asks (issuer, subject, asked)
-      join identities on identities.issuer = asks.issuer and identities.subject = asks.subject`.execute(database);
+      select asked::integer, identities.* from identities
+      join unnest(${issuers}::text[], ${subjects}::text[]) with ordinality as asks (issuer, subject, asked)
+        on identities.issuer = asks.issuer and identities.subject = asks.subject`.execute(database);
     return inOrder(users.length, rows);
   });
   return { byId, byUser };
 }
 
-/** Has all that is asked for in one turn of the event loop read at once, in their order, or at most so many. */
+/**
+ * Reads what is asked for once the turn of the event loop is over, all of it together; or as soon as so many ask. `read` answers in
+ * the order of what is asked, with rows or promises of them.
+ */
 function together<Asked, Row>(
   most: number,
   read: (asked: readonly Asked[]) => Promise<readonly (Row | Promise<Row>)[]>,

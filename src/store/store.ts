@@ -2,6 +2,7 @@
  * What the gateway must not forget, in SQL through Kysely. One implementation; a dialect is all that differs between
  * databases. Whatever the database fails with surfaces as STORE_UNAVAILABLE.
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Dialect, Kysely, sql } from "kysely";
 import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
@@ -177,6 +178,8 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: Identity
       await Promise.all(all.map((each) => sql`select 1`.execute(each)));
     },
     close: async () => {
+      // What this turn of the event loop has asked for is read at its end.
+      await nextTurn();
       rows?.close?.();
       await Promise.all(all.map((each) => each.destroy()));
       await trail.wal?.close();

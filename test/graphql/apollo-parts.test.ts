@@ -1,8 +1,11 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { build } from "rolldown";
-import { beforeAll, describe, expect, it } from "vitest";
-import { ALL_OF, apolloParts } from "../../scripts/apollo-parts.js";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { apolloParts } from "../../scripts/apollo-parts.js";
 
 type RequestContext = Readonly<Record<string, unknown>>;
 
@@ -24,14 +27,19 @@ const { makeGatewayGraphQLRequestContext } = requireOfApollo(
   join(dirname(requireOfApollo.resolve("@apollo/server")), "utils/makeGatewayGraphQLRequestContext.js"),
 ) as Pick<Parts, "makeGatewayGraphQLRequestContext">;
 
+const PIPELINE = join(dirname(requireOfApollo.resolve("@apollo/server")), "../esm/requestPipeline.js");
+
 /** As they are in the built program. */
 let parts: Parts;
+let code: string;
+let folder: string;
 beforeAll(async () => {
   const entry = "\0/@apollo/server/entry";
   const text = `
     export { createHash } from "@apollo/utils.createhash";
     export { default as Negotiator } from "negotiator";
-    export { makeGatewayGraphQLRequestContext } from "./utils/makeGatewayGraphQLRequestContext.js";`;
+    export { makeGatewayGraphQLRequestContext } from "./utils/makeGatewayGraphQLRequestContext.js";
+    export { processGraphQLRequest } from ${JSON.stringify(PIPELINE)};`;
   const { output } = await build({
     input: entry,
     platform: "node",
@@ -41,9 +49,14 @@ beforeAll(async () => {
       { name: "entry", resolveId: (id) => (id === entry ? id : null), load: (id) => (id === entry ? text : null) },
     ],
   });
-  const code = output[0].code;
-  parts = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as Parts;
+  code = output[0].code;
+  folder = mkdtempSync(join(tmpdir(), "gateway-apollo-parts-"));
+  const file = join(folder, "parts.mjs");
+  writeFileSync(file, code);
+  parts = (await import(pathToFileURL(file).href)) as Parts;
 });
+
+afterAll(() => rmSync(folder, { recursive: true }));
 
 describe("the parts that stand in for Apollo's", () => {
   it("hash a document as Apollo does", () => {
@@ -96,7 +109,11 @@ describe("the parts that stand in for Apollo's", () => {
   });
 
   it("wait for plugins as Apollo does, but not for those that have nothing to wait for", async () => {
-    const allOf = new Function(`${ALL_OF}; return allOf;`)() as (values: readonly unknown[]) => unknown;
+    const waits = readFileSync(PIPELINE, "utf8").split("await Promise.all(").length;
+    expect(waits).toBeGreaterThan(5);
+    expect(code.split("await allOf(")).toHaveLength(waits);
+    const [definition = ""] = /const allOf = .+?;$/ms.exec(code) ?? [];
+    const allOf = new Function(`${definition} return allOf;`)() as (values: readonly unknown[]) => unknown;
     for (const values of [[], [undefined], [1, "two", null], [Promise.resolve(1), 2], [{ other: true }]]) {
       expect(await allOf(values)).toEqual(await Promise.all(values));
     }

@@ -60,6 +60,16 @@ class Things {
     return `${who} ${wish.size} ${note} ${this.#own} ${kindOf(wish)}`;
   }
 
+  @Query(() => String)
+  one(@Ctx() { who }: { who: string }): string {
+    return `${who} ${this.#own}`;
+  }
+
+  @Query(() => String)
+  two(@Arg("note", () => String) note: string, @Ctx() { who }: { who: string }): string {
+    return `${note} ${who} ${this.#own}`;
+  }
+
   @Mutation(() => String)
   refuse(): string {
     throw new Error("refused");
@@ -104,6 +114,7 @@ const ask = (source: string) => graphql({ schema, source, contextValue: { who: "
 it("a method gets its parameters in their order, with its own object, and its input as it was read", async () => {
   const { data } = await ask('mutation { wish(note: "soon", wish: { size: 3 }) }');
   expect(data).toEqual({ wish: "Ann 3 soon own read" });
+  expect((await ask('{ one two(note: "soon") }')).data).toEqual({ one: "Ann own", two: "soon Ann own" });
 });
 
 it("a field's method gets what the field is of", async () => {

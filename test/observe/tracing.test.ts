@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Kysely } from "kysely";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { AuditEvent } from "../../src/audit/record.js";
 import { Trail } from "../../src/audit/trail.js";
@@ -11,7 +12,12 @@ import { createRedact } from "../../src/observe/redact.js";
 import type { ExportWatcher } from "../../src/observe/span-export.js";
 import type { Place, Tracing } from "../../src/observe/tracing.js";
 import { openTracing } from "../../src/observe/tracing-otel.js";
+import { openSqlite, SqliteRows } from "../../src/store/dialect-sqlite.js";
+import { traceDialect } from "../../src/store/dialect-traced.js";
+import { rowsOfSqlite } from "../../src/store/identity-rows.js";
+import { migrate } from "../../src/store/migrations.js";
 import { openStore } from "../../src/store/store.js";
+import type { Tables } from "../../src/store/tables.js";
 import { Collector } from "../fixtures/collector.js";
 
 const START = { requestId: "a-request", name: "POST /graphql", attributes: {} };
@@ -96,6 +102,35 @@ it("has what goes wrong with a write of several in none of their traces", async 
   const recorded = tracing.request(START, () => trail.record(EVENT, { aborted: false }));
   await expect(recorded).rejects.toThrow();
   expect(failed).toEqual([undefined]);
+  rmSync(folder, { recursive: true });
+});
+
+it.each([
+  ["read together", false],
+  ["read one by one, as they cannot be read together", true],
+])("has in each request's trace, or linked to it, what is %s on SQLite", async (_, isBroken) => {
+  const folder = mkdtempSync(join(tmpdir(), "gateway-traced-rows-"));
+  const file = join(folder, "gateway.db");
+  const database = new Kysely<Tables>({ dialect: traceDialect(openSqlite(file), "sqlite", tracing) });
+  await migrate(database);
+  const reader = new SqliteRows(file);
+  if (isBroken) reader.close();
+  const rows = rowsOfSqlite(reader, database, tracing);
+  const asked: (string | undefined)[] = [];
+  const asking = ["a", "b", "c"].map((id) =>
+    tracing.request(START, () => {
+      asked.push(tracing.place()?.ids.spanId);
+      return rows.byId(id);
+    }),
+  );
+  await Promise.all(asking);
+  await tracing.close();
+  const reads = collector.spans.filter(({ name }) => name === "SELECT identities");
+  // What could not be read together is told of, too.
+  const expected = isBroken ? [...asked, ...asked] : asked;
+  expect(reads.flatMap(({ parentSpanId, links }) => [parentSpanId, ...links]).toSorted()).toEqual(expected.toSorted());
+  await database.destroy();
+  if (!isBroken) reader.close();
   rmSync(folder, { recursive: true });
 });
 
