@@ -39,18 +39,16 @@ import Negotiator from "negotiator/index.js";
 const MOST = 100;
 const LONGEST = 256;
 const known = new Map();
-const isSame = (one, other) => one.length === other.length && one.every((type, index) => type === other[index]);
 export default class Remembering {
   constructor(request) {
     this.request = request;
   }
   mediaType(available) {
     const accept = this.request.headers.accept;
-    const choices = known.get(accept) ?? [];
-    for (const choice of choices) if (isSame(choice.available, available)) return choice.type;
+    const key = (accept === undefined ? "" : "=" + accept) + "\\n" + available.join();
+    if (known.has(key)) return known.get(key);
     const type = new Negotiator(this.request).mediaType(available);
-    if (known.size + choices.length < MOST && !(accept?.length > LONGEST))
-      known.set(accept, [...choices, { available, type }]);
+    if (known.size < MOST && key.length <= LONGEST) known.set(key, type);
     return type;
   }
 }
