@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { ChainEnd } from "../../src/audit/chain.js";
 import type { AuditEvent, AuditRecord } from "../../src/audit/record.js";
@@ -179,6 +180,37 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
       expect(chains.map(requestsIn)).toEqual([told]);
       expect(faulty.writes).toBeLessThan(20);
       expect(faulty.mostAtOnce).toBe(faulty.writesAtOnce);
+    });
+
+    it("waits among many for what turns of the event loop bring, until they bring no more or it is enough", async () => {
+      const trail = start();
+      const told: Promise<void>[] = [];
+      const tell = async (turns: number) => {
+        for (let turn = 0; turn < turns; turn++) {
+          for (let count = 0; count < 3; count++) told.push(record(trail, `r${told.length}`));
+          await setImmediate();
+        }
+      };
+      await tell(10);
+      expect(faulty.writes).toBe(0);
+      await tell(1);
+      expect(faulty.writes).toBe(1);
+      await Promise.all(told);
+      await tell(2);
+      expect(faulty.writes).toBe(1);
+      await Promise.all(told);
+      expect(faulty.writes).toBe(2);
+      expect((await wholeChains()).map((chain) => chain.length)).toEqual([39]);
+    });
+
+    it("waits for no more where one request is alone", async () => {
+      const trail = start();
+      for (const count of [1, 2]) {
+        const told = Array.from({ length: count }, (_, index) => record(trail, `r${index}`));
+        await setImmediate();
+        expect(faulty.writes).toBe(count);
+        await Promise.all(told);
+      }
     });
 
     it("puts together what comes while a write is under way", async () => {
