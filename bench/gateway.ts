@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { START_ENVIRONMENT } from "../scripts/start-environment.js";
 import { builtFile } from "./machine.js";
 import { bundledProgram } from "./programs.js";
 import { ServerProcess } from "./server.js";
@@ -6,18 +6,6 @@ import { ServerProcess } from "./server.js";
 interface GatewayOptions {
   readonly env: Readonly<Record<string, string>>;
   readonly folder: string;
-}
-
-/** What `npm start` tells Node: how large the heap may get. */
-export const NODE_OPTIONS = readNodeOptions();
-
-function readNodeOptions(): string {
-  const { scripts } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
-    scripts: { start: string };
-  };
-  const options = /NODE_OPTIONS="(.+) \$NODE_OPTIONS"/.exec(scripts.start)?.[1];
-  if (options === undefined) throw new Error("npm start has no options for Node");
-  return options;
 }
 
 /** The gateway as shipped: `npm start`. */
@@ -34,5 +22,5 @@ export async function startGatewayBy(
 }
 
 async function start({ env, folder }: GatewayOptions, args: readonly string[]): Promise<ServerProcess> {
-  return await ServerProcess.start({ folder, env: { NODE_OPTIONS, ...env }, name: "the gateway", args });
+  return await ServerProcess.start({ folder, env: { ...START_ENVIRONMENT, ...env }, name: "the gateway", args });
 }

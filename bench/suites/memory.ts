@@ -1,5 +1,5 @@
+import { START_ENVIRONMENT } from "../../scripts/start-environment.js";
 import { figure } from "../figures.js";
-import { NODE_OPTIONS } from "../gateway.js";
 import { describeGoal, type Goal, verdict } from "../goals.js";
 import { checkIssued, issueRequest } from "../issuing.js";
 import { load } from "../load.js";
@@ -14,6 +14,9 @@ const SAMPLES = 10;
 const LIMIT_SECONDS = 300;
 const MB = 2 ** 20;
 const GOAL: Goal = { is: "at most", value: 150, unit: "MB" };
+const ENVIRONMENT = Object.entries(START_ENVIRONMENT)
+  .map((variable) => variable.join("="))
+  .join(" ");
 
 /** What the process holds, and whether it grows. */
 export const memory: Suite = {
@@ -21,8 +24,8 @@ export const memory: Suite = {
 Resident memory of the process, all that the system counts as its own, while it gives answers (\`--answers\`, a million of each
 server unless it says otherwise): \`issueAccessToken\` from the warm cache, ${USERS} users in turn, ${CONNECTIONS} connections in a closed loop.
 The gateway as shipped, on SQLite with its trail, and Mercurius with verification remembered, in turns of a tenth. No
-collection of garbage is asked for; both run with what \`npm start\` tells Node (\`${NODE_OPTIONS}\`), by which the heap is swept
-sooner than on a machine with this much memory it would be. Takes about five minutes for every million answers.`,
+collection of garbage is asked for; both run with what \`npm start\` has in the environment (\`${ENVIRONMENT}\`), by which the
+heap is swept sooner than on a machine with this much memory it would be. Takes about five minutes for every million answers.`,
 
   async measure(options: BenchOptions): Promise<Measured> {
     const { gateway, mercurius } = await Stage.play("memory", options, (stage) => measureMemory(stage, options));
@@ -38,7 +41,7 @@ interface Sample {
 
 async function measureMemory(stage: Stage, { answers, say }: BenchOptions) {
   const gateway = await Watched.start(await stage.gateway({ name: "memory", store: "SQLite", as: "shipped" }));
-  const mercurius = await Watched.start(await stage.peer("mercurius", "remembered", { NODE_OPTIONS }));
+  const mercurius = await Watched.start(await stage.peer("mercurius", "remembered", START_ENVIRONMENT));
   const requests = stage.outside.tokens.map((token) => issueRequest(token));
   const mostAnswers = Math.ceil(answers / SAMPLES);
   for (let sample = 1; sample <= SAMPLES; sample++) {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 
-/** What Node and the Azure SDK read by themselves, and the variable that names the file. */
-const OTHERS = ["AZURE_CLIENT_ID", "GATEWAY_CONFIG", "NODE_OPTIONS"];
+/** What Node, its C library and the Azure SDK read by themselves, and the variable that names the file. */
+const OTHERS = ["AZURE_CLIENT_ID", "GATEWAY_CONFIG", "MALLOC_ARENA_MAX", "NODE_OPTIONS"];
 
 /** Those that neither this configuration nor the shipped one reads. */
 export function unreadVariables(names: readonly string[], config: string): string[] {

@@ -122,7 +122,7 @@ function leavesLittle(store: string, open: () => Promise<TestDatabase | undefine
     let database: TestDatabase | undefined;
     beforeAll(async () => {
       database = await open();
-      await start(["--max-semi-space-size=8", "--trace-pretenuring-statistics"], AT_ONCE, database);
+      await start(["--max-semi-space-size=16", "--trace-pretenuring-statistics"], AT_ONCE, database);
     }, 60_000);
     afterAll(async () => {
       await stop();

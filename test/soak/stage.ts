@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { START_ENVIRONMENT } from "../../scripts/start-environment.js";
 import { controlEmulator } from "../fixtures/emulator-control.js";
 import { AUDIENCE } from "../fixtures/issuer.js";
 import { Program, steadyPort } from "./program.js";
@@ -185,7 +186,7 @@ export class Stage {
 
   #environment(index: number, { port, adminPort }: Instance): Record<string, string> {
     return {
-      NODE_OPTIONS: startOptions(),
+      ...START_ENVIRONMENT,
       PORT: String(port),
       ADMIN_PORT: String(adminPort),
       PUBLIC_URL,
@@ -212,16 +213,6 @@ async function isReady(adminUrl: string): Promise<boolean> {
     ({ status }) => status === 200,
     () => false,
   );
-}
-
-/** What `npm start` tells Node: how large the heap may get. */
-function startOptions(): string {
-  const { scripts } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-    scripts: { start: string };
-  };
-  const options = /NODE_OPTIONS="(.+) \$NODE_OPTIONS"/.exec(scripts.start)?.[1];
-  if (options === undefined) throw new Error("npm start has no options for Node");
-  return options;
 }
 
 /**

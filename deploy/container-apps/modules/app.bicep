@@ -168,7 +168,12 @@ resource app 'Microsoft.App/containerApps@2025-07-01' = {
             {
               // Half of the memory.
               name: 'NODE_OPTIONS'
-              value: '--max-semi-space-size=8 --max-old-space-size=512'
+              value: '--max-semi-space-size=16 --max-old-space-size=512'
+            }
+            {
+              // Its threads share what they take besides.
+              name: 'MALLOC_ARENA_MAX'
+              value: '1'
             }
             {
               name: 'AZURE_CLIENT_ID'
