@@ -51,16 +51,18 @@ const LOOK_MS = 500;
 const LONGEST_LOOKS = 240;
 /** Of a core, in what is idle. */
 const IDLE = 0.03;
+/** The gateway looks about as often whether it has time for what it has put off, and for how much of the time before it was busy. */
+const IDLE_LOOKS = 3;
 
 /** Waits until the server has nothing left to do, so that it does not do it in another's turn. Its use of the processor by then. */
 async function settle(server: ServerProcess): Promise<number> {
   let { cpuMicroseconds: used } = await server.usage();
-  for (let looks = 0; looks < LONGEST_LOOKS; looks++) {
+  let idleLooks = 0;
+  for (let looks = 0; looks < LONGEST_LOOKS && idleLooks < IDLE_LOOKS; looks++) {
     await setTimeout(LOOK_MS);
     const { cpuMicroseconds } = await server.usage();
-    const isIdle = (cpuMicroseconds - used) / 1000 / LOOK_MS < IDLE;
+    idleLooks = (cpuMicroseconds - used) / 1000 / LOOK_MS < IDLE ? idleLooks + 1 : 0;
     used = cpuMicroseconds;
-    if (isIdle) break;
   }
   return used;
 }

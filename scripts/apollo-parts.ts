@@ -33,23 +33,15 @@ export const createHash = (kind) => {
   };
 };
 `,
-  // Apollo asks each time which of the same few media types fits the same few texts.
+  // Apollo asks which media type fits, of a request that is not told of any wish.
   negotiator: `
 import Negotiator from "negotiator/index.js";
-const MOST = 100;
-const LONGEST = 256;
-const known = new Map();
-export default class Remembering {
+export default class Undemanding {
   constructor(request) {
     this.request = request;
   }
   mediaType(available) {
-    const accept = this.request.headers.accept;
-    const key = (accept === undefined ? "" : "=" + accept) + "\\n" + available.join();
-    if (known.has(key)) return known.get(key);
-    const type = new Negotiator(this.request).mediaType(available);
-    if (known.size < MOST && key.length <= LONGEST) known.set(key, type);
-    return type;
+    return this.request.headers.accept === undefined ? available[0] : new Negotiator(this.request).mediaType(available);
   }
 }
 `,

@@ -69,11 +69,15 @@ function hasDuplicateMember(text: string): boolean {
 
 /** Of its closing quote: the next one that is not behind an odd number of backslashes. */
 function endOfString(text: string, from: number): number {
-  for (let at = from; ; at++) {
-    const code = text.charCodeAt(at);
-    if (code === QUOTE) return at;
-    if (code === BACKSLASH) at += 1;
-  }
+  let at = text.indexOf('"', from);
+  while (isEscaped(text, at, from)) at = text.indexOf('"', at + 1);
+  return at;
+}
+
+function isEscaped(text: string, at: number, from: number): boolean {
+  let first = at;
+  while (first > from && text.charCodeAt(first - 1) === BACKSLASH) first -= 1;
+  return (at - first) % 2 === 1;
 }
 
 function memberName(written: string): string {
