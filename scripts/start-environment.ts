@@ -4,7 +4,7 @@ const PATTERNS = {
   /** Of Node: how large the heap may get. */
   NODE_OPTIONS: /NODE_OPTIONS="(.+) \$NODE_OPTIONS"/,
   /** Of the C library: how many places its memory is taken from. */
-  MALLOC_ARENA_MAX: /MALLOC_ARENA_MAX=\$\{MALLOC_ARENA_MAX:-(\d+)\}/,
+  MALLOC_ARENA_MAX: /MALLOC_ARENA_MAX="\$\{MALLOC_ARENA_MAX:-(\d+)\}"/,
 } as const;
 
 type StartEnvironment = Readonly<Record<keyof typeof PATTERNS, string>>;

@@ -40,6 +40,7 @@ export type Closers = (() => Promise<void>)[];
 interface AuditBase {
   readonly config: Config;
   readonly now: () => number;
+  readonly elapsed: () => number;
   readonly events: Events;
   readonly metrics: Metrics;
   readonly store: Store;
@@ -168,7 +169,7 @@ function startLister({ events, store }: AuditBase, closers: Closers): void {
 }
 
 function openTrail(
-  { config, now, events, store, feed, tracing }: AuditBase,
+  { config, now, elapsed, events, store, feed, tracing }: AuditBase,
   { checkpoints, sinks }: { checkpoints: Checkpoints | undefined; sinks: Sinks },
   closers: Closers,
 ): Trail {
@@ -176,6 +177,7 @@ function openTrail(
     store: store.audit,
     sinks,
     now,
+    elapsed,
     randomBytes: pooled(randomBytes),
     queueSize: config.audit.queueSize,
     writeTimeoutMs: writeMs(config),

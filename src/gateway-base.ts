@@ -46,7 +46,11 @@ export async function openRecords(config: Config, options: BaseOptions, closers:
   const keys = openKeys(config);
   const hashUser = (user: ApplicationUser) => keyedUserHash(user, keys.auditKey);
   const feed = new AuditFeed({ trail: store.auditTail, now });
-  const audit = await openAudit({ config, now, events, metrics, store, keys, feed, tracing }, options, closers);
+  const audit = await openAudit(
+    { config, now, elapsed, events, metrics, store, keys, feed, tracing },
+    options,
+    closers,
+  );
   return { config, now, elapsed, random, metrics, events, tracing, store, keys, hashUser, feed, audit };
 }
 

@@ -8,8 +8,10 @@ import type { AuditEvent, AuditRecord } from "./record.js";
 const MOST_IN_A_WRITE = 250;
 /** So many are written without waiting for more: what waits is held by requests that could be answered. */
 const ENOUGH_FOR_A_WRITE = 32;
-/** In each of these turns of the event loop, what has been read from a socket by then gets to the trail, unless it waits for others. */
+/** In so many turns of the event loop, what has been read from a socket by then gets to the trail, unless it waits for others. */
 const QUIET_TURNS = 2;
+/** Where others have much to do that leaves no record, turns are long. */
+const MOST_GATHERING_MS = 5;
 /** One request alone brings no more at a time. */
 const MOST_OF_ONE = 2;
 const WRITER_BYTES = 16;
@@ -45,6 +47,8 @@ interface TrailParts {
   readonly store: TrailStore;
   readonly sinks?: TrailSinks;
   readonly now: () => number;
+  /** ms by a clock that is never set. */
+  readonly elapsed: () => number;
   readonly randomBytes: (length: number) => Buffer;
   /** Most events that wait to be written; what does not fit is refused. */
   readonly queueSize: number;
@@ -85,7 +89,8 @@ interface Write {
 
 /**
  * Writes events down, in the order in which they come, in one chain a process. What comes while as many writes are under way as
- * the store likes goes into the next one together, so the more come at once the less each costs.
+ * the store likes goes into the next one together, and so does what comes one upon the other, so the more come the less each
+ * costs.
  *
  * Once an event is taken it is written, whether anybody still waits for it or not: what it tells has happened. What is in a
  * write that fails, and in those that go on from it, is not written again; whoever asked is told, and an intent then stays
@@ -166,25 +171,30 @@ export class Trail {
   #next(): void {
     if (this.#isNextDue || this.#queue.length === 0 || this.#underWay.length >= this.#mostUnderWay) return;
     this.#isNextDue = true;
-    this.#gather(QUIET_TURNS);
+    this.#gather(QUIET_TURNS, this.#parts.elapsed() + MOST_GATHERING_MS);
   }
 
   /**
-   * Waits as long as turns bring more, up to what is enough: a write costs much the same for few as for many, and a process that
-   * is busy does not wait in vain. One that is not is through with such turns in some 20 µs.
+   * Waits as long as turns bring more, up to what is enough: a write costs much the same for few as for many. A process that has
+   * nothing else to do is through with turns that bring nothing in some 20 µs.
    */
-  #gather(turns: number): void {
+  #gather(turns: number, until: number): void {
     const before = this.#queue.length;
     setImmediate(() => {
       const { length } = this.#queue;
       const isMore = length > before;
-      const isCrowd = length > MOST_OF_ONE || this.#isLastShared;
-      if (isCrowd && length < ENOUGH_FOR_A_WRITE && (isMore || turns > 0))
-        return this.#gather(isMore ? QUIET_TURNS : turns - 1);
+      if (turns > 0 && this.#isWorthMore(length) && this.#parts.elapsed() < until)
+        return this.#gather(isMore ? QUIET_TURNS : turns - 1, until);
       this.#isNextDue = false;
       if (length > 0) this.#begin(this.#queue.splice(0, MOST_IN_A_WRITE));
       this.#next();
     });
+  }
+
+  /** Whether so many are of more than one request, and neither enough nor all that there is room for. */
+  #isWorthMore(length: number): boolean {
+    const isCrowd = length > MOST_OF_ONE || this.#isLastShared;
+    return isCrowd && length < Math.min(ENOUGH_FOR_A_WRITE, this.#parts.queueSize);
   }
 
   #begin(batch: readonly Waiting[]): void {

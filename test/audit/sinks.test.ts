@@ -83,6 +83,7 @@ function start(output: SinkOutput, isRequired: boolean, options: Options = {}): 
     store: store.audit,
     sinks,
     now: Date.now,
+    elapsed: () => performance.now(),
     randomBytes,
     queueSize: 10_000,
     writeTimeoutMs,

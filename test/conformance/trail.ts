@@ -21,6 +21,7 @@ interface Options {
   readonly queueSize?: number;
   readonly writeTimeoutMs?: number;
   readonly now?: () => number;
+  readonly elapsed?: () => number;
   readonly written?: (end: ChainEnd) => void;
 }
 
@@ -107,6 +108,7 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
         queueSize = PLENTY,
         writeTimeoutMs = 5000,
         now = Date.now,
+        elapsed = () => performance.now(),
         written,
       } = options;
       faulty = new FaultyStore(store);
@@ -115,7 +117,7 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
         written: (_: number, end: ChainEnd) => written?.(end),
         failed: (count: number) => failures.push(count),
       };
-      return new Trail({ store: faulty, now, randomBytes, queueSize, writeTimeoutMs, observe });
+      return new Trail({ store: faulty, now, elapsed, randomBytes, queueSize, writeTimeoutMs, observe });
     }
     const event = (requestId: string): AuditEvent => ({
       action: "TOKEN_ISSUED",
@@ -182,25 +184,66 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
       expect(faulty.mostAtOnce).toBe(faulty.writesAtOnce);
     });
 
-    it("waits among many for what turns of the event loop bring, until they bring no more or it is enough", async () => {
-      const trail = start();
-      const told: Promise<void>[] = [];
-      const tell = async (turns: number) => {
-        for (let turn = 0; turn < turns; turn++) {
-          for (let count = 0; count < 3; count++) told.push(record(trail, `r${told.length}`));
+    describe("among many", () => {
+      let told: Promise<void>[];
+      let trail: Trail;
+      let elapsed: number;
+
+      function begin({ queueSize }: Pick<Options, "queueSize"> = {}): void {
+        told = [];
+        elapsed = 0;
+        trail = start({ elapsed: () => elapsed, ...(queueSize !== undefined && { queueSize }) });
+      }
+      /** So many events in each turn of the event loop; the writes that have begun by then. */
+      async function tell(...counts: number[]): Promise<number> {
+        for (const count of counts) {
+          for (let event = 0; event < count; event++) told.push(record(trail, `r${told.length}`));
           await setImmediate();
         }
-      };
-      await tell(10);
-      expect(faulty.writes).toBe(0);
-      await tell(1);
-      expect(faulty.writes).toBe(1);
-      await Promise.all(told);
-      await tell(2);
-      expect(faulty.writes).toBe(1);
-      await Promise.all(told);
-      expect(faulty.writes).toBe(2);
-      expect((await wholeChains()).map((chain) => chain.length)).toEqual([39]);
+        return faulty.writes;
+      }
+
+      it("a write waits for what turns bring, until there is enough", async () => {
+        begin();
+        expect(await tell(3, 3, 3, 3, 3, 3, 3, 3, 3, 3)).toBe(0);
+        expect(await tell(3)).toBe(1);
+        await Promise.all(told);
+        expect((await wholeChains()).map((chain) => chain.length)).toEqual([33]);
+      });
+
+      it("a write waits two turns that bring nothing, each time", async () => {
+        begin();
+        expect(await tell(3, 0, 1, 0, 0)).toBe(0);
+        expect(await tell(0)).toBe(1);
+        await Promise.all(told);
+        expect((await wholeChains()).map((chain) => chain.length)).toEqual([4]);
+      });
+
+      it("a write waits for the others of a crowd that comes again", async () => {
+        begin();
+        await tell(3);
+        await Promise.all(told);
+        expect(faulty.writes).toBe(1);
+        expect(await tell(1, 1, 0)).toBe(1);
+        await Promise.all(told);
+        expect(faulty.writes).toBe(2);
+      });
+
+      it("a write waits no longer than 5 ms, however much more comes", async () => {
+        begin();
+        expect(await tell(3, 1)).toBe(0);
+        elapsed = 4;
+        expect(await tell(1)).toBe(0);
+        elapsed = 5;
+        expect(await tell(1)).toBe(1);
+        await Promise.all(told);
+      });
+
+      it("a queue that is full is written with the next turn", async () => {
+        begin({ queueSize: 5 });
+        expect(await tell(5)).toBe(1);
+        await Promise.all(told);
+      });
     });
 
     it("waits for no more where one request is alone", async () => {

@@ -97,7 +97,8 @@ it("has what goes wrong with a write of several in none of their traces", async 
   await store.close();
   const failed: unknown[] = [];
   const observe = { written: () => {}, failed: () => failed.push(tracing.place()) };
-  const parts = { now: Date.now, randomBytes, queueSize: 10, writeTimeoutMs: 5000, observe, tracing };
+  const timing = { now: Date.now, elapsed: () => performance.now(), writeTimeoutMs: 5000 };
+  const parts = { ...timing, randomBytes, queueSize: 10, observe, tracing };
   const trail = new Trail({ store: store.audit, ...parts });
   const recorded = tracing.request(START, () => trail.record(EVENT, { aborted: false }));
   await expect(recorded).rejects.toThrow();

@@ -90,7 +90,9 @@ describe("a revocation that lands while the token cache is slow", () => {
     );
     const { identities, attempts, work } = store;
     const observe = { written: () => {}, failed: () => {} };
-    const trail = new Trail({ store: store.audit, now, randomBytes, queueSize: 10, writeTimeoutMs: 5000, observe });
+    const elapsed = () => performance.now();
+    const timing = { now, elapsed, writeTimeoutMs: 5000 };
+    const trail = new Trail({ store: store.audit, ...timing, randomBytes, queueSize: 10, observe });
     const key = new Secret(Buffer.alloc(32, 5).toString("base64"));
     const audit = new AuditLog({
       trail,
