@@ -44,6 +44,9 @@ export function faultOf(end: ChainEnd, record: AuditRecord): string | undefined 
   if (record.sequence !== end.sequence + 1) return `its sequence is ${record.sequence}, not ${end.sequence + 1}`;
   if (!opens(record.actorSeal, actorOf(record))) return "its actor is not the one that was recorded";
   if (!opens(record.reasonSeal, record.reason)) return "its reason is not the one that was recorded";
+  // In JSON, of which the hash is made, it would be null.
+  if (record.tokenExpiresOn !== null && !Number.isFinite(record.tokenExpiresOn))
+    return `its token's time is ${record.tokenExpiresOn}, which is none`;
   if (hashOf(end.hash, record) !== record.hash)
     return "its hash is not that of its content and of the record before it";
   return undefined;

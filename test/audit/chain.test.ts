@@ -81,6 +81,18 @@ describe("a chain of records", () => {
     );
   });
 
+  it.each([Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+    "shows that %s was put where a token has no time",
+    (tokenExpiresOn) => {
+      fc.assert(
+        fc.property(records(1), fc.nat(), (chain, choice) => {
+          const index = place(chain, choice);
+          expect(faultIn(replaced(chain, index, { tokenExpiresOn }))).toContain("record ");
+        }),
+      );
+    },
+  );
+
   it.each(SEALED)("shows that salt or commitment in %s of any record was changed", (field) => {
     fc.assert(
       fc.property(
