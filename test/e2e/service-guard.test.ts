@@ -70,7 +70,7 @@ describe("when the service can take one call at a time", () => {
     const hour = { ...CHAT, lifetimeMinutes: 60 };
     const start = Date.now();
     const oneAtATime = await rig.startAnother({
-      configure: (config) => ({ ...config, acs: { ...config.acs, timeoutSeconds: 10, maxConcurrency: 1 } }),
+      configure: (config) => ({ ...config, acs: { ...config.acs, timeoutSeconds: 60, maxConcurrency: 1 } }),
     });
     const at = async (subject: string) => (await rig.member(subject)).at(oneAtATime);
     // All have to come while the first call lasts, so their tokens are made before.
@@ -80,7 +80,8 @@ describe("when the service can take one call at a time", () => {
     for (const subject of ["early", "leaver", "first"]) await (await at(subject)).ask(IssueAccessTokenDocument, hour);
     for (const subject of ["first", "early", "new", "expiring", "leaver"]) comers.set(subject, await at(subject));
     await rig.fault({ operation: "issueAccessToken", kind: "delay", delayMs: 2500 });
-    await rig.fault({ operation: "*", kind: "delay", delayMs: 150, times: 10 });
+    // Longer than an answer takes from the service's on: that includes a write to the disk.
+    await rig.fault({ operation: "*", kind: "delay", delayMs: 700, times: 10 });
     const order: string[] = [];
     const send = async (subject: string) => {
       const client = comers.get(subject) ?? expect.fail(subject);

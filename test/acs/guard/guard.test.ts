@@ -75,7 +75,7 @@ describe("a call that failed", () => {
 
 describe("a service that asks to wait", () => {
   it("is left alone by other calls of the operation until then, which are made after", async () => {
-    const guarded = await warm();
+    const guarded = await warm({ acs: { timeoutSeconds: 60 } });
     await guarded.fault({ operation: "createIdentity", kind: "status", status: 503, retryAfterSeconds: 1 });
     const began = performance.now();
     expect(await guarded.create()).toMatch(/^outOfOrder, effect unknown, retry after 1$/);
