@@ -146,6 +146,30 @@ describe("records in SQLite", () => {
     expect(listed.map(({ id }) => id)).toEqual(writer.records.slice(0, 40).map(recordId));
   });
 
+  it("are listed identity by identity, in the order in which those come up, however much of it has been done by others", async () => {
+    const identities = Array.from({ length: 10 }, (_, index) => `idn_${index}`);
+    for (let round = 0; round < 6; round++) {
+      for (const identityId of identities) writer.add(1000 + writer.records.length, { identityId, actor });
+    }
+    writer.add(2000, { identityId: null, actor: null });
+    await store.audit.append(writer.records);
+    const unlisted = async () => {
+      const rows = askFile<{ identity_id: string }>(
+        file,
+        "select distinct identity_id from audit_events where listed = 0",
+      );
+      return rows.map(({ identity_id }) => identity_id);
+    };
+    await store.listing.list(1.2);
+    // Twenty, the fewest that are listed at a time: three identities, and two records of the fourth.
+    expect(await store.listing.count()).toBe(41);
+    expect((await unlisted()).sort()).toEqual([...identities.slice(3), null].sort());
+    await read({ identityId: "idn_3" });
+    await read({ identityId: "idn_9" });
+    while ((await store.listing.count()) > 0) await store.listing.list(4);
+    expect(await read({ actor })).toEqual(ids().slice(1));
+  });
+
   it("are found to be erased as soon as they are durable", async () => {
     await append(2);
     expect(await store.audit.eraseActor(actor, "idn_1")).toBe(true);
