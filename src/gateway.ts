@@ -25,6 +25,7 @@ import { getOnly, type Handler, type Routes } from "./http/routes.js";
 import { type Listener, listen } from "./http/server.js";
 import { Streams } from "./http/streams.js";
 import { createRefusal } from "./http/too-much.js";
+import { Turns } from "./http/turns.js";
 import { WebSocketEndpoint } from "./http/web-socket-endpoint.js";
 import { AuditAccess } from "./identities/audit-access.js";
 import { IdentityLifecycle } from "./identities/lifecycle.js";
@@ -66,9 +67,11 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   try {
     const base = await openBase(config, options, closers);
     const authenticator = createAuthenticator(base);
-    const load = watchLoad(base, closers);
-    const endpoints = await createEndpoints(base, { authenticator, load }, closers);
-    const readiness = createReadiness(base, { authenticator, load });
+    const turns = new Turns(ofThisProcess);
+    const load = watchLoad(base, turns, closers);
+    const frontDoor = { authenticator, load, turns };
+    const endpoints = await createEndpoints(base, frontDoor, closers);
+    const readiness = createReadiness(base, frontDoor);
     const [publicListener, adminListener] = await listenOnBoth(base, endpoints, readiness, options.routes);
     // Health stays reachable, and says that the gateway is draining, until the last request is answered.
     closers.push(
@@ -143,15 +146,23 @@ function createAuthenticator({ config, now, elapsed, events, metrics, keys, redi
   return authenticator;
 }
 
-function watchLoad({ config: { server }, events, metrics }: Base, closers: Closers): Load {
+/** How late this process is, whatever clock a test has brought. */
+const ofThisProcess = () => performance.now();
+
+function watchLoad({ config: { server }, events, metrics }: Base, turns: Turns, closers: Closers): Load {
   const { maxRequests, unreadyAtPercent } = server;
-  // How late this process is, whatever clock a test has brought.
-  const elapsed = () => performance.now();
-  const requestTimeoutMs = server.requestTimeoutSeconds * 1000;
-  const load = new Load({ maxRequests, unreadyAtPercent, requestTimeoutMs, elapsed, watcher: events });
+  const load = new Load({
+    maxRequests,
+    unreadyAtPercent,
+    requestTimeoutMs: server.requestTimeoutSeconds * 1000,
+    unread: () => turns.unread,
+    elapsed: ofThisProcess,
+    watcher: events,
+  });
   const stop = load.watch();
   closers.push(async () => stop());
   metrics.observe("gateway_requests_under_way", async () => load.underWay);
+  metrics.observe("gateway_connections_unread", async () => turns.unread);
   return load;
 }
 
@@ -159,9 +170,14 @@ function watchLoad({ config: { server }, events, metrics }: Base, closers: Close
 interface FrontDoor {
   readonly authenticator: Authenticator;
   readonly load: Load;
+  readonly turns: Turns;
 }
 
-async function createEndpoints(base: Base, { authenticator, load }: FrontDoor, closers: Closers): Promise<Endpoints> {
+async function createEndpoints(
+  base: Base,
+  { authenticator, load, turns }: FrontDoor,
+  closers: Closers,
+): Promise<Endpoints> {
   const { config, now, random, events, metrics, store, limits, tracing } = base;
   const settings = config.graphql;
   const schema = await openSchema(createServices(base, closers), settings);
@@ -184,7 +200,7 @@ async function createEndpoints(base: Base, { authenticator, load }: FrontDoor, c
   const clientTimeoutMs = config.server.clientTimeoutSeconds * 1000;
   const keepAliveMs = config.server.keepAliveSeconds * 1000;
   return {
-    graphql: new GraphqlEndpoint({ ...common, refusal: createRefusal(random) }),
+    graphql: new GraphqlEndpoint({ ...common, turns, refusal: createRefusal(random) }),
     sockets: new WebSocketEndpoint({ ...common, origins, clientTimeoutMs, keepAliveMs, mostPerUser, now }),
     streams,
   };

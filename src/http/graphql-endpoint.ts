@@ -24,7 +24,7 @@ import { rateLimitHeaders } from "./rate-limit-headers.js";
 import { refuseForm } from "./request-form.js";
 import type { Streams } from "./streams.js";
 import { startOf, summarize } from "./told.js";
-import { Turns } from "./turns.js";
+import type { Turns } from "./turns.js";
 
 export interface GraphqlEndpointParts {
   readonly server: GraphqlServer;
@@ -34,6 +34,7 @@ export interface GraphqlEndpointParts {
   readonly limits: Limits;
   readonly events: Events;
   readonly load: Load;
+  readonly turns: Turns;
   /** For whom there is no room. */
   readonly refusal: (request: IncomingMessage) => Answer;
   readonly tracing?: Tracing | undefined;
@@ -52,7 +53,6 @@ interface Exchange {
 
 export class GraphqlEndpoint {
   readonly #parts: GraphqlEndpointParts;
-  readonly #turns = new Turns();
 
   constructor(parts: GraphqlEndpointParts) {
     this.#parts = parts;
@@ -66,9 +66,9 @@ export class GraphqlEndpoint {
   }
 
   async #serve(request: IncomingMessage, requestId: string): Promise<Answer> {
-    const { load } = this.#parts;
+    const { load, turns } = this.#parts;
     const started = performance.now();
-    const turn = this.#turns.take(load.underWay);
+    const turn = turns.take(load.underWay);
     if (turn !== undefined) await turn;
     const waitedMs = turn === undefined ? 0 : performance.now() - started;
     const exchange: Exchange = { request, requestId, outcome: newOutcome(), quotas: [], waitedMs };
@@ -89,6 +89,7 @@ export class GraphqlEndpoint {
     );
     // All that is answered here is GraphQL, so clients may take its errors for what they are.
     const isStream = answer.status === 200 && wantsStream(request);
+    if (!isStream && request.complete) turns.answered(request.socket);
     const mediaType = isStream ? EVENT_STREAM : wholeType(request.headers.accept);
     return {
       ...answer,

@@ -16,6 +16,8 @@ export type ShedReason = "full" | "late";
 export interface Signs {
   /** Requests. */
   readonly underWay: number;
+  /** Connections that are left unread in a crowd, each of which may have one more. */
+  readonly unread: number;
   /** By which a timer was late. */
   readonly lateMs: number;
 }
@@ -35,6 +37,8 @@ interface LoadOptions {
   readonly requestTimeoutMs: number;
   /** Of `maxRequests`, at which there is too much to be ready for more; 0: load says nothing about readiness. */
   readonly unreadyAtPercent: number;
+  /** As in `Signs`. */
+  readonly unread: () => number;
   /** ms by a clock that is never set. */
   readonly elapsed: () => number;
   readonly watcher: LoadWatcher;
@@ -136,13 +140,13 @@ export class Load {
 
   /** Whether any sign has reached this share of its mark. */
   #isMuch(share: number): boolean {
-    const { maxRequests, unreadyAtPercent } = this.#options;
+    const { maxRequests, unreadyAtPercent, unread } = this.#options;
     if (unreadyAtPercent === 0) return false;
     const mark = (maxRequests * unreadyAtPercent) / 100;
-    return this.#shed > 0 || this.#underWay >= share * mark || this.#lateMs >= share * LATE_MS;
+    return this.#shed > 0 || this.#underWay + unread() >= share * mark || this.#lateMs >= share * LATE_MS;
   }
 
   #signs(): Signs {
-    return { underWay: this.#underWay, lateMs: Math.round(this.#lateMs) };
+    return { underWay: this.#underWay, unread: this.#options.unread(), lateMs: Math.round(this.#lateMs) };
   }
 }

@@ -1,33 +1,83 @@
 /** Some milliseconds of work. */
 const MOST_IN_A_TURN = 32;
+/** So many that wait are a crowd: for fewer, to stop reading and to begin again costs more than it saves. */
+const CROWD = 8 * MOST_IN_A_TURN;
+/** Requests of a crowd that are read and wait: for the next turn, and some more, as not every connection has one. */
+const READ_AHEAD = 2 * MOST_IN_A_TURN;
+/** Nobody counts for how long a request has waited that nobody has read. */
+const MOST_UNREAD_MS = 1000;
+
+/** A socket, as far as it is used here. */
+interface Connection {
+  readonly destroyed: boolean;
+  pause(): unknown;
+  resume(): unknown;
+}
 
 /**
  * Lets requests begin in the order in which they come, so many in a turn of the event loop. Were thousands that come together
  * begun together, all of them would be half done for long, and what they hold would be copied by the garbage collector again and
- * again. One that waits holds little, and one that has begun is soon done.
+ * again. What waits for its turn has been read, and is copied, too; so in a crowd the connections that have been answered are left
+ * unread until there is a turn for them soon.
  */
 export class Turns {
+  /** ms by a clock that is never set. */
+  readonly #elapsed: () => number;
   #begun = 0;
   #isUnderWay = false;
   readonly #waiting: (() => void)[] = [];
+  /** Since when, oldest first. */
+  readonly #unread = new Map<Connection, number>();
+
+  constructor(elapsed: () => number) {
+    this.#elapsed = elapsed;
+  }
+
+  /** Connections that are not read, each of which may have a request. */
+  get unread(): number {
+    return this.#unread.size;
+  }
 
   /** Undefined where a request, one of so many under way, may begin at once; else what resolves when it may. */
   take(underWay: number): Promise<void> | undefined {
     if (underWay <= MOST_IN_A_TURN && !this.#isUnderWay) return undefined;
     if (this.#begun >= MOST_IN_A_TURN) return new Promise((resolve) => this.#waiting.push(resolve));
     this.#begun += 1;
-    if (!this.#isUnderWay) {
-      this.#isUnderWay = true;
-      setImmediate(() => this.#next());
-    }
+    this.#goOn();
     return undefined;
+  }
+
+  /** To be called when a request that had its turn is answered: of its connection nothing is under way, and all has been read. */
+  answered(connection: Connection): void {
+    // Nobody overtakes those who are left unread.
+    const isCrowd = this.#unread.size > 0 || this.#waiting.length >= CROWD;
+    if (!isCrowd || connection.destroyed) return;
+    connection.pause();
+    this.#unread.set(connection, this.#elapsed());
+  }
+
+  #goOn(): void {
+    if (this.#isUnderWay) return;
+    this.#isUnderWay = true;
+    setImmediate(() => this.#next());
   }
 
   #next(): void {
     const next = this.#waiting.splice(0, MOST_IN_A_TURN);
     this.#begun = next.length;
-    this.#isUnderWay = next.length > 0;
     for (const begin of next) begin();
-    if (this.#isUnderWay) setImmediate(() => this.#next());
+    this.#read(READ_AHEAD - this.#waiting.length);
+    this.#isUnderWay = false;
+    if (next.length + this.#unread.size > 0) this.#goOn();
+  }
+
+  /** So many of those that have been left unread for longest, and all for whom it has been too long. */
+  #read(count: number): void {
+    const latest = this.#elapsed() - MOST_UNREAD_MS;
+    for (const [connection, since] of this.#unread) {
+      if (count-- <= 0 && since > latest) return;
+      this.#unread.delete(connection);
+      connection.resume();
+    }
   }
 }

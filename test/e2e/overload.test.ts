@@ -242,3 +242,53 @@ describe("clients that break off", () => {
     await expect.poll(underWay).toBe(0);
   });
 });
+
+describe("a crowd that asks again and again on connections that are kept", () => {
+  const CROWD = 500;
+  const TIMES = 8;
+
+  async function startRoomy() {
+    return await rig.startAnother({
+      configure: (config) => ({ ...config, limits: { ...config.limits, requestsPerSubject: 1_000_000 } }),
+    });
+  }
+  const unreadAt = async ({ adminUrl }: { readonly adminUrl: string }) => {
+    const text = await (await fetch(`${adminUrl}/metrics`)).text();
+    return Number(/^gateway_connections_unread (\d+)$/m.exec(text)?.[1]);
+  };
+  /** Asks as soon as there is an answer, so often, unless the connection is to be closed. The status of each answer. */
+  async function askAgain(connection: RawConnection, request: string, times: number): Promise<string[]> {
+    const statuses: string[] = [];
+    while (statuses.length < times) {
+      connection.received = "";
+      connection.send(request);
+      const [, status = "", head] = await connection.until(/^HTTP\/1\.1 (\d+) (.*?)\r\n\r\n.*\}$/s);
+      statuses.push(status);
+      if (head?.toLowerCase().includes("\r\nconnection: close")) break;
+    }
+    return statuses;
+  }
+
+  it("is answered in full, though its connections are not all read at all times, which metrics tell", async () => {
+    const roomy = await startRoomy();
+    const request = viewerRequest(await rig.member());
+    for (let n = 0; n < CROWD; n++) open.push(await RawConnection.open(roomy.url));
+    const asking = Promise.all(open.map((connection) => askAgain(connection, request, TIMES)));
+    await expect.poll(() => unreadAt(roomy), { interval: 1 }).toBeGreaterThan(0);
+    for (const statuses of await asking) expect(statuses).toEqual(Array(TIMES).fill("200"));
+    await expect.poll(() => unreadAt(roomy)).toBe(0);
+  }, 30_000);
+
+  it("is answered to the last request when the gateway is stopped", async () => {
+    const roomy = await startRoomy();
+    const request = viewerRequest(await rig.member());
+    for (let n = 0; n < CROWD; n++) open.push(await RawConnection.open(roomy.url));
+    const asking = Promise.all(open.map((connection) => askAgain(connection, request, 1000)));
+    await expect.poll(() => unreadAt(roomy), { interval: 1 }).toBeGreaterThan(0);
+    await roomy.close();
+    // A request that is cut off, or whose answer does not come, ends it with an error.
+    const all = await asking;
+    expect(new Set(all.flat())).toEqual(new Set(["200"]));
+    expect(Math.max(...all.map(({ length }) => length))).toBeLessThan(1000);
+  }, 30_000);
+});

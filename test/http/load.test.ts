@@ -3,8 +3,9 @@ import { LOOK_EVERY_MS, Load, type LoadWatcher } from "../../src/http/load.js";
 
 let now: number;
 let told: unknown[];
+let unread: number;
 beforeEach(() => {
-  now = 0;
+  [now, unread] = [0, 0];
   told = [];
 });
 
@@ -17,7 +18,8 @@ const watcher: LoadWatcher = {
 };
 
 function loadOf({ maxRequests = 10, unreadyAtPercent = 80, requestTimeoutMs = 10_000 } = {}): Load {
-  return new Load({ maxRequests, unreadyAtPercent, requestTimeoutMs, elapsed: () => now, watcher });
+  const clock = { elapsed: () => now, watcher };
+  return new Load({ maxRequests, unreadyAtPercent, requestTimeoutMs, unread: () => unread, ...clock });
 }
 
 /** So much time passes, in which the process is late with each look by `lateMs`. */
@@ -63,7 +65,7 @@ describe("refusals", () => {
     pass(load, 3000);
     fill(load, 2);
     pass(load, 4900);
-    expect(told.filter(Array.isArray)).toEqual([["shedding", { underWay: 1, lateMs: 0 }]]);
+    expect(told.filter(Array.isArray)).toEqual([["shedding", { underWay: 1, unread: 0, lateMs: 0 }]]);
     pass(load, 200);
     expect(told.filter(Array.isArray).slice(1)).toEqual([["shedding over", 4]]);
     pass(load, 10_000);
@@ -87,7 +89,18 @@ describe("an overload", () => {
     expect(load.isOverloaded).toBe(true);
     pass(load, 100);
     expect(load.isOverloaded).toBe(false);
-    expect(told).toEqual([["overloaded", { underWay: 8, lateMs: 0 }], "overload over"]);
+    expect(told).toEqual([["overloaded", { underWay: 8, unread: 0, lateMs: 0 }], "overload over"]);
+  });
+
+  it("is one, too, when few are under way as connections that may have more are not read", () => {
+    const load = loadOf();
+    fill(load, 3);
+    unread = 5;
+    pass(load, 1100);
+    expect(told).toEqual([["overloaded", { underWay: 3, unread: 5, lateMs: 0 }]]);
+    unread = 0;
+    pass(load, 1100);
+    expect(load.isOverloaded).toBe(false);
   });
 
   it("is none when it lasts for less than a second", () => {
