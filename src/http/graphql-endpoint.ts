@@ -89,7 +89,7 @@ export class GraphqlEndpoint {
     );
     // All that is answered here is GraphQL, so clients may take its errors for what they are.
     const isStream = answer.status === 200 && wantsStream(request);
-    if (!isStream && request.complete) turns.answered(request.socket);
+    turns.answered(request.socket);
     const mediaType = isStream ? EVENT_STREAM : wholeType(request.headers.accept);
     return {
       ...answer,

@@ -1,6 +1,6 @@
 /** Some milliseconds of work. */
 const MOST_IN_A_TURN = 32;
-/** So many that wait are a crowd: for fewer, to stop reading and to begin again costs more than it saves. */
+/** So many that wait are a crowd: with fewer, to stop reading and to begin again costs more than it saves. */
 const CROWD = 8 * MOST_IN_A_TURN;
 /** Requests of a crowd that are read and wait: for the next turn, and some more, as not every connection has one. */
 const READ_AHEAD = 2 * MOST_IN_A_TURN;
@@ -23,7 +23,10 @@ interface Connection {
 export class Turns {
   /** ms by a clock that is never set. */
   readonly #elapsed: () => number;
+  /** In this turn. */
   #begun = 0;
+  /** Without a turn, since there was one. */
+  #atOnce = 0;
   #isUnderWay = false;
   readonly #waiting: (() => void)[] = [];
   /** Since when, oldest first. */
@@ -40,18 +43,24 @@ export class Turns {
 
   /** Undefined where a request, one of so many under way, may begin at once; else what resolves when it may. */
   take(underWay: number): Promise<void> | undefined {
-    if (underWay <= MOST_IN_A_TURN && !this.#isUnderWay) return undefined;
+    // Those that are answered while they begin are never under way together, however many come in one turn of the event loop.
+    const isFew = underWay <= MOST_IN_A_TURN && this.#atOnce < MOST_IN_A_TURN;
+    if (isFew && !this.#isUnderWay) {
+      this.#atOnce += 1;
+      return undefined;
+    }
     if (this.#begun >= MOST_IN_A_TURN) return new Promise((resolve) => this.#waiting.push(resolve));
     this.#begun += 1;
     this.#goOn();
     return undefined;
   }
 
-  /** To be called when a request that had its turn is answered: of its connection nothing is under way, and all has been read. */
+  /** To be called when a request that had its turn is answered. */
   answered(connection: Connection): void {
-    // Nobody overtakes those who are left unread.
+    // Whoever has an answer does not overtake those who had one before, and are left unread.
     const isCrowd = this.#unread.size > 0 || this.#waiting.length >= CROWD;
-    if (!isCrowd || connection.destroyed) return;
+    // What was sent ahead of answers has been read before, and is answered while the connection is left unread.
+    if (!isCrowd || connection.destroyed || this.#unread.has(connection)) return;
     connection.pause();
     this.#unread.set(connection, this.#elapsed());
   }
@@ -59,6 +68,7 @@ export class Turns {
   #goOn(): void {
     if (this.#isUnderWay) return;
     this.#isUnderWay = true;
+    this.#atOnce = 0;
     setImmediate(() => this.#next());
   }
 

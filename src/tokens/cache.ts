@@ -9,6 +9,7 @@
 import type { ServiceToken } from "../acs/service.js";
 import type { TokenScope } from "../config/config.js";
 import type { ByteCache } from "../shared/byte-cache.js";
+import { distinct } from "./grant.js";
 import { earliestRefresh, LEAST_LIFE_MS } from "./lifetime.js";
 import type { Seal } from "./seal.js";
 import { SingleFlight } from "./single-flight.js";
@@ -137,7 +138,7 @@ function reusableUntil({ issuedAt, token: { expiresOn } }: Entry): number {
 
 /** The one spelling of a look-up; as JSON, no part can be taken for another. */
 function contextOf({ identityId, scopes, lifetimeMinutes }: TokenLookup): string {
-  return JSON.stringify([identityId, [...new Set(scopes)].sort(), lifetimeMinutes]);
+  return JSON.stringify([identityId, distinct(scopes).toSorted(), lifetimeMinutes]);
 }
 
 function writeEntry({ token: { token, expiresOn, credentialId }, issuedAt, revocations }: Entry): string {

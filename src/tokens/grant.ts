@@ -1,4 +1,5 @@
 import type { TokenRequest } from "../acs/service.js";
+import type { TokenScope } from "../config/config.js";
 import { Refusal } from "../errors.js";
 import type { Entitlements } from "../policy/policy.js";
 import type { IssueInput } from "./issue.js";
@@ -21,9 +22,14 @@ function grantScopes({ scopes: allowed }: Entitlements, asked: IssueInput["scope
   const refused = asked.filter((scope) => !allowed.has(scope));
   if (refused.length > 0) {
     const may = allowed.size === 0 ? "none" : [...allowed].join(", ");
-    throw new Refusal("SCOPE_NOT_ALLOWED", `Not allowed: ${[...new Set(refused)].join(", ")}. Allowed: ${may}.`, path);
+    throw new Refusal("SCOPE_NOT_ALLOWED", `Not allowed: ${distinct(refused).join(", ")}. Allowed: ${may}.`, path);
   }
-  return [...new Set(asked)];
+  return distinct(asked);
+}
+
+/** Each scope once. Most ask for one, which needs no set. */
+export function distinct(scopes: readonly TokenScope[]): readonly TokenScope[] {
+  return scopes.length < 2 ? scopes : [...new Set(scopes)];
 }
 
 function grantLifetime({ maxLifetimeMinutes }: Entitlements, asked: number | null): number {

@@ -29,7 +29,7 @@ import { requirePermission } from "../policy/policy.js";
 import type { IdentityStore } from "../store/identity-store.js";
 import type { WorkStore } from "../store/work-store.js";
 import type { TokenCache, TokenLookup } from "./cache.js";
-import { grantToken } from "./grant.js";
+import { distinct, grantToken } from "./grant.js";
 import { refreshAfter, requireUsefulLife } from "./lifetime.js";
 import { urgencyOf } from "./urgency.js";
 
@@ -90,7 +90,7 @@ export class TokenIssuance {
   async issue(call: Call, input: IssueInput): Promise<IssuedToken> {
     const audit = this.#parts.audit.of(call);
     // What a refusal is recorded about: what was asked for, until it is found.
-    const about = { identityId: asIdentityId(input.identityId), scopes: [...new Set(input.scopes)] };
+    const about = { identityId: asIdentityId(input.identityId), scopes: distinct(input.scopes) };
     return await audit.orRefused(about, async () => {
       const known = await this.#findIdentity(call, input.identityId);
       about.identityId = known?.id ?? null;

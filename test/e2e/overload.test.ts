@@ -247,14 +247,19 @@ describe("a crowd that asks again and again on connections that are kept", () =>
   const CROWD = 500;
   const TIMES = 8;
 
-  async function startRoomy() {
+  async function startRoomy(server: { readonly maxRequests?: number; readonly unreadyAtPercent?: number } = {}) {
     return await rig.startAnother({
-      configure: (config) => ({ ...config, limits: { ...config.limits, requestsPerSubject: 1_000_000 } }),
+      configure: (config) => ({
+        ...config,
+        server: { ...config.server, ...server },
+        limits: { ...config.limits, requestsPerSubject: 1_000_000 },
+      }),
     });
   }
-  const unreadAt = async ({ adminUrl }: { readonly adminUrl: string }) => {
+  type Gauge = "requests_under_way" | "connections_unread";
+  const read = async ({ adminUrl }: { readonly adminUrl: string }, gauge: Gauge) => {
     const text = await (await fetch(`${adminUrl}/metrics`)).text();
-    return Number(/^gateway_connections_unread (\d+)$/m.exec(text)?.[1]);
+    return Number(new RegExp(`^gateway_${gauge} (\\d+)$`, "m").exec(text)?.[1]);
   };
   /** Asks as soon as there is an answer, so often, unless the connection is to be closed. The status of each answer. */
   async function askAgain(connection: RawConnection, request: string, times: number): Promise<string[]> {
@@ -274,9 +279,25 @@ describe("a crowd that asks again and again on connections that are kept", () =>
     const request = viewerRequest(await rig.member());
     for (let n = 0; n < CROWD; n++) open.push(await RawConnection.open(roomy.url));
     const asking = Promise.all(open.map((connection) => askAgain(connection, request, TIMES)));
-    await expect.poll(() => unreadAt(roomy), { interval: 1 }).toBeGreaterThan(0);
+    await expect.poll(() => read(roomy, "connections_unread"), { interval: 1 }).toBeGreaterThan(0);
     for (const statuses of await asking) expect(statuses).toEqual(Array(TIMES).fill("200"));
-    await expect.poll(() => unreadAt(roomy)).toBe(0);
+    await expect.poll(() => read(roomy, "connections_unread")).toBe(0);
+  }, 30_000);
+
+  it("has few requests under way, which are read, and makes the gateway unready though they alone would not", async () => {
+    const roomy = await startRoomy({ maxRequests: 600, unreadyAtPercent: 60 });
+    const request = viewerRequest(await rig.member());
+    for (let n = 0; n < CROWD; n++) open.push(await RawConnection.open(roomy.url));
+    const asking = Promise.allSettled(open.map((connection) => askAgain(connection, request, 10_000)));
+    await expect.poll(() => read(roomy, "connections_unread"), { interval: 1 }).toBeGreaterThan(CROWD / 3);
+    await expect.poll(() => read(roomy, "requests_under_way"), { interval: 1 }).toBeLessThan(CROWD / 3);
+    await expect.poll(() => readiness(roomy.adminUrl), { timeout: 10_000 }).toEqual([503, "overloaded"]);
+    expect(await read(roomy, "connections_unread")).toBeGreaterThan(CROWD / 3);
+    expect(roomy.logLines.filter((line) => line.includes("some are refused"))).toEqual([]);
+    for (const connection of open) connection.close();
+    await asking;
+    await expect.poll(() => read(roomy, "connections_unread")).toBe(0);
+    await expect.poll(() => readiness(roomy.adminUrl), { timeout: 10_000 }).toEqual([200, "ready"]);
   }, 30_000);
 
   it("is answered to the last request when the gateway is stopped", async () => {
@@ -284,7 +305,7 @@ describe("a crowd that asks again and again on connections that are kept", () =>
     const request = viewerRequest(await rig.member());
     for (let n = 0; n < CROWD; n++) open.push(await RawConnection.open(roomy.url));
     const asking = Promise.all(open.map((connection) => askAgain(connection, request, 1000)));
-    await expect.poll(() => unreadAt(roomy), { interval: 1 }).toBeGreaterThan(0);
+    await expect.poll(() => read(roomy, "connections_unread"), { interval: 1 }).toBeGreaterThan(0);
     await roomy.close();
     // A request that is cut off, or whose answer does not come, ends it with an error.
     const all = await asking;

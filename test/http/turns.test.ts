@@ -40,9 +40,22 @@ describe("turns", () => {
     }
   });
 
-  it("cost nothing as long as few are under way", () => {
+  it("cost nothing as long as few are under way and few come in a turn of the event loop", async () => {
     const turns = newTurns();
-    for (let one = 0; one < CROWD; one++) expect(turns.take(MOST)).toBeUndefined();
+    for (let round = 0; round < 100; round++) {
+      for (let one = 0; one < MOST / 2; one++) expect(turns.take(MOST)).toBeUndefined();
+      await setImmediate();
+    }
+  });
+
+  it("let no more than two turns' begin at once, though each is answered before the next one comes", async () => {
+    const turns = newTurns();
+    const waiting = Array.from({ length: 1000 }, () => turns.take(1)).filter((turn) => turn !== undefined);
+    expect(waiting).toHaveLength(1000 - 2 * MOST);
+    let begun = 0;
+    for (const turn of waiting) void turn.then(() => begun++);
+    await setImmediate();
+    expect(begun).toBe(MOST);
   });
 
   it("let a crowd begin in its order, so many in a turn of the event loop", async () => {
@@ -191,6 +204,20 @@ describe("connections that have been answered", () => {
     for (let turn = 0; turn < CROWDED / MOST; turn++) await setImmediate();
     expect(before.at(-1)?.isPaused).toBe(true);
     expect(answered(turns).isPaused).toBe(true);
+  });
+
+  it("wait for a second from when they were left unread, whatever is answered on them meanwhile, and hold up nobody", async () => {
+    const turns = newTurns();
+    asking(turns, CROWDED + MOST);
+    const ahead = answered(turns);
+    const behind = answered(turns);
+    for (now = 100; now <= 1000; now += 100) {
+      asking(turns, CROWDED);
+      turns.answered(ahead);
+      expect(behind.isPaused).toBe(true);
+      await setImmediate();
+    }
+    expect([ahead.isPaused, behind.isPaused]).toEqual([false, false]);
   });
 
   it("are let alone when they are gone", async () => {
