@@ -89,7 +89,7 @@ export class GraphqlEndpoint {
     );
     // All that is answered here is GraphQL, so clients may take its errors for what they are.
     const isStream = answer.status === 200 && wantsStream(request);
-    turns.answered(request.socket);
+    if (!isStream && isKept(request, answer)) turns.answered(request.socket);
     const mediaType = isStream ? EVENT_STREAM : wholeType(request.headers.accept);
     return {
       ...answer,
@@ -146,6 +146,11 @@ export class GraphqlEndpoint {
       body: errorBody(known),
     };
   }
+}
+
+/** Whether the connection is for further requests: all of this one has arrived, and none of the two says that it ends (RFC 9112 §9.3). */
+function isKept({ complete, httpVersion, headers: { connection = "" } }: IncomingMessage, { headers }: Answer): boolean {
+  return complete && httpVersion === "1.1" && !/\bclose\b/i.test(connection) && headers.connection !== "close";
 }
 
 function wantsStream({ headers }: IncomingMessage): boolean {

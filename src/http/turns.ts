@@ -25,7 +25,7 @@ export class Turns {
   readonly #elapsed: () => number;
   /** In this turn. */
   #begun = 0;
-  /** Without a turn, since there was one. */
+  /** Begun without a turn since the last turn. */
   #atOnce = 0;
   #isUnderWay = false;
   readonly #waiting: (() => void)[] = [];
@@ -55,7 +55,7 @@ export class Turns {
     return undefined;
   }
 
-  /** To be called when a request that had its turn is answered. */
+  /** To be called when a request that had its turn is about to be answered, on a connection that is kept. */
   answered(connection: Connection): void {
     // Whoever has an answer does not overtake those who had one before, and are left unread.
     const isCrowd = this.#unread.size > 0 || this.#waiting.length >= CROWD;
@@ -83,11 +83,14 @@ export class Turns {
 
   /** So many of those that have been left unread for longest, and all for whom it has been too long. */
   #read(count: number): void {
+    let left = count;
     const latest = this.#elapsed() - MOST_UNREAD_MS;
     for (const [connection, since] of this.#unread) {
-      if (count-- <= 0 && since > latest) return;
+      if (left <= 0 && since > latest) return;
       this.#unread.delete(connection);
+      if (connection.destroyed) continue;
       connection.resume();
+      left -= 1;
     }
   }
 }

@@ -5,7 +5,7 @@ import { ERROR_CODES } from "../errors.js";
 const GAUGES = {
   gateway_requests_under_way: "GraphQL requests under way.",
   gateway_connections_unread:
-    "Connections that have an answer and are not read for up to a second, as too many requests wait for their turn. Each may have one more.",
+    "Connections that have an answer and are not read for up to a second, as too many requests wait for their turn. Each may have one more request.",
   gateway_streams_open: "Answers that go on: subscriptions.",
   gateway_provisioning_attempts_in_doubt:
     "Attempts to provision an identity whose outcome nobody knows. Of the database: the same in each instance.",

@@ -40,7 +40,7 @@ describe("turns", () => {
     }
   });
 
-  it("cost nothing as long as few are under way and few come in a turn of the event loop", async () => {
+  it("let requests begin at once as long as few are under way and few come in a turn of the event loop", async () => {
     const turns = newTurns();
     for (let round = 0; round < 100; round++) {
       for (let one = 0; one < MOST / 2; one++) expect(turns.take(MOST)).toBeUndefined();
@@ -220,13 +220,19 @@ describe("connections that have been answered", () => {
     expect([ahead.isPaused, behind.isPaused]).toEqual([false, false]);
   });
 
-  it("are let alone when they are gone", async () => {
+  it("are let alone when they are gone, and those that go meanwhile take nobody's place", async () => {
     const turns = newTurns();
-    asking(turns, 10 * CROWDED);
+    asking(turns, CROWDED + MOST);
     const gone = new Asker(turns, 1);
     gone.destroyed = true;
     turns.answered(gone);
-    expect(gone.isPaused).toBe(false);
     expect(turns.unread).toBe(0);
+    const going = Array.from({ length: CROWDED }, () => answered(turns));
+    const others = Array.from({ length: READ_AHEAD }, () => answered(turns));
+    for (const connection of going) connection.destroyed = true;
+    while (turns.unread > READ_AHEAD) await setImmediate();
+    expect(going.every(({ isPaused }) => isPaused)).toBe(true);
+    for (let turn = 0; turn < 3; turn++) await setImmediate();
+    expect(others.some(({ isPaused }) => isPaused)).toBe(false);
   });
 });
