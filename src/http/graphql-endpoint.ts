@@ -149,7 +149,10 @@ export class GraphqlEndpoint {
 }
 
 /** Whether the connection is for further requests: all of this one has arrived, and none of the two says that it ends (RFC 9112 §9.3). */
-function isKept({ complete, httpVersion, headers: { connection = "" } }: IncomingMessage, { headers }: Answer): boolean {
+function isKept(
+  { complete, httpVersion, headers: { connection = "" } }: IncomingMessage,
+  { headers }: Answer,
+): boolean {
   return complete && httpVersion === "1.1" && !/\bclose\b/i.test(connection) && headers.connection !== "close";
 }
 

@@ -4,8 +4,8 @@ import type { Tables } from "./tables.js";
 
 /** For whoever waits for it: short, since SQLite does it on the main thread. */
 const CHUNK_MS = 5;
-const FEWEST = 20;
-const MOST = 2000;
+const FEWEST = 16;
+const MOST = 1024;
 /** Before any was seen to take its time. */
 const PER_MS = 10;
 /** To be put into an order: read in some 5 ms. */
@@ -41,7 +41,7 @@ export class AuditListing {
    */
   async list(milliseconds: number): Promise<void> {
     if (this.#due.length === 0) this.#due = await this.#oldestByIdentity();
-    await this.#list(this.#due.splice(0, this.#mostIn(milliseconds)));
+    await this.#list(this.#due.splice(0, this.#sizeIn(milliseconds, this.#due.length)));
   }
 
   /**
@@ -51,7 +51,7 @@ export class AuditListing {
   async listThose(condition: Expression<boolean>): Promise<void> {
     const ids = (await this.#unlisted().select("id").where(condition).execute()).map(({ id }) => id);
     while (ids.length > 0) {
-      await this.#list(ids.splice(0, this.#mostIn(CHUNK_MS)));
+      await this.#list(ids.splice(0, this.#sizeIn(CHUNK_MS, ids.length)));
       // Others go on between two steps.
       if (ids.length > 0) await setImmediate();
     }
@@ -89,7 +89,9 @@ export class AuditListing {
     if (listed >= FEWEST) this.#perMs = Math.min(2 * this.#perMs, listed / (performance.now() - began));
   }
 
-  #mostIn(milliseconds: number): number {
-    return Math.min(MOST, Math.max(FEWEST, Math.round(milliseconds * this.#perMs)));
+  /** A power of two: each number has a statement of its own, which a connection keeps, and a large one takes 100 KB. */
+  #sizeIn(milliseconds: number, available: number): number {
+    const wanted = Math.min(MOST, Math.max(FEWEST, milliseconds * this.#perMs), available);
+    return 2 ** Math.floor(Math.log2(Math.max(1, wanted)));
   }
 }

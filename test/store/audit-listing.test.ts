@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setImmediate } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { AuditFilter } from "../../src/audit/query.js";
 import { recordId } from "../../src/audit/record.js";
 import { openStore, type Store } from "../../src/store/store.js";
@@ -143,7 +143,7 @@ describe("records in SQLite", () => {
     await append(100);
     await store.listing.list(4);
     const listed = askFile<{ id: string }>(file, "select id from audit_events where listed = 1 order by id");
-    expect(listed.map(({ id }) => id)).toEqual(writer.records.slice(0, 40).map(recordId));
+    expect(listed.map(({ id }) => id)).toEqual(writer.records.slice(0, 32).map(recordId));
   });
 
   it("are listed identity by identity, in the order in which those come up, however much of it has been done by others", async () => {
@@ -161,13 +161,26 @@ describe("records in SQLite", () => {
       return rows.map(({ identity_id }) => identity_id);
     };
     await store.listing.list(1.2);
-    // Twenty, the fewest that are listed at a time: three identities, and two records of the fourth.
-    expect(await store.listing.count()).toBe(41);
-    expect((await unlisted()).sort()).toEqual([...identities.slice(3), null].sort());
+    // Sixteen, the fewest that are listed at a time: two identities, and four records of the third.
+    expect(await store.listing.count()).toBe(45);
+    expect((await unlisted()).sort()).toEqual([...identities.slice(2), null].sort());
     await read({ identityId: "idn_3" });
     await read({ identityId: "idn_9" });
     while ((await store.listing.count()) > 0) await store.listing.list(4);
     expect(await read({ actor })).toEqual(ids().slice(1));
+  });
+
+  it("are listed by few statements, which stay in memory, however many at a time", async () => {
+    const prepare = vi.spyOn(DatabaseSync.prototype, "prepare");
+    for (let count = 1; count < 60; count++) {
+      await append(count);
+      if (count % 2 === 0) await read({ actor });
+      else while ((await store.listing.count()) > 0) await store.listing.list(count / 4);
+    }
+    const texts = prepare.mock.calls.map(([text]) => text).filter((text) => text.startsWith('update "audit_events"'));
+    prepare.mockRestore();
+    expect(texts.length).toBeGreaterThan(3);
+    expect(texts.length).toBeLessThanOrEqual(11);
   });
 
   it("are found to be erased as soon as they are durable", async () => {
