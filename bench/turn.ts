@@ -19,7 +19,7 @@ export interface Turn {
 }
 
 /** Not measured: V8 has dropped compiled code of a server that was idle while the others had their turns. No longer than what is. */
-const LEAD_IN_SECONDS = 1.5;
+const LEAD_IN_SECONDS = 4;
 
 interface TurnOptions {
   readonly connections: number;

@@ -55,12 +55,12 @@ in a closed loop: the gateway as shipped, with all its guards, beside small prog
 JWT (\`bench/peers\`; no limits, policy, trail, database or log; what the gateway logs is thrown away). Each of them either
 verifies with jose on each request, as most do, or remembers the token that it has verified. All take the same request, and what
 they answer is looked at. The servers are processes of their own with \`NODE_ENV=production\`, one after the other on the one
-core, and idle otherwise; load generator, emulator, issuer and Postgres have the other core. The first second and a half of a turn
-is not measured: of what is idle V8 drops the compiled code. *Put
+core, and idle otherwise; load generator, emulator, issuer and Postgres have the other core. The first four seconds of a turn are
+not measured: of what is idle V8 drops the compiled code, and it takes thousands of requests to make it again. *Put
 off* is what a server does when its turn is over, before the next begins: the gateway lists the records of its trail when there
 is time (SQLite; under a load that does not end it does so beside it, and is slower). *Load
 busy* is the share of a core that the load generator took: from ${share(SATURATED)} on, the server would have done more. A ratio is of two
-figures of one round; that by processor time tells more where others use the machine, too. Takes about two minutes and a half, and
+figures of one round; that by processor time tells more where others use the machine, too. Takes about three minutes, and
 as much again a round.`,
 
   async measure(options: BenchOptions): Promise<Measured> {
