@@ -1,6 +1,7 @@
 import { setTimeout } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Signs } from "../../src/http/load.js";
+import { Turns } from "../../src/http/turns.js";
 import { RawConnection } from "../fixtures/raw.js";
 import { type Client, type Reply, Rig } from "../fixtures/rig.js";
 import { IssueAccessTokenDocument, ViewerDocument } from "../generated/graphql.js";
@@ -311,23 +312,31 @@ describe("a crowd that asks again and again on connections that are kept", () =>
     await expect.poll(() => readiness(roomy.adminUrl), { timeout: 10_000 }).toEqual([200, "ready"]);
   }, 30_000);
 
-  it("is no crowd of kept connections where they are closed with the answer, or begin with HTTP/1.0", async () => {
-    const roomy = await startRoomy();
-    const member = await rig.member();
-    const request = viewerRequest(member, "connection: close\r\n");
-    const requests = [request, viewerRequest(member).replace("HTTP/1.1", "HTTP/1.0")];
-    let [isOver, most] = [false, 0];
-    const looking = (async () => {
-      while (!isOver) most = Math.max(most, await read(roomy, "connections_unread"));
-    })();
-    for (const text of requests) {
-      const exchanges = Array.from({ length: CROWD }, () => RawConnection.exchange(roomy.url, text));
-      for (const answer of await Promise.all(exchanges)) expect(answer).toMatch(/^HTTP\/1\.1 200 /);
-    }
-    isOver = true;
-    await looking;
-    expect(most).toBe(0);
-  }, 30_000);
+  it.each([
+    ["is kept", 1, (request: string) => request],
+    ["is closed as its client wants", 0, (request: string) => request.replace("\r\n", "\r\nconnection: Close\r\n")],
+    ["is of HTTP/1.0", 0, (request: string) => request.replace("HTTP/1.1", "HTTP/1.0")],
+    [
+      "is refused before its body has come",
+      0,
+      (request: string) => request.replace("Bearer ", "Bearer x").slice(0, -5),
+    ],
+    [
+      "has a stream for an answer",
+      0,
+      (request: string) => request.replace("\r\n", "\r\naccept: text/event-stream\r\n"),
+    ],
+  ])(
+    "is left unread where its connection has nothing before it but a next request: one that %s",
+    async (_, times, change) => {
+      const answered = vi.spyOn(Turns.prototype, "answered");
+      const connection = await connect();
+      connection.send(change(viewerRequest(await rig.member())));
+      await connection.until(/^HTTP\/1\.1 \d+ .*\r\n\r\n./s);
+      expect(answered).toHaveBeenCalledTimes(times);
+      answered.mockRestore();
+    },
+  );
 
   it("is answered to the last request when the gateway is stopped", async () => {
     const roomy = await startRoomy();
