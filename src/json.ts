@@ -10,7 +10,7 @@ export function parseStrictJson(bytes: Uint8Array): unknown {
   const text = decodeUtf8(bytes);
   if (text.startsWith("\ufeff")) throw new SyntaxError("it begins with a byte order mark");
   const value = parse(text);
-  if (hasDuplicateMember(text)) throw new SyntaxError("an object has a member twice");
+  if (membersRead(value) < membersWritten(text)) throw new SyntaxError("an object has a member twice");
   return value;
 }
 
@@ -35,36 +35,33 @@ function parse(text: string): unknown {
 }
 
 const [QUOTE, BACKSLASH, COLON] = codesOf('"\\:');
-const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, CLOSE_LIST] = codesOf("{}[]");
 
 function codesOf(marks: string): number[] {
   return [...marks].map((mark) => mark.charCodeAt(0));
 }
 
-/** For text that is sound JSON. By a list of what is open: a body may nest deeper than calls can. */
-function hasDuplicateMember(text: string): boolean {
-  /** Of each object that is open, its member names; null for a list. */
-  const open: (Set<string> | null)[] = [];
-  /** Where the last string is, quotes left out. */
-  let from = 0;
-  let to = 0;
+/** How many members the objects of a sound JSON text have. */
+function membersWritten(text: string): number {
+  let members = 0;
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at);
-    if (code === QUOTE) {
-      from = at + 1;
-      to = endOfString(text, from);
-      at = to;
-    } else if (code === OPEN_OBJECT) open.push(new Set());
-    else if (code === OPEN_LIST) open.push(null);
-    else if (code === CLOSE_OBJECT || code === CLOSE_LIST) open.pop();
-    else if (code === COLON) {
-      const names = open.at(-1);
-      const name = memberName(text.slice(from, to));
-      if (names?.has(name)) return true;
-      names?.add(name);
-    }
+    if (code === QUOTE) at = endOfString(text, at + 1);
+    else if (code === COLON) members += 1;
   }
-  return false;
+  return members;
+}
+
+/** The same of its value, which has of each name one. By a list of what is yet to be counted: a body may nest deeper than calls can. */
+function membersRead(value: unknown): number {
+  let members = 0;
+  const left = [value];
+  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+    if (typeof next !== "object" || next === null) continue;
+    const values: unknown[] = Array.isArray(next) ? next : Object.values(next);
+    if (values !== next) members += values.length;
+    for (const inner of values) if (typeof inner === "object") left.push(inner);
+  }
+  return members;
 }
 
 /** Of its closing quote: the next one that is not behind an odd number of backslashes. */
@@ -78,8 +75,4 @@ function isEscaped(text: string, at: number, from: number): boolean {
   let first = at;
   while (first > from && text.charCodeAt(first - 1) === BACKSLASH) first -= 1;
   return (at - first) % 2 === 1;
-}
-
-function memberName(written: string): string {
-  return written.includes("\\") ? (JSON.parse(`"${written}"`) as string) : written;
 }

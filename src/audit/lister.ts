@@ -36,6 +36,10 @@ export class Lister {
   readonly #parts: ListerParts;
   readonly #stopped = new AbortController();
   #loop: Promise<void> | undefined;
+  /** As it was counted last, less what has been listed since. */
+  #left = 0;
+  /** ms, by a clock that is never set */
+  #countAt = Number.NEGATIVE_INFINITY;
 
   constructor(parts: ListerParts) {
     this.#parts = parts;
@@ -55,26 +59,37 @@ export class Lister {
   async stop(): Promise<void> {
     this.#stopped.abort();
     await this.#loop;
-    const { listing, observe } = this.#parts;
     const until = performance.now() + STOP_MS;
     try {
-      while (performance.now() < until && (await listing.count()) > 0) await listing.list(CHUNK_MS);
+      while (performance.now() < until && (await this.#count()) > 0) await this.#list(CHUNK_MS);
     } catch (error) {
-      observe.failed(error);
+      this.#parts.observe.failed(error);
     }
   }
 
   async #next(): Promise<boolean> {
     const { listing, utilization } = this.#parts;
     const isBusy = utilization() > BUSY;
-    const left = await listing.count();
+    const left = await this.#count();
     if (left === 0 && !isBusy) await listing.emptyLog();
     if (left === 0 || (isBusy && left <= MOST_UNLISTED)) return false;
     const milliseconds = isBusy ? (BUSY_CHUNK_MS * left) / MOST_UNLISTED : CHUNK_MS;
-    await listing.list(milliseconds);
+    await this.#list(milliseconds);
     // What is asked for at the next look is how much the others make of theirs, and not this.
     utilization();
     await setTimeout(isBusy ? BUSY_CHUNK_MS : CHUNK_MS, undefined, { signal: this.#stopped.signal }).catch(() => {});
     return true;
+  }
+
+  /** No more often than it looks while there are some, as to count many takes as long as to list some. */
+  async #count(): Promise<number> {
+    if (this.#left > 0 && performance.now() < this.#countAt) return this.#left;
+    this.#left = await this.#parts.listing.count();
+    this.#countAt = performance.now() + LOOK_MS;
+    return this.#left;
+  }
+
+  async #list(milliseconds: number): Promise<void> {
+    this.#left -= await this.#parts.listing.list(milliseconds);
   }
 }

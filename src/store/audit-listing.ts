@@ -37,11 +37,11 @@ export class AuditListing {
 
   /**
    * Lists some of the oldest, for about so long, in which a process on SQLite does nothing else. Those of one identity follow each
-   * other, as they have pages of each index in common.
+   * other, as they have pages of each index in common. Answers how many.
    */
-  async list(milliseconds: number): Promise<void> {
+  async list(milliseconds: number): Promise<number> {
     if (this.#due.length === 0) this.#due = await this.#oldestByIdentity();
-    await this.#list(this.#due.splice(0, this.#sizeIn(milliseconds, this.#due.length)));
+    return await this.#list(this.#due.splice(0, this.#sizeIn(milliseconds, this.#due.length)));
   }
 
   /**
@@ -76,8 +76,8 @@ export class AuditListing {
     return [...Map.groupBy(oldest, (record) => record.identity_id).values()].flat().map(({ id }) => id);
   }
 
-  async #list(ids: readonly string[]): Promise<void> {
-    if (ids.length === 0) return;
+  async #list(ids: readonly string[]): Promise<number> {
+    if (ids.length === 0) return 0;
     const began = performance.now();
     const { numUpdatedRows } = await this.database
       .updateTable("audit_events")
@@ -87,6 +87,7 @@ export class AuditListing {
     const listed = Number(numUpdatedRows);
     // A few say nothing of how long many take, and those of one identity little of the next ones.
     if (listed >= FEWEST) this.#perMs = Math.min(2 * this.#perMs, listed / (performance.now() - began));
+    return listed;
   }
 
   /** A power of two: each number has a statement of its own, which a connection keeps, and a large one takes 100 KB. */
