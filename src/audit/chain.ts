@@ -7,6 +7,9 @@ export const GENESIS = "";
 
 const SALT_BYTES = 16;
 
+/** For a value that is not there: it is no secret, and needs no hash of its own. */
+const NOTHING: PersonalSeal = { salt: null, commitment: "" };
+
 export interface ChainEnd {
   readonly writer: string;
   /** 0 before the first record. */
@@ -25,6 +28,7 @@ export function chain(
   randomBytes: (length: number) => Buffer,
 ): AuditRecord {
   const seal = (value: unknown): PersonalSeal => {
+    if (value === null) return NOTHING;
     const salt = randomBytes(SALT_BYTES).toString("base64url");
     return { salt, commitment: commitmentOf(salt, value) };
   };
@@ -52,7 +56,12 @@ export function faultOf(end: ChainEnd, record: AuditRecord): string | undefined 
   return undefined;
 }
 
-/** An erased value has neither salt nor text left; anything else has to be what was sealed. */
+/** Whether a value was sealed that is gone. */
+export function isErased({ salt, commitment }: PersonalSeal): boolean {
+  return salt === null && commitment !== NOTHING.commitment;
+}
+
+/** Of a value that is erased, or never was, there is neither salt nor text; anything else has to be what was sealed. */
 function opens({ salt, commitment }: PersonalSeal, value: unknown): boolean {
   return salt === null ? value === null : commitmentOf(salt, value) === commitment;
 }

@@ -62,8 +62,9 @@ export interface AuditRecord extends AuditEvent {
  * what remains tells nothing of them and keeps the chain whole.
  */
 export interface PersonalSeal {
-  /** base64url, 16 bytes; null once erased. */
+  /** base64url, 16 bytes; null once erased, and of no value. */
   readonly salt: string | null;
+  /** Empty for no value; a record of an earlier version has one for that, too, with a salt. */
   readonly commitment: string;
 }
 

@@ -3,7 +3,7 @@
  * with what was dropped for its age; that has to be said before the records that are left.
  */
 import type { KeyObject } from "node:crypto";
-import { type ChainEnd, faultOf, GENESIS } from "./chain.js";
+import { type ChainEnd, faultOf, GENESIS, isErased } from "./chain.js";
 import type { StoredRecord, WalkedBatch } from "./query.js";
 import { placeIn, recordId } from "./record.js";
 import { readClaim, readEnd } from "./signed-end.js";
@@ -123,7 +123,7 @@ export class Verifier {
       this.#unvouched += 1;
       this.#firstUnvouched ??= record.id;
     }
-    if (record.actorSeal.salt === null || record.reasonSeal.salt === null) this.#erased += 1;
+    if (isErased(record.actorSeal) || isErased(record.reasonSeal)) this.#erased += 1;
     return undefined;
   }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type ChainEnd, chain, GENESIS } from "../../src/audit/chain.js";
+import { type ChainEnd, chain, GENESIS, isErased } from "../../src/audit/chain.js";
 import type { AuditEvent, AuditRecord } from "../../src/audit/record.js";
 import { faultIn } from "../fixtures/trail.js";
 
@@ -198,8 +198,21 @@ describe("a chain of records", () => {
           [what, at],
           [what, at],
         ]);
-        expect(one?.actorSeal.commitment).not.toBe(two?.actorSeal.commitment);
-        expect(one?.reasonSeal.commitment).not.toBe(two?.reasonSeal.commitment);
+        if (what.actor !== null) expect(one?.actorSeal.commitment).not.toBe(two?.actorSeal.commitment);
+        if (what.reason !== null) expect(one?.reasonSeal.commitment).not.toBe(two?.reasonSeal.commitment);
+      }),
+    );
+  });
+
+  it("seals nothing where there is no value, which is not to have erased one", () => {
+    fc.assert(
+      fc.property(event, time, (what, at) => {
+        const chain = chained([[{ ...what, reason: null }, at]]);
+        const { reasonSeal } = chain[0] ?? expect.fail("no record");
+        expect(reasonSeal).toEqual({ salt: null, commitment: "" });
+        expect(isErased(reasonSeal)).toBe(false);
+        const [withReason] = chained([[{ ...what, reason: "" }, at]]);
+        expect(isErased({ ...(withReason ?? expect.fail("no record")).reasonSeal, salt: null })).toBe(true);
       }),
     );
   });

@@ -69,7 +69,7 @@ const BUDGET: readonly Line[] = [
     "keys of budgets: the user's, for a new caller and for who is read from a row, and the issuer's",
     [0, 0, 0, 2, 2],
   ],
-  ["crypto", "a record's two commitments and its hash", [3, 3, 0, 6, 9]],
+  ["crypto", "the commitment of a record's actor, and its hash", [2, 2, 0, 4, 6]],
   ["crypto", "the fingerprint of a token that the trail has not seen", [0, 0, 0, 1, 1]],
   ["crypto", "the service's signature over a request: its content's hash and the HMAC", [0, 0, 0, 2, 2]],
   ["crypto", "a token out of Redis is opened, and is a new one to the trail", [2, 2, 0, 0, 0], "Redis"],
