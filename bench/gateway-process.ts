@@ -2,11 +2,11 @@
 import { loadConfig } from "../src/config/load.js";
 import { secretsIn } from "../src/config/secrets.js";
 import { startGateway } from "../src/gateway.js";
-import { makeAllYoung } from "../src/heap.js";
+import { tuneV8 } from "../src/heap.js";
 import { logOutput } from "../src/observe/log-output.js";
 import { createLogger } from "../src/observe/logger.js";
 
-makeAllYoung();
+tuneV8();
 const config = loadConfig(undefined, process.env, "production");
 const destination = logOutput(process.stdout, Date.now);
 const gateway = await startGateway(config, {

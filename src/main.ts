@@ -11,7 +11,7 @@ import { ConfigError } from "./config/fault.js";
 import { loadConfig, printConfig } from "./config/load.js";
 import { secretsIn } from "./config/secrets.js";
 import { StartError } from "./errors.js";
-import { makeAllYoung } from "./heap.js";
+import { tuneV8 } from "./heap.js";
 import { guardStream } from "./observe/guard-stream.js";
 import { drained, type LogOutput, logOutput } from "./observe/log-output.js";
 import { createLogger, type Logger } from "./observe/logger.js";
@@ -179,7 +179,7 @@ function readOptions(args: readonly string[]): CommonOptions {
 
 async function serve(options: CommonOptions): Promise<Running> {
   const config = loadConfig(options.config, process.env, "production");
-  makeAllYoung();
+  tuneV8();
   const { startGateway } = await import("./gateway.js");
   const logger = await openLog(config);
   const gateway = await startGateway(config, { logger, standardOutput: process.stdout });

@@ -81,7 +81,7 @@ export class Lister {
     return true;
   }
 
-  /** No more often than it looks while there are some, as to count many takes as long as to list some. */
+  /** No more often than it looks while many wait: to count them takes as long as to list some. */
   async #count(): Promise<number> {
     if (this.#left > 0 && performance.now() < this.#countAt) return this.#left;
     this.#left = await this.#parts.listing.count();
@@ -90,6 +90,8 @@ export class Lister {
   }
 
   async #list(milliseconds: number): Promise<void> {
-    this.#left -= await this.#parts.listing.list(milliseconds);
+    const listed = await this.#parts.listing.list(milliseconds);
+    // A reader may have listed them meanwhile.
+    this.#left = listed === 0 ? 0 : this.#left - listed;
   }
 }

@@ -59,7 +59,7 @@ export interface AuditRecord extends AuditEvent {
 
 /**
  * Stands for a personal value in the hash: SHA-256 of a random salt and the value. Value and salt can be erased together, and
- * what remains tells nothing of them and keeps the chain whole.
+ * what remains tells of them that they were there, and keeps the chain whole.
  */
 export interface PersonalSeal {
   /** base64url, 16 bytes; null once erased, and of no value. */

@@ -34,7 +34,7 @@ export function translateError(formatted: GraphQLFormattedError, error: unknown)
       extensions: extensionsOf(original.code, original.retryAfterSeconds),
     };
   }
-  const claimed = formatted.extensions?.code;
+  const claimed = isOfArgument(original) ? "BAD_USER_INPUT" : formatted.extensions?.code;
   const code = APOLLO_CODES[String(claimed)] ?? claimed;
   const isForeseen =
     original instanceof GraphQLError && errorKind(code) !== undefined && code !== "INTERNAL_SERVER_ERROR";
@@ -48,6 +48,11 @@ export function translateError(formatted: GraphQLFormattedError, error: unknown)
       ...(typeof argument === "string" && { argument: clip(argument, MAX_ARGUMENT) }),
     },
   };
+}
+
+/** What graphql-js says, without a code, of a variable that is null where its default would not have been. */
+function isOfArgument(error: unknown): boolean {
+  return error instanceof GraphQLError && error.extensions.code === undefined && error.message.startsWith("Argument ");
 }
 
 function inOurWords(message: string): string {

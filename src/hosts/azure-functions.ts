@@ -8,7 +8,7 @@
  * first request waits for what is left of it.
  */
 import { app, type HttpMethod } from "@azure/functions";
-import { makeAllYoung } from "../heap.js";
+import { tuneV8 } from "../heap.js";
 import { logOutput } from "../observe/log-output.js";
 import { authLevelOf, workScheduleOf } from "./functions-config.js";
 import { FunctionsGateway } from "./functions-gateway.js";
@@ -16,7 +16,7 @@ import { FunctionsGateway } from "./functions-gateway.js";
 /** What is not served is refused by the gateway, which says what is. TRACE and CONNECT no `HttpRequest` can be made of. */
 const METHODS: HttpMethod[] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
 
-makeAllYoung();
+tuneV8();
 const { env, stdout, stderr } = process;
 const gateway = new FunctionsGateway({
   env,

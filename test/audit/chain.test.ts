@@ -24,6 +24,27 @@ const event: fc.Arbitrary<AuditEvent> = fc.record({
   clientVersion: optional(text),
 });
 
+/** As the version before made it. */
+const OLD: AuditRecord = {
+  action: "TOKEN_REUSED",
+  phase: "OUTCOME",
+  identityId: "idn_1",
+  actor: { issuer: "https://issuer.example.com", subject: "alice" },
+  scopes: ["CHAT"],
+  tokenFingerprint: "fp",
+  tokenExpiresOn: 86_400_000,
+  reason: null,
+  requestId: "r",
+  clientName: null,
+  clientVersion: null,
+  writer: "w",
+  sequence: 1,
+  at: 1000,
+  actorSeal: { salt: "X-zrZv_IbzjZUnhsbWlseQ", commitment: "1A71_LScMP4By9Bd5OLtTOgvfg-RU47J8ixmD98hvdY" },
+  reasonSeal: { salt: "a4ayc_80_OGda4BO_1o_Vw", commitment: "fkLlMQWWf1-k1R-WKn33aIReRzV6dRcldqAK3-JC4aA" },
+  hash: "mbWaFDmo7Q0-416D56eKpywE87bXYoXJ7E77al8K1Vs",
+};
+
 const records = (minLength: number) =>
   fc.array(fc.tuple(event, time), { minLength, maxLength: 8 }).map((events) => chained(events));
 
@@ -202,6 +223,16 @@ describe("a chain of records", () => {
         if (what.reason !== null) expect(one?.reasonSeal.commitment).not.toBe(two?.reasonSeal.commitment);
       }),
     );
+  });
+
+  it("is whole with a record of an earlier version, which sealed what was not there, too", () => {
+    expect(faultIn([OLD])).toBeUndefined();
+    expect(isErased(OLD.reasonSeal)).toBe(false);
+    const forgery = { ...OLD, reasonSeal: { ...OLD.reasonSeal, commitment: "" } };
+    expect(faultIn([forgery])).toContain("record ");
+    const withoutSalt = { ...OLD, reasonSeal: { ...OLD.reasonSeal, salt: null } };
+    expect(faultIn([withoutSalt])).toBeUndefined();
+    expect(isErased(withoutSalt.reasonSeal)).toBe(true);
   });
 
   it("seals nothing where there is no value, which is not to have erased one", () => {

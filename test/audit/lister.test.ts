@@ -111,6 +111,17 @@ describe("records that are not listed", () => {
     expect(performance.now() - began).toBeLessThan(PATIENCE_MS);
   });
 
+  it("are counted again when a reader has listed them", async () => {
+    utilization = 1;
+    const records = new Records(MANY);
+    start(records);
+    await expect.poll(() => records.left, { timeout: PATIENCE_MS }).toBe(50_000);
+    const steps = records.chunks.length;
+    records.left = 0;
+    await lister.stop();
+    expect(records.chunks.length - steps).toBeLessThanOrEqual(1);
+  });
+
   it("keep no gateway from stopping when the database is away", async () => {
     const records = new Records(3000);
     start(records);

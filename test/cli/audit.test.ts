@@ -17,6 +17,7 @@ import { Cli } from "../fixtures/cli.js";
 /** More than one batch of the walk. */
 const COUNT = 1200;
 const START = Date.parse("2026-01-01T00:00:00Z");
+const ACTOR = { issuer: "https://issuer.example.com", subject: "alice" };
 
 const folder = mkdtempSync(join(tmpdir(), "gateway-cli-audit-"));
 const file = join(folder, "gateway.db");
@@ -27,7 +28,7 @@ beforeAll(async () => {
   const store = await openStore({ kind: "sqlite", file });
   for (const [index, writer] of writers.entries()) {
     for (let number = 0; number < COUNT; number++) {
-      writer.add(START + number * 1000, { scopes: ["CHAT"], reason: index === 0 ? "because" : null });
+      writer.add(START + number * 1000, { actor: ACTOR, scopes: ["CHAT"], reason: index === 0 ? "because" : null });
     }
     await writer.appendTo(store.audit);
   }
@@ -116,7 +117,7 @@ describe("audit verify", () => {
 
   it("says of how many records the actor or the reason is erased, for nothing else tells who did that", async () => {
     const erase =
-      "update audit_events set reason = null, reason_salt = null where writer = 'one' and sequence in (1, 2); update audit_events set actor_salt = null where id in ('aud_one_000000000002', 'aud_two_000000000003')";
+      "update audit_events set reason = null, reason_salt = null where writer = 'one' and sequence in (1, 2); update audit_events set actor_issuer = null, actor_subject = null, actor_salt = null where id in ('aud_one_000000000002', 'aud_two_000000000003')";
     expect(await run(["verify"], tamper(erase))).toMatchObject({
       code: 0,
       stdout: "2400 records of 2 writers, 3 records with erased values, whole\n",
@@ -394,7 +395,8 @@ describe("audit verify with checkpoints", () => {
     const store = await openStore({ kind: "sqlite", file: invented });
     const [writer, other] = [new TestWriter("three"), new TestWriter("two")];
     for (let number = 0; number < 3; number++) writer.add(START);
-    for (let number = 0; number < COUNT + 1; number++) other.add(START + number * 1000, { scopes: ["CHAT"] });
+    for (let number = 0; number < COUNT + 1; number++)
+      other.add(START + number * 1000, { actor: ACTOR, scopes: ["CHAT"] });
     await writer.appendTo(store.audit);
     await store.audit.append(other.records.slice(COUNT));
     await store.close();

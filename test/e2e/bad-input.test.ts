@@ -195,6 +195,19 @@ describe("a request that is not well-formed", () => {
       `{"query":"{ viewer { __typename } }","variables":{"a":${"[".repeat(30_000)}"\\u0000"${"]".repeat(30_000)}}}`,
       "BAD_USER_INPUT",
     ],
+    ...[
+      [
+        "a list in an input",
+        "query ($s: IdentityStatus = ACTIVE) { identities(first: 1, filter: { status: [$s] }) { nodes { id } } }",
+        "s",
+      ],
+      ["an argument", 'query ($i: ID = "x") { node(id: $i) { id } }', "i"],
+      ["a directive", "query ($b: Boolean = true) { viewer @skip(if: $b) { __typename } }", "b"],
+    ].map(([where, query, name]): [string, string, string] => [
+      `null for a variable with a default in ${where}`,
+      JSON.stringify({ query, variables: { [String(name)]: null } }),
+      "BAD_USER_INPUT",
+    ]),
     ["a missing variable", '{"query":"query ($id: ID!) { node(id: $id) { id } }"}', "BAD_USER_INPUT"],
   ];
   it("has its error's status beside a __typename, which code generators add", async () => {
@@ -204,8 +217,11 @@ describe("a request that is not well-formed", () => {
   });
 
   it.each(bodies)("is a JSON 400: %s", async (_, body, code) => {
-    const reply = await rig.post(body, { ...JSON_TYPE, authorization: `Bearer ${member.token}` });
+    const send = () => rig.post(body, { ...JSON_TYPE, authorization: `Bearer ${member.token}` });
+    const reply = await send();
     expect(reply).toMatchObject({ status: 400, errors: [{ extensions: { code, retryable: false } }] });
+    // An operation that comes again is compiled.
+    for (let times = 0; times < 2; times++) expect(await send()).toMatchObject({ status: 400, errors: reply.errors });
     expect(reply.headers.get("content-type")).toMatch(/^application\/(graphql-response\+)?json/);
     expect(reply.text).not.toMatch(/Did you mean|stacktrace|node_modules/);
     expect(await rig.takeCalls()).toEqual({});

@@ -170,6 +170,18 @@ describe("records in SQLite", () => {
     expect(await read({ actor })).toEqual(ids().slice(1));
   });
 
+  it("are listed at most twice as many at a time as before, however quick that was", async () => {
+    await append(1000);
+    const now = vi.spyOn(performance, "now").mockReturnValue(0);
+    try {
+      const sizes: number[] = [];
+      for (let step = 0; step < 4; step++) sizes.push(await store.listing.list(5));
+      expect(sizes).toEqual([32, 64, 128, 256]);
+    } finally {
+      now.mockRestore();
+    }
+  });
+
   it("are listed by few statements, which stay in memory, however many at a time", async () => {
     const prepare = vi.spyOn(DatabaseSync.prototype, "prepare");
     for (let count = 1; count < 60; count++) {
