@@ -4,6 +4,7 @@
  */
 
 import { isAscii } from "node:buffer";
+import { randomUUID } from "node:crypto";
 
 /** Throws a `SyntaxError` that never quotes the text. */
 export function parseStrictJson(bytes: Uint8Array): unknown {
@@ -11,7 +12,7 @@ export function parseStrictJson(bytes: Uint8Array): unknown {
   if (text.startsWith("\ufeff")) throw new SyntaxError("it begins with a byte order mark");
   const value = parse(text);
   const { count, escaped } = namesIn(text);
-  const read = escaped.length === 0 ? value : parse(withPlainNames(text, escaped));
+  const read = escaped.length === 0 ? value : parseByAliases(text, escaped);
   if (membersIn(read) < count) throw new SyntaxError("an object has a member twice");
   return read;
 }
@@ -69,32 +70,48 @@ function hasEscape(text: string, [from, to]: Span): boolean {
 }
 
 /**
- * The same without the escapes, as V8 may take a name that has one for another, which an object had in its place that was read
- * before (nodejs/node#63785). So what cannot be written without is refused.
+ * V8 may take a name that is written with an escape for another, which an object had in its place that was read before
+ * (nodejs/node#63785). So it is given other names to read, and the objects get theirs afterwards.
  */
-function withPlainNames(text: string, escaped: readonly Span[]): string {
-  let plain = "";
+function parseByAliases(text: string, escaped: readonly Span[]): unknown {
+  // None that a client could write.
+  const prefix = randomUUID();
+  const names = new Map<string, string>();
+  let aliased = "";
   let done = 0;
   for (const [from, to] of escaped) {
-    const name = JSON.stringify(JSON.parse(`"${text.slice(from, to)}"`));
-    if (name.includes("\\")) throw new SyntaxError("a member has a name that cannot be written without an escape");
-    plain += text.slice(done, from - 1) + name;
-    done = to + 1;
+    const alias = `${prefix}${names.size}`;
+    names.set(alias, JSON.parse(`"${text.slice(from, to)}"`) as string);
+    aliased += text.slice(done, from) + alias;
+    done = to;
   }
-  return plain + text.slice(done);
+  const value = parse(aliased + text.slice(done));
+  for (const object of objectsIn(value)) {
+    for (const [alias, inner] of Object.entries(object)) {
+      const name = names.get(alias);
+      if (name === undefined) continue;
+      delete object[alias];
+      Object.defineProperty(object, name, { value: inner, enumerable: true, configurable: true, writable: true });
+    }
+  }
+  return value;
 }
 
-/** How many members are left, of each name one. By a list of what is yet to be counted: a body may nest deeper than calls can. */
+/** How many members are left, of each name one. */
 function membersIn(value: unknown): number {
   let members = 0;
+  for (const object of objectsIn(value)) members += Object.keys(object).length;
+  return members;
+}
+
+/** By a list of what is yet to be looked at: a body may nest deeper than calls can. */
+function* objectsIn(value: unknown): Generator<Record<string, unknown>> {
   const left = [value];
   for (let next = left.pop(); next !== undefined; next = left.pop()) {
     if (typeof next !== "object" || next === null) continue;
-    const values: unknown[] = Array.isArray(next) ? next : Object.values(next);
-    if (values !== next) members += values.length;
-    for (const inner of values) if (typeof inner === "object") left.push(inner);
+    if (!Array.isArray(next)) yield next as Record<string, unknown>;
+    for (const inner of Object.values(next)) if (typeof inner === "object") left.push(inner);
   }
-  return members;
 }
 
 /** Of its closing quote: the next one that is not behind an odd number of backslashes. */
