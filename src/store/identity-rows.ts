@@ -3,7 +3,7 @@
  * and no older than the call.
  */
 import { AsyncResource } from "node:async_hooks";
-import { CompiledQuery, type Kysely, sql } from "kysely";
+import { type Kysely, sql } from "kysely";
 import type { ApplicationUser } from "../identities/identity.js";
 import type { Place, Tracing } from "../observe/tracing.js";
 import type { RowStatement, SqliteRows } from "./dialect-sqlite.js";
@@ -95,28 +95,25 @@ export function rowsOfSqlite(
 /** One statement for all that is asked for in one turn of the event loop; for one alone, of which there is less to plan. */
 export function rowsTogether(database: Kysely<Tables>): IdentityRows {
   type Asked = IdentityRow & { readonly asked: number };
-  const alone = async (condition: string, values: readonly string[]) => {
-    const { rows } = await database.executeQuery<IdentityRow>(
-      CompiledQuery.raw(`${SELECT} where ${condition}`, [...values]),
-    );
-    return [rows[0]];
-  };
+  const alone = rowsByStatement(database);
   const inOrder = (length: number, rows: readonly Asked[]) => {
     const found = new Array<IdentityRow | undefined>(length).fill(undefined);
     for (const row of rows) found[row.asked - 1] = row;
     return found;
   };
   const byId = together(MOST_IN_STATEMENT, async (ids: readonly string[]) => {
-    if (ids.length === 1) return await alone("id = $1", ids);
+    const [id, second] = ids;
+    if (id !== undefined && second === undefined) return [await alone.byId(id)];
     const { rows } = await sql<Asked>`
       select asked::integer, identities.* from identities
       join unnest(${ids}::text[]) with ordinality as asks (id, asked) on identities.id = asks.id`.execute(database);
     return inOrder(ids.length, rows);
   });
   const byUser = together(MOST_IN_STATEMENT, async (users: readonly ApplicationUser[]) => {
+    const [user, second] = users;
+    if (user !== undefined && second === undefined) return [await alone.byUser(user)];
     const issuers = users.map(({ issuer }) => issuer);
     const subjects = users.map(({ subject }) => subject);
-    if (users.length === 1) return await alone("issuer = $1 and subject = $2", [...issuers, ...subjects]);
     const { rows } = await sql<Asked>`
       select asked::integer, identities.* from identities
       join unnest(${issuers}::text[], ${subjects}::text[]) with ordinality as asks (issuer, subject, asked)
