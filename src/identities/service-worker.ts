@@ -41,7 +41,8 @@ interface ServiceWorkerParts {
 export class ServiceWorker {
   readonly #parts: ServiceWorkerParts;
   readonly #stopped = new AbortController();
-  #loops: readonly Promise<void>[] = [];
+  #loop: Promise<void> | undefined;
+  readonly #underWay = new Set<Promise<void>>();
   readonly #settling = new Set<Promise<void>>();
 
   constructor(parts: ServiceWorkerParts) {
@@ -49,28 +50,33 @@ export class ServiceWorker {
   }
 
   start(): void {
-    const loop = {
-      next: () => this.#doNext(),
+    this.#loop = runLoop({
+      next: () => this.#beginNext(),
       restMs: LOOK_MS,
       signal: this.#stopped.signal,
-      onFailure: (error: unknown) => this.#parts.events.workerFailed(error),
-    };
-    this.#loops = Array.from({ length: CONCURRENCY }, () => runLoop(loop));
+      onFailure: (error) => this.#parts.events.workerFailed(error),
+    });
   }
 
   /** Resolves when what is under way has ended; the rest waits for the next process. */
   async stop(): Promise<void> {
     this.#stopped.abort();
-    await Promise.all([...this.#loops, ...this.#settling]);
+    await this.#loop;
+    await Promise.all([...this.#underWay, ...this.#settling]);
   }
 
   /** Tries at once, and resolves when the work is done or after a short wait; it goes on either way. */
   async settle(communicationUserId: string | null, deadline: AbortSignal): Promise<void> {
     if (communicationUserId === null) return;
-    const settled = this.#settle(communicationUserId).catch((error: unknown) => this.#parts.events.workerFailed(error));
-    this.#settling.add(settled);
-    void settled.finally(() => this.#settling.delete(settled));
-    await waitBriefly(settled, BRIEF_MS, deadline);
+    await waitBriefly(this.#keep(this.#settling, this.#settle(communicationUserId)), BRIEF_MS, deadline);
+  }
+
+  /** Among those that a stop waits for, until it has ended. */
+  #keep(those: Set<Promise<void>>, doing: Promise<void>): Promise<void> {
+    const done = doing.catch((error: unknown) => this.#parts.events.workerFailed(error));
+    those.add(done);
+    void done.finally(() => those.delete(done));
+    return done;
   }
 
   async #settle(communicationUserId: string): Promise<void> {
@@ -82,12 +88,15 @@ export class ServiceWorker {
     while (performance.now() < end && (await work.find(communicationUserId)) !== undefined) await setTimeout(POLL_MS);
   }
 
-  async #doNext(): Promise<boolean> {
+  /** One looks for all of them: the database is asked no more often for there being several. */
+  async #beginNext(): Promise<boolean> {
     const { work, now, leaseMs } = this.#parts;
+    if (this.#underWay.size >= CONCURRENCY) await Promise.race(this.#underWay);
+    if (this.#stopped.signal.aborted) return false;
     const holder = newLeaseHolder();
     const leased = await work.leaseDue({ now: now(), until: now() + leaseMs, holder });
     if (leased === undefined) return false;
-    await this.#carryOut(leased, holder);
+    void this.#keep(this.#underWay, this.#carryOut(leased, holder));
     return true;
   }
 

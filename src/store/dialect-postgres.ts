@@ -19,6 +19,11 @@ const KEEP_ALIVE_AFTER_MS = 10_000;
 /** The server leaves out what is longer than 63 bytes. */
 const NAME_LENGTH = 48;
 
+/** How often connections to a server have been lost, as far as those who share this know. */
+export interface Losses {
+  count: number;
+}
+
 interface PostgresOptions {
   readonly url: string;
   readonly maxConnections: number;
@@ -32,9 +37,11 @@ interface PostgresOptions {
   readonly prepared?: readonly string[];
   /** How many statements a connection may have under way, each sent before the one in front of it is answered; none of them in a transaction. */
   readonly atOnce?: number;
+  /** Of others with connections to the same server: what one of them has noticed is not found out by each. */
+  readonly losses?: Losses;
 }
 
-type SessionsOptions = Required<Pick<PostgresOptions, "prepared" | "queueSize" | "atOnce">> & {
+type SessionsOptions = Required<Pick<PostgresOptions, "prepared" | "queueSize" | "atOnce" | "losses">> & {
   /** ms */
   readonly answerTimeout: number;
 };
@@ -64,10 +71,10 @@ const SETTINGS = {
 
 /** node-postgres behind Kysely. Connections are made when needed, and one that is lost is replaced at the next call. */
 export function openPostgres(options: PostgresOptions): Dialect {
-  const { url, maxConnections, queueSize, purpose, prepared = [], atOnce = 1 } = options;
+  const { url, maxConnections, queueSize, purpose, prepared = [], atOnce = 1, losses = { count: 0 } } = options;
   const { answerTimeout, ...settings } = SETTINGS[purpose];
   const pool = new Sessions(
-    { prepared, queueSize, atOnce, answerTimeout },
+    { prepared, queueSize, atOnce, losses, answerTimeout },
     {
       connectionString: url,
       max: maxConnections,
@@ -109,7 +116,6 @@ class Sessions implements PostgresPool {
   readonly #sessions = new WeakMap<PoolClient, Session>();
   /** The one that was taken last, which may take more. */
   #last: Session | undefined;
-  #generation = 0;
 
   constructor(options: SessionsOptions, config: PoolConfig) {
     this.#names = new Map(options.prepared.map((text) => [text, nameOf(text)]));
@@ -118,7 +124,7 @@ class Sessions implements PostgresPool {
     this.#pool.on("connect", (client) => {
       const session = new Session({
         client,
-        generation: this.#generation,
+        lossesBefore: options.losses.count,
         names: this.#names,
         answerTimeout: options.answerTimeout,
         lose: () => this.#lose(session),
@@ -157,19 +163,21 @@ class Sessions implements PostgresPool {
   }
 
   #canTake(session: Session): boolean {
-    return session.generation === this.#generation && session.canTake(this.#options.atOnce);
+    const { atOnce, losses } = this.#options;
+    return session.lossesBefore === losses.count && session.canTake(atOnce);
   }
 
   #lose(session: Session): void {
     session.isUsable = false;
-    if (session.generation === this.#generation) this.#generation += 1;
+    const { losses } = this.#options;
+    if (session.lossesBefore === losses.count) losses.count += 1;
   }
 }
 
 interface SessionParts {
   readonly client: PoolClient;
   /** How often connections had been lost when it was made. */
-  readonly generation: number;
+  readonly lossesBefore: number;
   /** Of statements that are prepared. */
   readonly names: Map<string, string>;
   /** ms */
@@ -195,8 +203,8 @@ class Session implements PostgresPoolClient {
     parts.client.once("end", () => clearTimeout(this.#timer));
   }
 
-  get generation(): number {
-    return this.#parts.generation;
+  get lossesBefore(): number {
+    return this.#parts.lossesBefore;
   }
 
   get isInUse(): boolean {
@@ -257,8 +265,8 @@ class Session implements PostgresPoolClient {
   #run(text: string, values: unknown[], name?: string): Promise<QueryResult> {
     const { client } = this.#parts;
     return new Promise((resolve, reject) => {
-      this.#waiting.push(reject);
-      this.#timer.refresh();
+      // The time is that of the oldest, which what is sent behind it must not prolong.
+      if (this.#waiting.push(reject) === 1) this.#timer.refresh();
       const answered = (error: Error | null, result: QueryResult) => {
         this.#waiting.shift();
         if (error && hasState(error, UNAVAILABLE_STATES)) this.isUsable = false;

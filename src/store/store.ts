@@ -98,9 +98,10 @@ async function openPostgresStore(
   // Loaded only when used.
   const { openPostgres } = await import("./dialect-postgres.js");
   const name = nameDatabase(url);
+  const losses = { count: 0 };
   const open = (purpose: "requests" | "trail" | "migration", most: number) => {
     const forTrail = { prepared: INSERTS_OF_JSON, atOnce: TRAIL_WRITES_AT_ONCE };
-    const options = { url, maxConnections: most, queueSize, purpose, ...(purpose === "trail" && forTrail) };
+    const options = { url, maxConnections: most, queueSize, purpose, losses, ...(purpose === "trail" && forTrail) };
     const dialect = openPostgres(options);
     return new Kysely<Tables>({ dialect: traceDialect(dialect, "postgresql", tracing) });
   };

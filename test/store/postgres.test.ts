@@ -162,10 +162,12 @@ function onServer(server: string): void {
 
     it("answers STORE_UNAVAILABLE in seconds when the network goes silent, and then works on new connections only", async () => {
       await readOnAll();
+      await store.check();
       proxy.silence();
       await Promise.all([expectUnavailable(read()), expectUnavailable(read())]);
       proxy.mend();
-      // One connection was idle all the time and is silent without anybody having noticed.
+      // One connection was idle all the time and is silent without anybody having noticed, and so is that of the trail.
+      await store.check();
       expect(await readOnAll()).toEqual(Array(MAX_CONNECTIONS).fill([]));
     });
 

@@ -1,0 +1,135 @@
+import { setTimeout } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { ServiceWork } from "../../src/identities/service-work.js";
+import { ServiceWorker } from "../../src/identities/service-worker.js";
+
+const PATIENCE = { timeout: 5000 };
+/** More than two looks. */
+const A_WHILE_MS = 1300;
+
+/** Work that is due, and a service that carries out one piece each time it is told to. */
+class Surroundings {
+  due: string[] = [];
+  looks = 0;
+  fault: Error | undefined;
+  completeFault: Error | undefined;
+  /** Each piece is carried out when it is asked for. */
+  isQuick = false;
+  readonly failures: unknown[] = [];
+  readonly asked: string[] = [];
+  readonly #waiting: (() => void)[] = [];
+  readonly worker: ServiceWorker;
+
+  constructor() {
+    const work = {
+      leaseDue: async () => {
+        this.looks += 1;
+        if (this.fault) throw this.fault;
+        const communicationUserId = this.due.shift();
+        return communicationUserId && { ...PIECE, communicationUserId };
+      },
+      complete: async () => {
+        if (this.completeFault) throw this.completeFault;
+        return true;
+      },
+      giveBack: async () => {
+        if (this.completeFault) throw this.completeFault;
+      },
+    };
+    const service = {
+      revokeTokens: async (id: string) => {
+        this.asked.push(id);
+        if (!this.isQuick) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      },
+    };
+    const events = {
+      workDone: () => {},
+      workPostponed: () => {},
+      workerFailed: (error: unknown) => this.failures.push(error),
+    };
+    this.worker = new ServiceWorker({
+      work,
+      service,
+      events,
+      now: Date.now,
+      random: Math.random,
+      leaseMs: 60_000,
+    } as unknown as ConstructorParameters<typeof ServiceWorker>[0]);
+  }
+
+  carryOut(pieces: number): void {
+    for (const resolve of this.#waiting.splice(0, pieces)) resolve();
+  }
+}
+
+const PIECE = { action: "REVOKE", identityId: "i", resource: null, tries: 0 } as unknown as ServiceWork;
+
+let surroundings: Surroundings;
+beforeEach(() => {
+  surroundings = new Surroundings();
+});
+afterEach(async () => {
+  const stopped = surroundings.worker.stop();
+  surroundings.carryOut(Number.POSITIVE_INFINITY);
+  await stopped;
+});
+
+describe("work that was promised", () => {
+  it("is looked for by one for all, twice a second while there is none", async () => {
+    surroundings.worker.start();
+    await setTimeout(A_WHILE_MS);
+    expect(surroundings.looks).toBeGreaterThan(1);
+    expect(surroundings.looks).toBeLessThanOrEqual(4);
+  });
+
+  it("is carried out four pieces at a time, the next as soon as one is done", async () => {
+    surroundings.due = ["a", "b", "c", "d", "e", "f"];
+    surroundings.worker.start();
+    await expect.poll(() => surroundings.asked, PATIENCE).toEqual(["a", "b", "c", "d"]);
+    await setTimeout(A_WHILE_MS);
+    expect(surroundings.asked).toHaveLength(4);
+    surroundings.carryOut(1);
+    await expect.poll(() => surroundings.asked, PATIENCE).toEqual(["a", "b", "c", "d", "e"]);
+  });
+
+  it("is begun at once where there is more, not at the next look", async () => {
+    surroundings.isQuick = true;
+    surroundings.due = Array.from({ length: 40 }, (_, number) => String(number));
+    surroundings.worker.start();
+    await expect.poll(() => surroundings.asked, PATIENCE).toHaveLength(40);
+  });
+
+  it("is told of when what came of it cannot be written down, and the next is begun", async () => {
+    surroundings.isQuick = true;
+    surroundings.completeFault = new Error("away");
+    surroundings.due = ["a", "b"];
+    surroundings.worker.start();
+    await expect.poll(() => surroundings.asked, PATIENCE).toEqual(["a", "b"]);
+    await expect.poll(() => surroundings.failures, PATIENCE).toEqual(Array(2).fill(surroundings.completeFault));
+  });
+
+  it("is waited for by a stop, and no more of it begun", async () => {
+    surroundings.due = ["a", "b", "c", "d", "e"];
+    surroundings.worker.start();
+    await expect.poll(() => surroundings.asked, PATIENCE).toHaveLength(4);
+    let isStopped = false;
+    const stopped = surroundings.worker.stop().then(() => {
+      isStopped = true;
+    });
+    surroundings.carryOut(3);
+    await setTimeout(100);
+    expect(isStopped).toBe(false);
+    surroundings.carryOut(1);
+    await stopped;
+    expect(surroundings.due).toEqual(["e"]);
+  });
+
+  it("is looked for again after the database was away", async () => {
+    surroundings.fault = new Error("away");
+    surroundings.worker.start();
+    await expect.poll(() => surroundings.failures, PATIENCE).toContain(surroundings.fault);
+    surroundings.fault = undefined;
+    surroundings.due = ["a"];
+    await expect.poll(() => surroundings.asked, PATIENCE).toEqual(["a"]);
+  });
+});
