@@ -1,4 +1,5 @@
 /** The audit trail, put together: where records go, what is signed of them, and how long they stay. */
+import { AsyncResource } from "node:async_hooks";
 import { randomBytes } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { type CheckpointSink, Checkpoints } from "./audit/checkpoint.js";
@@ -75,9 +76,11 @@ export async function openAudit(base: AuditBase, options: AuditOptions, closers:
 /** With a span for how long each event waits to be durable. */
 function traced(trail: Trail, tracing: Tracing): Pick<Trail, "record"> {
   return {
-    record: (event, deadline) => {
+    record: (event, deadline, behind) => {
       const attributes = { "gateway.audit.action": event.action, "gateway.audit.phase": event.phase };
-      return tracing.span({ name: "audit append", attributes }, () => trail.record(event, deadline));
+      // What it asks is asked for this call, though the trail says when.
+      const behindIt = behind && AsyncResource.bind(behind);
+      return tracing.span({ name: "audit append", attributes }, () => trail.record(event, deadline, behindIt));
     },
   };
 }

@@ -110,12 +110,33 @@ export class CallAudit {
 
   /** The token, as one that may be handed out. */
   async token<Token extends TokenLike>(
-    action: "TOKEN_ISSUED" | "TOKEN_REUSED" | "TEAMS_TOKEN_EXCHANGED",
+    action: "TOKEN_ISSUED" | "TEAMS_TOKEN_EXCHANGED",
     about: About,
     token: Token,
   ): Promise<Recorded<Token>> {
     await this.#record("OUTCOME", action, about, token);
     return token as Recorded<Token>;
+  }
+
+  /**
+   * The same with a last look at what may have changed, which is to be awaited before the token is handed out. It begins with the
+   * record there, and has mostly ended by the time that is durable.
+   */
+  async tokenSeen<Token extends TokenLike, Seen>(
+    action: "TOKEN_ISSUED" | "TOKEN_REUSED",
+    about: About,
+    token: Token,
+    look: () => Promise<Seen>,
+  ): Promise<{ readonly token: Recorded<Token>; readonly seen: Promise<Seen> }> {
+    let seen: Promise<Seen> | undefined;
+    const see = () => {
+      seen = look();
+      // Nobody asks for it when there is no record.
+      seen.catch(() => {});
+      return seen;
+    };
+    await this.#record("OUTCOME", action, about, token, see);
+    return { token: token as Recorded<Token>, seen: seen ?? see() };
   }
 
   /** What the work answers. When it refuses a token, that is recorded before the caller is told. */
@@ -134,6 +155,7 @@ export class CallAudit {
     action: AuditAction,
     { identityId = null, scopes = null, reason = null }: About,
     token?: TokenLike,
+    behind?: () => void,
   ): Promise<void> {
     const { caller, requestId, client } = this.asked;
     // These are the client's own words.
@@ -152,7 +174,7 @@ export class CallAudit {
       clientName: redacted(client.name),
       clientVersion: redacted(client.version),
     };
-    await this.parts.trail.record(event, this.deadline());
+    await this.parts.trail.record(event, this.deadline(), behind);
     this.parts.observe?.(event);
   }
 }

@@ -25,9 +25,13 @@ export interface TrailStore {
   readonly writesAtOnce: number;
   /**
    * All or none, durable once it resolves. With the last record of a write that has yet to end, none unless that has become
-   * durable, so that a chain has no holes; false when it has not, or the store cannot tell.
+   * durable, so that a chain has no holes; false when it has not, or the store cannot tell. `behind` is called once what is then asked
+   * of the identities behind a record is answered as it is with these records there, or not at all.
    */
-  append(records: readonly AuditRecord[], after?: Pick<ChainEnd, "writer" | "sequence">): Promise<boolean>;
+  append(
+    records: readonly AuditRecord[],
+    options?: { readonly after?: Pick<ChainEnd, "writer" | "sequence"> | undefined; readonly behind?: () => void },
+  ): Promise<boolean>;
 }
 
 /** Where records go besides. */
@@ -65,6 +69,7 @@ interface Waiting {
   /** ms since 1970 */
   readonly at: number;
   readonly deadline: Pick<Deadline, "aborted">;
+  readonly behind: (() => void) | undefined;
   readonly resolve: () => void;
   readonly reject: (error: GatewayError) => void;
   /** In the trace of whoever waits. */
@@ -121,15 +126,18 @@ export class Trail {
     this.#end = this.#newChain();
   }
 
-  /** Resolves once the event is durable. AUDIT_UNAVAILABLE when it is not by the deadline, or cannot be. */
-  record(event: AuditEvent, deadline: Pick<Deadline, "aborted">): Promise<void> {
+  /**
+   * Resolves once the event is durable. AUDIT_UNAVAILABLE when it is not by the deadline, or cannot be. `behind` is called before that,
+   * for what can be asked while the disk is waited for (`TrailStore`), and once more if the record has to be written anew.
+   */
+  record(event: AuditEvent, deadline: Pick<Deadline, "aborted">, behind?: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed) throw unavailable(new Error("the trail is closed"));
       if (this.#queue.length >= this.#parts.queueSize)
         throw unavailable(new Error("too many events wait to be written"));
       this.#at = afterStep(this.#at, this.#parts.now());
       const place = this.#parts.tracing?.place();
-      const waiting = { event, at: this.#at, deadline, resolve, reject, place, isLetGo: false };
+      const waiting = { event, at: this.#at, deadline, behind, resolve, reject, place, isLetGo: false };
       this.#queue.push(waiting);
       this.#sweep ??= setInterval(() => this.#letGo(), SWEEP_MS).unref();
       this.#next();
@@ -239,7 +247,7 @@ export class Trail {
   async #keep(write: Write, before: Write | undefined): Promise<void> {
     const { sinks, observe } = this.#parts;
     try {
-      await this.#store(write.records, before);
+      await this.#store(write, before);
       write.isStored = true;
       if (!write.isGivenUp) observe.written(write.records.length, write.end);
     } finally {
@@ -249,15 +257,18 @@ export class Trail {
   }
 
   /** Resolves once the one before is settled, too: an answer that came after another may be seen before it. */
-  async #store(records: readonly AuditRecord[], before: Write | undefined): Promise<void> {
+  async #store({ records, batch }: Write, before: Write | undefined): Promise<void> {
     const { store } = this.#parts;
-    const isStored = await store.append(records, before?.isStored ? undefined : before?.end);
+    const behind = () => {
+      for (const waiting of batch) waiting.behind?.();
+    };
+    const isStored = await store.append(records, { after: before?.isStored ? undefined : before?.end, behind });
     await before?.settled.promise;
     if (isStored) return;
     if (!before?.isStored) throw new Error("the records that they go on from have not been stored");
     // Something between gateway and database does not keep the two together, so what this chain sends ahead is sent in vain.
     this.#mostUnderWay = 1;
-    await store.append(records);
+    await store.append(records, { behind });
   }
 
   #fail(write: Write, error: unknown): void {

@@ -75,21 +75,29 @@ export class AuditStore {
 
   /**
    * All or none, in one statement, durable once it resolves. False, with none stored, unless `after` is what was added last.
-   * Rejects when one of them is there already.
+   * Rejects when one of them is there already. `behind` is called once statements of the trail's connection come after them: while
+   * the disk is waited for, or the server.
    */
-  async append(records: readonly AuditRecord[], after?: Place): Promise<boolean> {
+  async append(
+    records: readonly AuditRecord[],
+    { after, behind }: { readonly after?: Place | undefined; readonly behind?: () => void } = {},
+  ): Promise<boolean> {
     const newest = records.at(-1);
     if (newest === undefined) return true;
-    const rows = records.map(toRow);
-    const afterId = after && recordId(after);
-    if (this.#isNoted(newest)) {
-      if (!(await this.#changes(this.#insert.add(rows, afterId)))) return false;
-    } else {
-      if (!(await this.#addNoting(rows, { writer: newest.writer, written_at: newest.at }, afterId))) return false;
-      this.#noted = newest;
-    }
+    const adding = this.#add(newest, records.map(toRow), after && recordId(after));
+    const isSentAhead = this.writesAtOnce > 1;
+    if (isSentAhead) behind?.();
+    if (!(await adding)) return false;
+    if (!isSentAhead) behind?.();
     await this.trail.sync?.();
     return true;
+  }
+
+  async #add(newest: AuditRecord, rows: readonly RecordRow[], after: string | undefined): Promise<boolean> {
+    if (this.#isNoted(newest)) return await this.#changes(this.#insert.add(rows, after));
+    const isAdded = await this.#addNoting(rows, { writer: newest.writer, written_at: newest.at }, after);
+    if (isAdded) this.#noted = newest;
+    return isAdded;
   }
 
   /** Both or none: a chain whose first write fails is not to be looked for. */

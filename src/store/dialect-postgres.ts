@@ -20,7 +20,7 @@ const KEEP_ALIVE_AFTER_MS = 10_000;
 const NAME_LENGTH = 48;
 
 /** How often connections to a server have been lost, as far as those who share this know. */
-export interface Losses {
+interface Losses {
   count: number;
 }
 

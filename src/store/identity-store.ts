@@ -63,10 +63,16 @@ export class IdentityStore {
     private readonly database: Kysely<Tables>,
     private readonly rows: IdentityRows = rowsByStatement(database),
     private readonly beforeRecord: BeforeRecord = { database },
+    private readonly rowsBehind: Pick<IdentityRows, "byId"> = rows,
   ) {}
 
   async findById(id: string): Promise<Identity | undefined> {
     return asIdentity(await this.rows.byId(id));
+  }
+
+  /** The same for whoever asks behind a record: as it is with that record there, even if that is on its way yet. */
+  async findBehindRecord(id: string): Promise<Identity | undefined> {
+    return asIdentity(await this.rowsBehind.byId(id));
   }
 
   /** In no particular order; unknown ids are left out. */

@@ -47,6 +47,8 @@ export interface Store {
 
 /** One is on its way while the server works on another: it waits for no answer, and the gateway not for the server. */
 const TRAIL_WRITES_AT_ONCE = 2;
+/** Behind each write there is a look at the rows that its records are about, in a statement or a few. */
+const TRAIL_STATEMENTS_AT_ONCE = 8;
 
 /** For the transaction alone. Postgres has one log: a record that is synced after it syncs it, too, with its stand-bys as with its disk. */
 const UNSYNCED = sql<boolean>`set_config('synchronous_commit', 'off', true) is not null`;
@@ -100,7 +102,7 @@ async function openPostgresStore(
   const name = nameDatabase(url);
   const losses = { count: 0 };
   const open = (purpose: "requests" | "trail" | "migration", most: number) => {
-    const forTrail = { prepared: INSERTS_OF_JSON, atOnce: TRAIL_WRITES_AT_ONCE };
+    const forTrail = { prepared: INSERTS_OF_JSON, atOnce: TRAIL_STATEMENTS_AT_ONCE };
     const options = { url, maxConnections: most, queueSize, purpose, losses, ...(purpose === "trail" && forTrail) };
     const dialect = openPostgres(options);
     return new Kysely<Tables>({ dialect: traceDialect(dialect, "postgresql", tracing) });
@@ -110,9 +112,10 @@ async function openPostgresStore(
     await checkServer(database, name);
     const patient = open("migration", 1);
     const schema = await bringUpToDate(patient, name).finally(() => patient.destroy());
-    // Its own, so that no reads, however many and long, keep a record from being written.
+    // Its own, so that no reads, however many and long, keep a record from being written; but those few that wait for a record.
     const trail = { database: open("trail", 1), insert: insertJson, writesAtOnce: TRAIL_WRITES_AT_ONCE };
-    return storeOf(database, { ...trail, schema, unsynced: UNSYNCED }, rowsTogether(database));
+    const rowsBehind = rowsTogether(trail.database);
+    return storeOf(database, { ...trail, schema, unsynced: UNSYNCED, rowsBehind }, rowsTogether(database));
   });
 }
 
@@ -150,17 +153,19 @@ interface TrailDatabase {
   readonly insert?: RecordInsert;
   readonly writesAtOnce?: number;
   readonly unsynced?: BeforeRecord["unsynced"];
+  /** Over its connection, where that has one statement after the other. */
+  readonly rowsBehind?: Pick<IdentityRows, "byId">;
 }
 
 function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: IdentityRows): Store {
   const all = [...new Set([database, trail.database])];
-  const { insert, writesAtOnce, unsynced } = trail;
+  const { insert, writesAtOnce, unsynced, rowsBehind } = trail;
   // Where nothing is listed later, the trail's connection is for records alone; what somebody has marked is listed all the same.
   const besideRecords = trail.listsLater ? trail.database : database;
   const listing = new AuditListing(besideRecords, trail.listsLater ?? false);
   return {
     schema: trail.schema,
-    identities: new IdentityStore(database, rows, { database: besideRecords, unsynced }),
+    identities: new IdentityStore(database, rows, { database: besideRecords, unsynced }, rowsBehind),
     attempts: new AttemptStore(database),
     work: new WorkStore(database),
     mappings: new MappingStore(database),

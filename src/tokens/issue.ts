@@ -1,10 +1,10 @@
 /**
  * The main job: a communication token for the caller, or on behalf of another identity.
  *
- * authorise → find the identity → from the cache, or: limit → mint → record → keep → answer. A first-time user gets identity
+ * authorise → find the identity → from the cache, or: limit → mint → record → answer, and keep. A first-time user gets identity
  * and token in one service call, a known one costs one issue call or none. A token counts as issued only once the
- * identity's row and the audit trail have taken note of it, and the row is looked at once more before the token leaves: if
- * tokens were revoked while this one was under way, it is dropped.
+ * identity's row and the audit trail have taken note of it, and the row is looked at once more before the token leaves, with the
+ * record there: if tokens were revoked while this one was under way, it is dropped.
  */
 import {
   type CommunicationService,
@@ -13,7 +13,7 @@ import {
   type ServiceToken,
   type TokenRequest,
 } from "../acs/service.js";
-import type { AuditLog, Recorded } from "../audit/log.js";
+import type { AuditLog, CallAudit, Recorded } from "../audit/log.js";
 import type { TokenScope } from "../config/config.js";
 import { GatewayError, Refusal } from "../errors.js";
 import { waitFor } from "../identities/deadline.js";
@@ -71,6 +71,13 @@ interface IssuanceParts {
 interface Issued {
   readonly identity: Identity;
   readonly token: Recorded<ServiceToken>;
+}
+
+/** A token that has its record. */
+interface Noted {
+  readonly token: Recorded<ServiceToken>;
+  /** The identity at the last look, without which the token does not leave. */
+  readonly seen: Promise<Identity>;
 }
 
 /** What is to be issued, authorised. */
@@ -139,50 +146,70 @@ export class TokenIssuance {
     const { call, request, forceNew } = order;
     refuseUnusable(identity);
     await this.#refusePending(identity);
-    const { cache } = this.#parts;
-    const lookup = lookupOf(identity, request);
-    const own: { minted?: Recorded<ServiceToken> } = {};
-    const mint = async () => {
-      own.minted = await this.#mint(call, identity, request);
-      return own.minted;
-    };
+    const { cache, audit } = this.#parts;
     try {
+      const lookup = lookupOf(identity, request);
       const cached = forceNew ? undefined : await cache.get(lookup, identity.revocations);
-      const token =
-        cached ??
-        (await waitFor(cache.mint(lookup, identity.revocations, mint, { alone: forceNew }), call.deadline.signal));
-      const about = { identityId: identity.id, scopes: request.scopes };
-      // What this call has minted has its record; anything else was minted before, or by another call just now.
-      const recorded = own.minted ?? (await this.#parts.audit.of(call).token("TOKEN_REUSED", about, token));
-      return { identity: await this.#confirmGood(identity), token: recorded };
+      const { token, seen } = cached
+        ? await this.#note(audit.of(call), "TOKEN_REUSED", { identity, request, token: cached })
+        : await this.#mintOrShare(order, identity);
+      return { identity: await seen, token };
     } catch (error) {
       if (!(error instanceof IdentityNotOwned)) throw error;
       return await this.#tokenFor(order, await this.#replaceLost(identity));
     }
   }
 
+  /** What this call has minted has its record; what another has minted just now is given once more. */
+  async #mintOrShare({ call, request, forceNew }: Order, identity: Identity): Promise<Noted> {
+    const { cache, audit } = this.#parts;
+    const own = Promise.withResolvers<Noted>();
+    const mint = async () => {
+      const noted = await this.#mint(call, identity, request);
+      own.resolve(noted);
+      return noted.token;
+    };
+    const kept = cache.mint(lookupOf(identity, request), identity.revocations, mint, { alone: forceNew });
+    // Whoever has minted it does not wait until others can have it.
+    const made = await waitFor(Promise.race([own.promise, kept]), call.deadline.signal);
+    return "seen" in made ? made : await this.#note(audit.of(call), "TOKEN_REUSED", { identity, request, token: made });
+  }
+
+  async #note(
+    audit: CallAudit,
+    action: "TOKEN_ISSUED" | "TOKEN_REUSED",
+    {
+      identity,
+      request,
+      token,
+    }: Pick<Order, "request"> & { readonly identity: Identity; readonly token: ServiceToken },
+  ): Promise<Noted> {
+    const about = { identityId: identity.id, scopes: request.scopes };
+    const look = () => this.#confirmGood(identity, this.#parts.identities.findBehindRecord(identity.id));
+    return await audit.tokenSeen(action, about, token, look);
+  }
+
   /**
    * One token from the service, noted in the row and in the trail. Callers may share it, so no caller's deadline ends it,
    * though none is begun any more when the time of the one is up whose call began it; what it takes from the budgets is told to the one whose call began it.
    */
-  async #mint(call: Call, identity: Identity, request: TokenRequest): Promise<Recorded<ServiceToken>> {
+  async #mint(call: Call, identity: Identity, request: TokenRequest): Promise<Noted> {
     const { identities, service, now } = this.#parts;
     if (identity.communicationUserId === null || identity.user === null) {
       throw new Error(`identity ${identity.id} is ${identity.status} without user or service id`);
     }
     const { user, communicationUserId } = identity;
     const audit = this.#parts.audit.beyond(call);
-    const about = { identityId: identity.id, scopes: request.scopes };
     const token = await this.#counted(call, user, async (admit) => {
       await admit();
-      await audit.intent("TOKEN_ISSUED", about);
+      await audit.intent("TOKEN_ISSUED", { identityId: identity.id, scopes: request.scopes });
       const urgency = urgencyOf(identity, request, now());
       return await service.issueToken(communicationUserId, request, { beginBy: call.deadline.signal, urgency });
     });
     requireUsefulLife(token, now());
     const noted = await identities.recordIssue(identity.id, identity.revocations, now());
     if (noted === undefined) await this.#confirmGood(identity);
-    return await audit.token("TOKEN_ISSUED", about, token);
+    return await this.#note(audit, "TOKEN_ISSUED", { identity, request, token });
   }
 
   /** What is minted, counted once it is admitted; given back when the service makes none. */
@@ -210,8 +237,8 @@ export class TokenIssuance {
    * The last look before a token leaves: the row as it is now. Refuses when it is not the one that the token was issued or
    * found for, because tokens were revoked meanwhile, or the identity was suspended, deleted or replaced.
    */
-  async #confirmGood(identity: Identity): Promise<Identity> {
-    const current = (await this.#parts.identities.findById(identity.id)) ?? identity;
+  async #confirmGood(identity: Identity, look = this.#parts.identities.findById(identity.id)): Promise<Identity> {
+    const current = (await look) ?? identity;
     // Deleted just now: nobody asked for an id that is unknown, and the next call makes another.
     if (current.status === "DELETED") throw deletingRefusal();
     refuseUnusable(current);

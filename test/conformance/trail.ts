@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { ChainEnd } from "../../src/audit/chain.js";
 import type { AuditEvent, AuditRecord } from "../../src/audit/record.js";
 import { Trail, type TrailStore } from "../../src/audit/trail.js";
@@ -60,7 +60,7 @@ class FaultyStore implements TrailStore {
     this.atOnce += 1;
     this.mostAtOnce = Math.max(this.mostAtOnce, this.atOnce);
     const fault = this.faults.shift();
-    const isSentAhead = args[1] !== undefined;
+    const isSentAhead = args[1]?.after !== undefined;
     const work = isSentAhead ? this.#held.then(() => this.#append(fault, ...args)) : this.#append(fault, ...args);
     const over = () => {};
     if ((fault !== undefined && fault !== "is answered late") || this.forgets) this.#held = work.then(over, over);
@@ -69,12 +69,15 @@ class FaultyStore implements TrailStore {
     });
   }
 
-  async #append(fault: Fault | undefined, ...[records, after]: Parameters<TrailStore["append"]>): Promise<boolean> {
+  async #append(fault: Fault | undefined, ...[records, options]: Parameters<TrailStore["append"]>): Promise<boolean> {
     const release = () => new Promise<void>((resolve) => this.hanging.push(resolve));
-    if (this.forgets && after !== undefined) return false;
+    if (this.forgets && options?.after !== undefined) {
+      options.behind?.();
+      return false;
+    }
     if (fault === "hangs" || fault === "hangs and fails") await release();
     if (fault === "fails" || fault === "hangs and fails") throw new GatewayError("STORE_UNAVAILABLE", "away");
-    const isStored = await this.store.append(records, after);
+    const isStored = await this.store.append(records, options);
     if (fault === "answers nothing" || fault === "loses its late answer" || fault === "is answered late")
       await release();
     if (fault === "loses its answer" || fault === "loses its late answer")
@@ -405,6 +408,21 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
       await Promise.all(Array.from({ length: 600 }, (_, index) => record(trail, `r${index}`)));
       expect((await wholeChains()).map((chain) => chain.length)).toEqual([600 + faulty.writesAtOnce]);
       expect(faulty.mostAtOnce).toBe(1);
+    });
+
+    it("looks behind a record once it is there or on its way, and again where that was in vain", async () => {
+      const trail = start();
+      faulty.forgets = true;
+      faulty.faults.push("hangs");
+      const first = record(trail, "first");
+      await expect.poll(() => faulty.writes).toBe(1);
+      const looks = vi.fn();
+      const second = trail.record(event("second"), never, looks);
+      await expect.poll(() => faulty.writes).toBe(faulty.writesAtOnce);
+      expect(looks).not.toHaveBeenCalled();
+      faulty.hanging[0]?.();
+      await Promise.all([first, second]);
+      expect(looks).toHaveBeenCalledTimes(faulty.writesAtOnce);
     });
 
     it("has a chain for each of two processes that write to one database", async () => {

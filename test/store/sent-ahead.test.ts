@@ -4,6 +4,7 @@ import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { AuditRecord } from "../../src/audit/record.js";
 import { Secret } from "../../src/config/secret.js";
+import type { Identity } from "../../src/identities/identity.js";
 import { openPostgres } from "../../src/store/dialect-postgres.js";
 import { openStore, type Store } from "../../src/store/store.js";
 import { TestWriter } from "../fixtures/audit.js";
@@ -53,7 +54,7 @@ if (server === undefined) {
       );
     const [one, two] = [0, 1];
     const append = (records: readonly AuditRecord[], index: number, isAhead = false) =>
-      store.audit.append(records.slice(index, index + 1), isAhead ? records[index - 1] : undefined);
+      store.audit.append(records.slice(index, index + 1), { after: isAhead ? records[index - 1] : undefined });
 
     /** The second one as soon as the first has its connection. */
     async function appendBoth(
@@ -80,6 +81,24 @@ if (server === undefined) {
       await release();
       expect(await Promise.all(writes)).toEqual([true, true]);
       expect(await stored("ahead")).toEqual([1, 2, 3]);
+    });
+
+    it("are followed by what is asked behind them, which is as it is with them there", async () => {
+      await store.identities.claim({ issuer: "https://issuer.test", subject: "behind" }, "idn_behind", 1);
+      const records = chainOf("behind");
+      await append(records, one);
+      const release = await database.lock("audit_events");
+      let seen: Promise<Identity | undefined> | undefined;
+      const behind = () => {
+        seen = store.identities.findBehindRecord("idn_behind");
+      };
+      const write = store.audit.append(records.slice(two), { behind });
+      await expect.poll(() => database.countWaiting()).toBe(1);
+      expect(seen).toBeDefined();
+      await database.ask("update identities set revocations = 7 where id = 'idn_behind'");
+      await release();
+      expect(await write).toBe(true);
+      expect(await seen).toMatchObject({ revocations: 7 });
     });
 
     it("are not stored when the one in front of them fails, nor is the time noted at which they were", async () => {
@@ -118,7 +137,7 @@ if (server === undefined) {
       const release = await database.lock("audit_events");
       const records = chainOf("unprepared");
       const write = (index: number, isAhead = false) =>
-        other.audit.append(records.slice(index, index + 1), isAhead ? records[index - 1] : undefined);
+        other.audit.append(records.slice(index, index + 1), { after: isAhead ? records[index - 1] : undefined });
       const first = expect(write(one)).rejects.toMatchObject(unavailable.reason);
       await setTimeout(50);
       expect(await write(two, true).catch(() => false)).toBe(false);
@@ -165,6 +184,32 @@ if (server === undefined) {
       await Promise.all(saying);
       expect(said).toEqual(["one", "two", "three", "four"]);
       await session.destroy();
+    });
+
+    it("have no more time for the one in front of them than that has alone", async () => {
+      const way = await TcpProxy.start(new URL(database.url));
+      const options = { url: database.via(way.port), maxConnections: 1, queueSize: 10, purpose: "trail" } as const;
+      const session = new Kysely<never>({ dialect: openPostgres({ ...options, atOnce: 4 }) });
+      const ask = () => sql`select 1`.execute(session);
+      await ask();
+      way.silence();
+      const first = ask();
+      const behind: Promise<unknown>[] = [];
+      let isGivenUp = false;
+      first.catch(() => {
+        isGivenUp = true;
+      });
+      for (let sent = 0; sent < 3; sent++) {
+        await setTimeout(800);
+        behind.push(ask());
+      }
+      const all = Promise.allSettled([first, ...behind]);
+      // More than an answer is waited for, and less than it would be from the last of those that are sent behind it.
+      await setTimeout(1000);
+      expect(isGivenUp).toBe(true);
+      expect(await all).toMatchObject(Array(4).fill(unavailable));
+      await session.destroy();
+      await way.close();
     });
 
     it("fail together when the server says nothing any more, and leave no connection behind", async () => {

@@ -2,7 +2,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Identity } from "../../src/identities/identity.js";
 import { openStore, type Store } from "../../src/store/store.js";
 import { openWalSync } from "../../src/store/wal-sync.js";
 import { TestWriter } from "../fixtures/audit.js";
@@ -59,6 +62,30 @@ describe("records in SQLite", () => {
     await expect.poll(() => sync.mock.calls.length).toBe(1);
     await store.identities.claim({ issuer: "i", subject: "s" }, "idn_1", 1);
     expect(await store.auditReader.count({}, 10)).toBe(1);
+    resolve();
+    await appended;
+  });
+});
+
+describe("what is asked behind records in SQLite", () => {
+  it("is answered while the log is synced, and as it is with them there", async () => {
+    await store.identities.claim({ issuer: "i", subject: "s" }, "idn_1", 1);
+    const sync = await spyOnSync();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    sync.mockReturnValueOnce(promise);
+    // Another process changes the row while the record waits for it.
+    const other = new DatabaseSync(file);
+    other.exec("begin immediate");
+    let seen: Promise<Identity | undefined> | undefined;
+    const behind = () => {
+      seen = store.identities.findBehindRecord("idn_1");
+    };
+    const appended = store.audit.append(oneRecord().records, { behind });
+    await setTimeout(50);
+    other.exec("update identities set revocations = 7; commit");
+    other.close();
+    await expect.poll(() => sync.mock.calls.length).toBe(1);
+    expect(await seen).toMatchObject({ revocations: 7 });
     resolve();
     await appended;
   });

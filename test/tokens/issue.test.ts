@@ -2,11 +2,11 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { connectAzureService } from "../../src/acs/service-azure.js";
 import { createFingerprint } from "../../src/audit/fingerprint.js";
 import { AuditLog } from "../../src/audit/log.js";
-import { Trail } from "../../src/audit/trail.js";
+import { Trail, type TrailStore } from "../../src/audit/trail.js";
 import { Secret } from "../../src/config/secret.js";
 import { Deadline } from "../../src/deadline.js";
 import { type Emulator, startEmulator } from "../../src/emulator/emulator.js";
@@ -21,7 +21,7 @@ import type { ByteCache } from "../../src/shared/byte-cache.js";
 import { memoryByteCache } from "../../src/shared/byte-cache-memory.js";
 import { openStore, type Store } from "../../src/store/store.js";
 import { TokenCache } from "../../src/tokens/cache.js";
-import { TokenIssuance } from "../../src/tokens/issue.js";
+import { type IssueInput, TokenIssuance } from "../../src/tokens/issue.js";
 import { noSeal } from "../../src/tokens/seal.js";
 
 const now = () => Date.now();
@@ -40,41 +40,43 @@ class GatedCache implements ByteCache {
   readonly #inner = memoryByteCache({ maxEntries: 10, now });
   #gate = Promise.withResolvers<void>();
   arrived = Promise.withResolvers<void>();
-  isOpen = true;
+  #closed: readonly ("get" | "set")[] = [];
 
-  close(): void {
-    this.isOpen = false;
+  close(...what: ("get" | "set")[]): void {
+    this.#closed = what;
     this.#gate = Promise.withResolvers();
     this.arrived = Promise.withResolvers();
   }
 
   open(): void {
-    this.isOpen = true;
+    this.#closed = [];
     this.#gate.resolve();
   }
 
   async get(key: string): Promise<Buffer | undefined> {
-    await this.#pass();
+    await this.#pass("get");
     return await this.#inner.get(key);
   }
 
   async set(key: string, value: Buffer, ttlMs: number): Promise<void> {
-    await this.#pass();
+    await this.#pass("set");
     await this.#inner.set(key, value, ttlMs);
   }
 
-  async #pass(): Promise<void> {
-    if (this.isOpen) return;
+  async #pass(what: "get" | "set"): Promise<void> {
+    if (!this.#closed.includes(what)) return;
     this.arrived.resolve();
     await this.#gate.promise;
   }
 }
 
-describe("a revocation that lands while the token cache is slow", () => {
+describe("issuing a token", () => {
   let emulator: Emulator;
   let store: Store;
   let folder: string;
   let gated: GatedCache;
+  /** What a record waits for before it is stored. */
+  let beforeRecord: (() => Promise<void>) | undefined;
   let issuance: TokenIssuance;
 
   beforeEach(async () => {
@@ -92,7 +94,15 @@ describe("a revocation that lands while the token cache is slow", () => {
     const observe = { written: () => {}, failed: () => {} };
     const elapsed = () => performance.now();
     const timing = { now, elapsed, writeTimeoutMs: 5000 };
-    const trail = new Trail({ store: store.audit, ...timing, randomBytes, queueSize: 10, observe });
+    beforeRecord = undefined;
+    const records: TrailStore = {
+      writesAtOnce: 1,
+      append: async (...args) => {
+        await beforeRecord?.();
+        return await store.audit.append(...args);
+      },
+    };
+    const trail = new Trail({ store: records, ...timing, randomBytes, queueSize: 10, observe });
     const key = new Secret(Buffer.alloc(32, 5).toString("base64"));
     const audit = new AuditLog({
       trail,
@@ -150,30 +160,55 @@ describe("a revocation that lands while the token cache is slow", () => {
     rmSync(folder, { recursive: true });
   });
 
-  async function revokeWhileHeldBack(order: typeof input & { forceNew: boolean }): Promise<unknown> {
+  const issue = (order: IssueInput = input) => issuance.issue(call, order).catch((error: unknown) => error);
+  const issued = { scopes: ["CHAT"] };
+  const refused = { name: "Refusal", code: "REVOCATION_PENDING" };
+  const anotherLifetime = { ...input, lifetimeMinutes: 60 };
+  const revoke = (identity: { readonly id: string }) => store.identities.revoke(identity.id, ["ACTIVE"], now());
+
+  it("lets no token from a slow cache out that was revoked meanwhile", async () => {
     const { identity } = await issuance.issue(call, input);
-    gated.close();
-    const underWay = issuance.issue(call, order).catch((error: unknown) => error);
+    gated.close("get");
+    const underWay = issue();
     await gated.arrived.promise;
-    await store.identities.revoke(identity.id, ["ACTIVE"], now());
+    await revoke(identity);
     gated.open();
-    return await underWay;
-  }
-
-  it("lets no token from the cache out", async () => {
-    expect(await revokeWhileHeldBack(input)).toMatchObject({ name: "Refusal", code: "REVOCATION_PENDING" });
+    expect(await underWay).toMatchObject(refused);
   });
 
-  it("lets no token out that was minted before it", async () => {
-    expect(await revokeWhileHeldBack({ ...input, forceNew: true })).toMatchObject({
-      name: "Refusal",
-      code: "REVOCATION_PENDING",
-    });
+  it.each([
+    ["reused", input],
+    ["minted", { ...input, forceNew: true }],
+  ])("lets no token out that was %s before a revocation and is recorded after it", async (_, order) => {
+    const { identity } = await issuance.issue(call, input);
+    const records = vi.spyOn(store.audit, "append");
+    beforeRecord = async () => {
+      // The last of this call: an intent comes before what is minted.
+      if (records.mock.calls.length === (order.forceNew ? 1 : 0)) await revoke(identity);
+    };
+    expect(await issue(order)).toMatchObject(refused);
+    expect(records.mock.calls.flatMap(([[record]]) => record?.action)).toEqual(
+      order.forceNew ? ["TOKEN_ISSUED", "TOKEN_ISSUED", "TOKEN_REFUSED"] : ["TOKEN_REUSED", "TOKEN_REFUSED"],
+    );
   });
 
-  it("does not hold up a first token, which waits for no cache", async () => {
-    gated.close();
-    expect(await issuance.issue(call, input)).toMatchObject({ scopes: ["CHAT"] });
+  it("lets no token out that was revoked while others waited for the cache to have it, though whoever minted it has it", async () => {
+    const { identity } = await issuance.issue(call, input);
+    gated.close("set");
+    const underWay = [issue(anotherLifetime), issue(anotherLifetime)];
+    expect(await Promise.race(underWay)).toMatchObject(issued);
+    await revoke(identity);
+    gated.open();
+    expect(await Promise.all(underWay)).toEqual([expect.objectContaining(issued), expect.objectContaining(refused)]);
+  });
+
+  it.each([
+    ["a first token", false],
+    ["a token that is to be new", true],
+  ])("holds up %s for no cache that does not take it", async (_, isKnown) => {
+    if (isKnown) await issuance.issue(call, input);
+    gated.close("set");
+    expect(await issue({ ...input, forceNew: isKnown })).toMatchObject(issued);
     gated.open();
   });
 });
