@@ -9,6 +9,7 @@ import { CloseCode, handleProtocols, makeServer, type Server } from "graphql-ws"
 import { type WebSocket, WebSocketServer } from "ws";
 import { endingWith } from "../ending.js";
 import type { GatewayError } from "../errors.js";
+import { parseStrictJson } from "../json.js";
 import { formatGatewayError } from "./errors.js";
 import type { GraphqlResult } from "./server.js";
 
@@ -122,7 +123,10 @@ export class WebSockets<Session> {
             const text = isBinary ? "" : String(data);
             if (opened.session === undefined && !GREETING.test(text))
               return socket.close(CloseCode.Unauthorized, "Unauthorized");
-            take(text).catch((error: unknown) => {
+            const message = inOneWay(text);
+            if (message instanceof SyntaxError)
+              return socket.close(CloseCode.BadRequest, `Not a message: ${message.message}.`);
+            take(message).catch((error: unknown) => {
               this.#host.failed(error);
               socket.close(CloseCode.InternalServerError, "Something went wrong on our side.");
             });
@@ -170,6 +174,16 @@ export class WebSockets<Session> {
     }
     const { message, extensions } = formatGatewayError(begun);
     return [new GraphQLError(message, { extensions })];
+  }
+}
+
+/** The library reads a message by itself, so it is given one that says the same to every reader; or what is wrong with it. */
+function inOneWay(text: string): string | SyntaxError {
+  try {
+    return JSON.stringify(parseStrictJson(Buffer.from(text)));
+  } catch (error) {
+    if (error instanceof SyntaxError) return error;
+    throw error;
   }
 }
 

@@ -95,11 +95,34 @@ describe("a WebSocket", () => {
     fine.socket.send('{"type":"connection_init"}');
     await expect.poll(() => fine.messages).toEqual([{ type: "connection_ack" }]);
     fine.socket.send("{");
-    expect(await fine.closed).toBe(4400);
+    expect([await fine.closed, await fine.reason]).toEqual([4400, "Not a message: not JSON."]);
     const long = open(admin.token);
     await long.opened;
     long.socket.send("x".repeat(70_000));
     expect(await long.closed).toBe(1009);
+  });
+
+  it("takes a message for what every reader takes it for", async () => {
+    const twice = open(admin.token);
+    await twice.opened;
+    twice.socket.send(
+      '{"type":"connection_init","payload":{"authorization":"Bearer one","authorization":"Bearer two"}}',
+    );
+    expect([await twice.closed, await twice.reason]).toEqual([4400, "Not a message: an object has a member twice."]);
+    const escaped = open();
+    await escaped.opened;
+    const credentials = JSON.stringify({ authorization: `Bearer ${admin.token}` });
+    escaped.socket.send(
+      `{"type":"connection_init","payload":${credentials.replace("authorization", "\\u0061uthorization")}}`,
+    );
+    await expect.poll(() => escaped.messages).toEqual([{ type: "connection_ack" }]);
+    escaped.socket.send(
+      JSON.stringify({ id: "1", type: "subscribe", payload: { query } }).replace("query", "\\u0071uery"),
+    );
+    await expect.poll(openStreams).toBe(1);
+    escaped.socket.send('{"id":"2","type":"complete","id":"1"}');
+    expect(await escaped.closed).toBe(4400);
+    expect(escaped.messages).toHaveLength(1);
   });
 
   it("is closed soon after the token has expired, for clients to connect again with another", async () => {
