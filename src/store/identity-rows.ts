@@ -3,7 +3,7 @@
  * and no older than the call.
  */
 import { AsyncResource } from "node:async_hooks";
-import { type Kysely, sql } from "kysely";
+import { CompiledQuery, type Kysely } from "kysely";
 import type { ApplicationUser } from "../identities/identity.js";
 import type { Place, Tracing } from "../observe/tracing.js";
 import type { RowStatement, SqliteRows } from "./dialect-sqlite.js";
@@ -92,6 +92,11 @@ export function rowsOfSqlite(
   };
 }
 
+const SELECT_ASKED = "select asked::integer, identities.* from identities join";
+const SELECT_BY_IDS = `${SELECT_ASKED} unnest($1::text[]) with ordinality as asks (id, asked) on identities.id = asks.id`;
+const SELECT_BY_USERS = `${SELECT_ASKED} unnest($1::text[], $2::text[]) with ordinality as asks (issuer, subject, asked)
+  on identities.issuer = asks.issuer and identities.subject = asks.subject`;
+
 /** One statement for all that is asked for in one turn of the event loop; for one alone, of which there is less to plan. */
 export function rowsTogether(database: Kysely<Tables>): IdentityRows {
   type Asked = IdentityRow & { readonly asked: number };
@@ -104,9 +109,7 @@ export function rowsTogether(database: Kysely<Tables>): IdentityRows {
   const byId = together(MOST_IN_STATEMENT, async (ids: readonly string[]) => {
     const [id, second] = ids;
     if (id !== undefined && second === undefined) return [await alone.byId(id)];
-    const { rows } = await sql<Asked>`
-      select asked::integer, identities.* from identities
-      join unnest(${ids}::text[]) with ordinality as asks (id, asked) on identities.id = asks.id`.execute(database);
+    const { rows } = await database.executeQuery<Asked>(CompiledQuery.raw(SELECT_BY_IDS, [ids]));
     return inOrder(ids.length, rows);
   });
   const byUser = together(MOST_IN_STATEMENT, async (users: readonly ApplicationUser[]) => {
@@ -114,10 +117,7 @@ export function rowsTogether(database: Kysely<Tables>): IdentityRows {
     if (user !== undefined && second === undefined) return [await alone.byUser(user)];
     const issuers = users.map(({ issuer }) => issuer);
     const subjects = users.map(({ subject }) => subject);
-    const { rows } = await sql<Asked>`
-      select asked::integer, identities.* from identities
-      join unnest(${issuers}::text[], ${subjects}::text[]) with ordinality as asks (issuer, subject, asked)
-        on identities.issuer = asks.issuer and identities.subject = asks.subject`.execute(database);
+    const { rows } = await database.executeQuery<Asked>(CompiledQuery.raw(SELECT_BY_USERS, [issuers, subjects]));
     return inOrder(users.length, rows);
   });
   return { byId, byUser };
