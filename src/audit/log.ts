@@ -31,6 +31,16 @@ declare const recorded: unique symbol;
 /** A token of which the trail has a record. */
 export type Recorded<Token> = Token & { readonly [recorded]: true };
 
+/** How old a look may be that was made behind a record: sinks, the disk and caches may take their time before a token leaves. */
+const LOOK_MS = 100;
+
+/** A token of which the trail has a record, and the look to be awaited before it is handed out. */
+export interface TokenAndLook<Token, Seen> {
+  readonly token: Recorded<Token>;
+  /** The one that was made behind the record, or another where that is too old by now. */
+  readonly lastLook: () => Promise<Seen>;
+}
+
 interface AuditLogParts {
   readonly trail: Pick<Trail, "record">;
   readonly fingerprint: Fingerprint;
@@ -118,25 +128,25 @@ export class CallAudit {
     return token as Recorded<Token>;
   }
 
-  /**
-   * The same with a last look at what may have changed, which is to be awaited before the token is handed out. It begins with the
-   * record there, and has mostly ended by the time that is durable.
-   */
-  async tokenSeen<Token extends TokenLike, Seen>(
+  /** The same with a look at what may have changed, which begins with the record there, and has mostly ended when that is durable. */
+  async tokenAndLook<Token extends TokenLike, Seen>(
     action: "TOKEN_ISSUED" | "TOKEN_REUSED",
     about: About,
     token: Token,
     look: () => Promise<Seen>,
-  ): Promise<{ readonly token: Recorded<Token>; readonly seen: Promise<Seen> }> {
+  ): Promise<TokenAndLook<Token, Seen>> {
     let seen: Promise<Seen> | undefined;
+    let at = Number.NEGATIVE_INFINITY;
     const see = () => {
+      at = performance.now();
       seen = look();
       // Nobody asks for it when there is no record.
       seen.catch(() => {});
       return seen;
     };
     await this.#record("OUTCOME", action, about, token, see);
-    return { token: token as Recorded<Token>, seen: seen ?? see() };
+    const lastLook = () => (seen !== undefined && performance.now() - at <= LOOK_MS ? seen : see());
+    return { token: token as Recorded<Token>, lastLook };
   }
 
   /** What the work answers. When it refuses a token, that is recorded before the caller is told. */

@@ -14,6 +14,8 @@ const QUIET_TURNS = 2;
 const MOST_GATHERING_MS = 5;
 /** One request alone brings no more at a time. */
 const MOST_OF_ONE = 2;
+/** Where one was sent ahead in vain, as they all are behind some poolers, so many go one after the other before the next one is. */
+const ALONE_AFTER_VAIN = 64;
 const WRITER_BYTES = 16;
 const CLOCK_STEP_MS = 60_000;
 /** How late a caller may learn that the time is up. */
@@ -25,8 +27,9 @@ export interface TrailStore {
   readonly writesAtOnce: number;
   /**
    * All or none, durable once it resolves. With the last record of a write that has yet to end, none unless that has become
-   * durable, so that a chain has no holes; false when it has not, or the store cannot tell. `behind` is called once what is then asked
-   * of the identities behind a record is answered as it is with these records there, or not at all.
+   * durable, so that a chain has no holes; false when it has not, or the store cannot tell, or wants to be asked again. Calls `behind`
+   * as soon as what is then asked of identities behind a record is answered as it is with these records there; for a write that is false
+   * in vain.
    */
   append(
     records: readonly AuditRecord[],
@@ -110,7 +113,8 @@ export class Trail {
   #at = 0;
   /** Oldest first. */
   readonly #underWay: Write[] = [];
-  #mostUnderWay: number;
+  /** Writes that are yet to go one after the other. */
+  #alone = 0;
   #isNextDue = false;
   /** Whether the last write was of more than one request. */
   #isLastShared = false;
@@ -122,7 +126,6 @@ export class Trail {
 
   constructor(parts: TrailParts) {
     this.#parts = parts;
-    this.#mostUnderWay = parts.store.writesAtOnce;
     this.#end = this.#newChain();
   }
 
@@ -177,7 +180,8 @@ export class Trail {
 
   /** A write for what this turn of the event loop brings, all together; among many who ask, for what the next ones bring, too. */
   #next(): void {
-    if (this.#isNextDue || this.#queue.length === 0 || this.#underWay.length >= this.#mostUnderWay) return;
+    const most = this.#alone > 0 ? 1 : this.#parts.store.writesAtOnce;
+    if (this.#isNextDue || this.#queue.length === 0 || this.#underWay.length >= most) return;
     this.#isNextDue = true;
     this.#gather(QUIET_TURNS, this.#parts.elapsed() + MOST_GATHERING_MS);
   }
@@ -207,6 +211,7 @@ export class Trail {
 
   #begin(batch: readonly Waiting[]): void {
     this.#isLastShared = batch.length > MOST_OF_ONE;
+    if (this.#alone > 0) this.#alone -= 1;
     const before = this.#underWay.at(-1);
     const write: Write = {
       batch,
@@ -265,10 +270,10 @@ export class Trail {
     const isStored = await store.append(records, { after: before?.isStored ? undefined : before?.end, behind });
     await before?.settled.promise;
     if (isStored) return;
-    if (!before?.isStored) throw new Error("the records that they go on from have not been stored");
-    // Something between gateway and database does not keep the two together, so what this chain sends ahead is sent in vain.
-    this.#mostUnderWay = 1;
-    await store.append(records, { behind });
+    if (before && !before.isStored) throw new Error("the records that they go on from have not been stored");
+    // Something between gateway and database does not keep the two together, or the connection was another one just now.
+    this.#alone = ALONE_AFTER_VAIN;
+    if (!(await store.append(records, { behind }))) throw new Error("the store wants to be asked again and again");
   }
 
   #fail(write: Write, error: unknown): void {
@@ -280,7 +285,7 @@ export class Trail {
     // Nobody knows whether the old chain has got those records, all or none, now or later; a record that went on from
     // either guess could leave a hole or a double. A chain of its own is right whatever became of them.
     this.#end = this.#newChain();
-    this.#mostUnderWay = this.#parts.store.writesAtOnce;
+    this.#alone = 0;
     for (const lost of this.#underWay.splice(this.#underWay.indexOf(write))) {
       lost.isGivenUp = true;
       this.#refuse(lost.batch, error);

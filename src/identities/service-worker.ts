@@ -43,6 +43,8 @@ export class ServiceWorker {
   readonly #stopped = new AbortController();
   #loop: Promise<void> | undefined;
   readonly #underWay = new Set<Promise<void>>();
+  /** For the next piece, once one of those under way has ended. */
+  #room: PromiseWithResolvers<void> | undefined;
   readonly #settling = new Set<Promise<void>>();
 
   constructor(parts: ServiceWorkerParts) {
@@ -91,13 +93,26 @@ export class ServiceWorker {
   /** One looks for all of them: the database is asked no more often for there being several. */
   async #beginNext(): Promise<boolean> {
     const { work, now, leaseMs } = this.#parts;
-    if (this.#underWay.size >= CONCURRENCY) await Promise.race(this.#underWay);
+    if (this.#underWay.size >= CONCURRENCY) {
+      this.#room = Promise.withResolvers();
+      await this.#room.promise;
+    }
     if (this.#stopped.signal.aborted) return false;
     const holder = newLeaseHolder();
     const leased = await work.leaseDue({ now: now(), until: now() + leaseMs, holder });
     if (leased === undefined) return false;
-    void this.#keep(this.#underWay, this.#carryOut(leased, holder));
+    void this.#keep(this.#underWay, this.#carryOutOrRest(leased, holder)).then(() => this.#room?.resolve());
     return true;
+  }
+
+  /** Where what came of it cannot be written down, that of the next piece cannot be either, so its place is free after a rest. */
+  async #carryOutOrRest(leased: ServiceWork, holder: string): Promise<void> {
+    try {
+      await this.#carryOut(leased, holder);
+    } catch (error) {
+      this.#parts.events.workerFailed(error);
+      await setTimeout(LOOK_MS, undefined, { signal: this.#stopped.signal, ref: false }).catch(() => {});
+    }
   }
 
   async #carryOut(leased: ServiceWork, holder: string): Promise<void> {

@@ -24,6 +24,8 @@ interface TrailDatabase {
   readonly insert?: RecordInsert | undefined;
   /** One, unless its statements are sent before those in front of them are answered, and `insert` knows what they go on from. */
   readonly writesAtOnce?: number | undefined;
+  /** Of a statement that was not run and can be asked again. */
+  readonly isNotRun?: ((error: unknown) => boolean) | undefined;
 }
 
 /** A place in the records about an identity. */
@@ -74,9 +76,9 @@ export class AuditStore {
   }
 
   /**
-   * All or none, in one statement, durable once it resolves. False, with none stored, unless `after` is what was added last.
-   * Rejects when one of them is there already. `behind` is called once statements of the trail's connection come after them: while
-   * the disk is waited for, or the server.
+   * All or none, in one statement, durable once it resolves. False, with none stored, when `after` is not what was added last, or
+   * they have to be asked for again. Rejects when one of them is there already. Calls `behind` as soon as what is asked for behind
+   * records is answered with these there, while the disk is waited for, or the server; for a write that is false in vain.
    */
   async append(
     records: readonly AuditRecord[],
@@ -112,8 +114,13 @@ export class AuditStore {
   }
 
   async #changes(statement: CompiledQuery): Promise<boolean> {
-    const { numAffectedRows } = await this.trail.database.executeQuery(statement);
-    return numAffectedRows !== 0n;
+    try {
+      const { numAffectedRows } = await this.trail.database.executeQuery(statement);
+      return numAffectedRows !== 0n;
+    } catch (error) {
+      if (this.trail.isNotRun?.(error)) return false;
+      throw error;
+    }
   }
 
   /** Who follows the trail looks for a record where its writer is known to have written lately. */

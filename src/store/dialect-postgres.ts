@@ -116,6 +116,9 @@ class Sessions implements PostgresPool {
   readonly #sessions = new WeakMap<PoolClient, Session>();
   /** The one that was taken last, which may take more. */
   #last: Session | undefined;
+  /** Until whoever came last has been given one, and how many wait for that. */
+  #line = Promise.resolve();
+  #inLine = 0;
 
   constructor(options: SessionsOptions, config: PoolConfig) {
     this.#names = new Map(options.prepared.map((text) => [text, nameOf(text)]));
@@ -127,6 +130,7 @@ class Sessions implements PostgresPool {
         lossesBefore: options.losses.count,
         names: this.#names,
         answerTimeout: options.answerTimeout,
+        isShared: options.atOnce > 1,
         lose: () => this.#lose(session),
       });
       this.#sessions.set(client, session);
@@ -139,10 +143,30 @@ class Sessions implements PostgresPool {
 
   async connect(): Promise<PostgresPoolClient> {
     if (this.#isFull()) throw unavailable(new Error("too many wait for a connection"));
+    return this.#options.atOnce === 1 ? await this.#take() : await this.#takeInTurn();
+  }
+
+  /**
+   * In the order in which they come, whatever becomes of a connection meanwhile: what is sent behind something must not come before
+   * it. The first waits for a connection, and those behind it join it.
+   */
+  async #takeInTurn(): Promise<Session> {
+    const before = this.#line;
+    const turn = Promise.withResolvers<void>();
+    this.#line = turn.promise;
+    this.#inLine += 1;
+    await before;
+    try {
+      return await this.#take();
+    } finally {
+      this.#inLine -= 1;
+      turn.resolve();
+    }
+  }
+
+  async #take(): Promise<Session> {
     for (;;) {
-      // Nobody goes ahead of those who wait.
-      const isFree = this.#pool.waitingCount === 0;
-      if (isFree && this.#last?.isInUse && this.#canTake(this.#last)) return this.#last.taken();
+      if (this.#last?.isInUse && this.#canTake(this.#last)) return this.#last.taken();
       const client = await this.#pool.connect().catch((error: unknown) => {
         throw unavailable(error);
       });
@@ -159,7 +183,8 @@ class Sessions implements PostgresPool {
   /** Of those who came just now, the pool has yet to give some what is free. */
   #isFull(): boolean {
     const { waitingCount, idleCount, totalCount, options } = this.#pool;
-    return waitingCount - idleCount - (options.max - totalCount) >= this.#options.queueSize;
+    const waiting = Math.max(this.#inLine, waitingCount - idleCount - (options.max - totalCount));
+    return waiting >= this.#options.queueSize;
   }
 
   #canTake(session: Session): boolean {
@@ -182,6 +207,8 @@ interface SessionParts {
   readonly names: Map<string, string>;
   /** ms */
   readonly answerTimeout: number;
+  /** It has several statements under way. */
+  readonly isShared: boolean;
   /** No connection made until now is to be used again. */
   readonly lose: () => void;
 }
@@ -244,16 +271,15 @@ class Session implements PostgresPoolClient {
   }
 
   async #ask(text: string, values: unknown[]): Promise<QueryResult> {
-    const name = this.#parts.names.get(text);
-    if (name !== undefined) {
-      try {
-        return await this.#run(text, values, name);
-      } catch (error) {
-        // Said before the statement is run: the session is not the one in which it was prepared.
-        if (!hasState(error, PLAN_STATES)) throw error;
-        // Unless it was to be prepared with a statement in front of this one, and that failed.
-        if (this.isUsable) this.#parts.names.clear();
-      }
+    const { names, isShared } = this.#parts;
+    try {
+      return await this.#run(text, values, names.get(text));
+    } catch (error) {
+      if (!isPlanLost(error)) throw error;
+      // Unless it was to be prepared with a statement in front of this one, and that failed.
+      if (this.isUsable) names.clear();
+      // What was sent behind it is ahead of it by now, which is for whoever asks to bear in mind.
+      if (isShared) throw error;
     }
     return await this.#run(text, values);
   }
@@ -298,6 +324,14 @@ const ENDING_STATES = /^(08|57P0)/;
 
 /** No such prepared statement, or one of this name. */
 const PLAN_STATES = /^(26000|42P05)$/;
+
+/**
+ * The session is not the one in which the statement was prepared, which is said before it is run: it can be asked again, and is not
+ * prepared any more.
+ */
+export function isPlanLost(error: unknown): boolean {
+  return hasState(error, PLAN_STATES);
+}
 
 function hasState(error: unknown, states: RegExp): boolean {
   return error instanceof DatabaseError && states.test(error.code ?? "");

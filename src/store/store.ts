@@ -47,8 +47,8 @@ export interface Store {
 
 /** One is on its way while the server works on another: it waits for no answer, and the gateway not for the server. */
 const TRAIL_WRITES_AT_ONCE = 2;
-/** Behind each write there is a look at the rows that its records are about, in a statement or a few. */
-const TRAIL_STATEMENTS_AT_ONCE = 8;
+/** Behind each write there is a look at the rows that its records are about, in up to three statements. */
+const TRAIL_STATEMENTS_AT_ONCE = 4 * TRAIL_WRITES_AT_ONCE;
 
 /** For the transaction alone. Postgres has one log: a record that is synced after it syncs it, too, with its stand-bys as with its disk. */
 const UNSYNCED = sql<boolean>`set_config('synchronous_commit', 'off', true) is not null`;
@@ -98,12 +98,12 @@ async function openPostgresStore(
   const { maxConnections, queueSize } = config;
   const url = config.url.reveal();
   // Loaded only when used.
-  const { openPostgres } = await import("./dialect-postgres.js");
+  const { isPlanLost, openPostgres } = await import("./dialect-postgres.js");
   const name = nameDatabase(url);
   const losses = { count: 0 };
   const open = (purpose: "requests" | "trail" | "migration", most: number) => {
-    const forTrail = { prepared: INSERTS_OF_JSON, atOnce: TRAIL_STATEMENTS_AT_ONCE };
-    const options = { url, maxConnections: most, queueSize, purpose, losses, ...(purpose === "trail" && forTrail) };
+    const ahead = { prepared: INSERTS_OF_JSON, atOnce: TRAIL_STATEMENTS_AT_ONCE };
+    const options = { url, maxConnections: most, queueSize, purpose, losses, ...(purpose === "trail" && ahead) };
     const dialect = openPostgres(options);
     return new Kysely<Tables>({ dialect: traceDialect(dialect, "postgresql", tracing) });
   };
@@ -113,7 +113,8 @@ async function openPostgresStore(
     const patient = open("migration", 1);
     const schema = await bringUpToDate(patient, name).finally(() => patient.destroy());
     // Its own, so that no reads, however many and long, keep a record from being written; but those few that wait for a record.
-    const trail = { database: open("trail", 1), insert: insertJson, writesAtOnce: TRAIL_WRITES_AT_ONCE };
+    const forTrail = { insert: insertJson, writesAtOnce: TRAIL_WRITES_AT_ONCE, isNotRun: isPlanLost };
+    const trail = { database: open("trail", 1), ...forTrail };
     const rowsBehind = rowsTogether(trail.database);
     return storeOf(database, { ...trail, schema, unsynced: UNSYNCED, rowsBehind }, rowsTogether(database));
   });
@@ -152,6 +153,7 @@ interface TrailDatabase {
   readonly listsLater?: boolean;
   readonly insert?: RecordInsert;
   readonly writesAtOnce?: number;
+  readonly isNotRun?: (error: unknown) => boolean;
   readonly unsynced?: BeforeRecord["unsynced"];
   /** Over its connection, where that has one statement after the other. */
   readonly rowsBehind?: Pick<IdentityRows, "byId">;
@@ -159,8 +161,9 @@ interface TrailDatabase {
 
 function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: IdentityRows): Store {
   const all = [...new Set([database, trail.database])];
-  const { insert, writesAtOnce, unsynced, rowsBehind } = trail;
-  // Where nothing is listed later, the trail's connection is for records alone; what somebody has marked is listed all the same.
+  const { insert, writesAtOnce, isNotRun, unsynced, rowsBehind } = trail;
+  // Where nothing is listed later, the trail's connection is for records and what is asked behind them; what somebody has marked is
+  // listed all the same.
   const besideRecords = trail.listsLater ? trail.database : database;
   const listing = new AuditListing(besideRecords, trail.listsLater ?? false);
   return {
@@ -175,6 +178,7 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: Identity
       sync: trail.wal?.sync,
       insert,
       writesAtOnce,
+      isNotRun,
     }),
     auditReader: new AuditReader(database, (condition) => listing.listThose(condition)),
     auditTail: new AuditTail(database),

@@ -59,7 +59,8 @@ export class TokenCache {
   }
 
   /**
-   * The token that `mint` makes, kept; callers at the same time share it, errors too, but for one who wants their own.
+   * The token that `mint` makes, to be kept; callers at the same time share it, errors too, but for one who wants their own, for
+   * whom alone it is kept by then.
    * `revocations` is the identity's count, read for this request; `mint` must reject when the row no longer shows it once the
    * token is made. `mint` is nobody's: see `SingleFlight` for deadlines.
    */
@@ -69,14 +70,15 @@ export class TokenCache {
     mint: () => Promise<ServiceToken>,
     { alone }: { readonly alone: boolean },
   ): Promise<ServiceToken> {
-    const mintAndKeep = async () => {
-      const minted = await mint();
-      await this.put(lookup, revocations, minted);
+    const keep = (minted: ServiceToken) => this.put(lookup, revocations, minted);
+    if (alone) {
+      const minted = await this.#mints.alone(mint);
+      // Who asks for a new one and then for any is not to be given the one before.
+      await keep(minted);
       return minted;
-    };
-    if (alone) return await this.#mints.alone(mintAndKeep);
+    }
     // A caller who has seen a later revocation must not be given what is made under an earlier count; nor with an older key.
-    return await this.#mints.run(`${this.#parts.credentialId()} ${revocations} ${contextOf(lookup)}`, mintAndKeep);
+    return await this.#mints.run(`${this.#parts.credentialId()} ${revocations} ${contextOf(lookup)}`, mint, keep);
   }
 
   /** Never rejects. */

@@ -13,7 +13,7 @@ import {
   type ServiceToken,
   type TokenRequest,
 } from "../acs/service.js";
-import type { AuditLog, CallAudit, Recorded } from "../audit/log.js";
+import type { AuditLog, CallAudit, Recorded, TokenAndLook } from "../audit/log.js";
 import type { TokenScope } from "../config/config.js";
 import { GatewayError, Refusal } from "../errors.js";
 import { waitFor } from "../identities/deadline.js";
@@ -73,12 +73,8 @@ interface Issued {
   readonly token: Recorded<ServiceToken>;
 }
 
-/** A token that has its record. */
-interface Noted {
-  readonly token: Recorded<ServiceToken>;
-  /** The identity at the last look, without which the token does not leave. */
-  readonly seen: Promise<Identity>;
-}
+/** A token that has its record, and may leave once the identity was looked at. */
+type Noted = TokenAndLook<ServiceToken, Identity>;
 
 /** What is to be issued, authorised. */
 interface Order {
@@ -150,10 +146,10 @@ export class TokenIssuance {
     try {
       const lookup = lookupOf(identity, request);
       const cached = forceNew ? undefined : await cache.get(lookup, identity.revocations);
-      const { token, seen } = cached
+      const { token, lastLook } = cached
         ? await this.#note(audit.of(call), "TOKEN_REUSED", { identity, request, token: cached })
         : await this.#mintOrShare(order, identity);
-      return { identity: await seen, token };
+      return { identity: await lastLook(), token };
     } catch (error) {
       if (!(error instanceof IdentityNotOwned)) throw error;
       return await this.#tokenFor(order, await this.#replaceLost(identity));
@@ -163,16 +159,14 @@ export class TokenIssuance {
   /** What this call has minted has its record; what another has minted just now is given once more. */
   async #mintOrShare({ call, request, forceNew }: Order, identity: Identity): Promise<Noted> {
     const { cache, audit } = this.#parts;
-    const own = Promise.withResolvers<Noted>();
+    const own: { noted?: Noted } = {};
     const mint = async () => {
-      const noted = await this.#mint(call, identity, request);
-      own.resolve(noted);
-      return noted.token;
+      own.noted = await this.#mint(call, identity, request);
+      return own.noted.token;
     };
-    const kept = cache.mint(lookupOf(identity, request), identity.revocations, mint, { alone: forceNew });
-    // Whoever has minted it does not wait until others can have it.
-    const made = await waitFor(Promise.race([own.promise, kept]), call.deadline.signal);
-    return "seen" in made ? made : await this.#note(audit.of(call), "TOKEN_REUSED", { identity, request, token: made });
+    const minting = cache.mint(lookupOf(identity, request), identity.revocations, mint, { alone: forceNew });
+    const token = await waitFor(minting, call.deadline.signal);
+    return own.noted ?? (await this.#note(audit.of(call), "TOKEN_REUSED", { identity, request, token }));
   }
 
   async #note(
@@ -185,8 +179,8 @@ export class TokenIssuance {
     }: Pick<Order, "request"> & { readonly identity: Identity; readonly token: ServiceToken },
   ): Promise<Noted> {
     const about = { identityId: identity.id, scopes: request.scopes };
-    const look = () => this.#confirmGood(identity, this.#parts.identities.findBehindRecord(identity.id));
-    return await audit.tokenSeen(action, about, token, look);
+    const look = () => this.#confirmGood(identity, (identities) => identities.findBehindRecord(identity.id));
+    return await audit.tokenAndLook(action, about, token, look);
   }
 
   /**
@@ -237,8 +231,11 @@ export class TokenIssuance {
    * The last look before a token leaves: the row as it is now. Refuses when it is not the one that the token was issued or
    * found for, because tokens were revoked meanwhile, or the identity was suspended, deleted or replaced.
    */
-  async #confirmGood(identity: Identity, look = this.#parts.identities.findById(identity.id)): Promise<Identity> {
-    const current = (await look) ?? identity;
+  async #confirmGood(
+    identity: Identity,
+    look = (identities: IdentityStore) => identities.findById(identity.id),
+  ): Promise<Identity> {
+    const current = (await look(this.#parts.identities)) ?? identity;
     // Deleted just now: nobody asked for an id that is unknown, and the next call makes another.
     if (current.status === "DELETED") throw deletingRefusal();
     refuseUnusable(current);

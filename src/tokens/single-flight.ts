@@ -2,7 +2,7 @@ import { GatewayError } from "../errors.js";
 
 /**
  * Work that concurrent callers of one key share, in this process: the first starts it, all get its result or its error, and
- * nothing is remembered once it is over.
+ * nothing is remembered once it is over, with what comes after it.
  *
  * The work belongs to nobody: it must not stop at one caller's deadline, and has to end by a time-out of its own. A caller
  * who cannot wait leaves (`waitFor` in identities/deadline.ts) without a trace on the others.
@@ -17,11 +17,14 @@ export class SingleFlight<Result> {
     this.#most = most;
   }
 
-  async run(key: string, work: () => Promise<Result>): Promise<Result> {
+  /** `after` is waited for by nobody, but who comes while it lasts is given the result. It must not reject. */
+  async run(key: string, work: () => Promise<Result>, after: (result: Result) => Promise<void>): Promise<Result> {
     const running = this.#shared.get(key);
     if (running !== undefined) return await running;
-    const started = this.alone(work).finally(() => this.#shared.delete(key));
+    const started = this.alone(work);
+    const forget = () => this.#shared.delete(key);
     this.#shared.set(key, started);
+    void started.then((result) => after(result).then(forget), forget);
     return await started;
   }
 

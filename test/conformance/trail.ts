@@ -36,7 +36,8 @@ type Fault =
   | "answers nothing"
   | "loses its answer"
   | "loses its late answer"
-  | "is answered late";
+  | "is answered late"
+  | "is to be asked for again";
 
 /** A real store whose next writes fail, hang, or are done without an answer. What is sent after such a write waits for it. */
 class FaultyStore implements TrailStore {
@@ -73,6 +74,10 @@ class FaultyStore implements TrailStore {
     const release = () => new Promise<void>((resolve) => this.hanging.push(resolve));
     if (this.forgets && options?.after !== undefined) {
       options.behind?.();
+      return false;
+    }
+    if (fault === "is to be asked for again") {
+      options?.behind?.();
       return false;
     }
     if (fault === "hangs" || fault === "hangs and fails") await release();
@@ -423,6 +428,26 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
       faulty.hanging[0]?.();
       await Promise.all([first, second]);
       expect(looks).toHaveBeenCalledTimes(faulty.writesAtOnce);
+    });
+
+    it("writes anew what the store wants to be asked for again, and looks behind it again", async () => {
+      const trail = start();
+      faulty.faults.push("is to be asked for again");
+      const looks = vi.fn();
+      await trail.record(event("again"), never, looks);
+      expect(looks).toHaveBeenCalledTimes(2);
+      expect((await wholeChains()).map(requestsIn)).toEqual([["again"]]);
+    });
+
+    it("sends ahead again after a while", async () => {
+      const trail = start();
+      faulty.faults.push("is to be asked for again");
+      for (let number = 0; number < 66; number++) await record(trail, `r${number}`);
+      faulty.writes = 0;
+      const held = await hold(trail);
+      faulty.hanging[0]?.();
+      await Promise.all(held);
+      expect(faulty.mostAtOnce).toBe(faulty.writesAtOnce);
     });
 
     it("has a chain for each of two processes that write to one database", async () => {

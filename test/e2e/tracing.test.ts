@@ -81,6 +81,13 @@ describe.for(TEST_REDIS_URL ? [true] : [false])(`a traced request, with Redis: %
     expect(trace.filter(({ parentSpanId }) => parentSpanId === null)).toHaveLength(1);
   });
 
+  it("has the last look at the row as the call's, though the trail says when it is made", async () => {
+    await send(alice, chat);
+    const { trace } = await send(alice, chat);
+    const looks = pathsOf(trace).filter((path) => path.endsWith("> SELECT identities"));
+    expect(looks).toEqual(Array(2).fill("POST /graphql > mutation issueAccessToken > SELECT identities"));
+  });
+
   it("says who asked for what, and what came of it", async () => {
     const client = { "apollographql-client-name": "phone", "apollographql-client-version": "1.2" };
     const { reply, trace } = await send(alice, chat, client);

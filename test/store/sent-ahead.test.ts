@@ -1,12 +1,15 @@
-import { setTimeout } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout } from "node:timers/promises";
 import { Kysely, sql } from "kysely";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { AuditRecord } from "../../src/audit/record.js";
 import { Secret } from "../../src/config/secret.js";
 import type { Identity } from "../../src/identities/identity.js";
-import { openPostgres } from "../../src/store/dialect-postgres.js";
+import { AuditStore } from "../../src/store/audit-store.js";
+import { isPlanLost, openPostgres } from "../../src/store/dialect-postgres.js";
+import { INSERTS_OF_JSON, insertJson } from "../../src/store/record-insert.js";
 import { openStore, type Store } from "../../src/store/store.js";
+import type { Tables } from "../../src/store/tables.js";
 import { TestWriter } from "../fixtures/audit.js";
 import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
 import { TcpProxy } from "../fixtures/tcp-proxy.js";
@@ -47,6 +50,23 @@ if (server === undefined) {
       );
       return rows.map(({ sequence }) => sequence);
     };
+    /** How many statements are under way at most. */
+    function watchQueries() {
+      const watch = { now: 0, most: 0 };
+      const query = Client.prototype.query as (...args: unknown[]) => unknown;
+      const watched = function (this: Client, ...args: unknown[]) {
+        const answered = args.at(-1) as (...answer: unknown[]) => void;
+        watch.now += 1;
+        watch.most = Math.max(watch.most, watch.now);
+        const told = (...answer: unknown[]) => {
+          watch.now -= 1;
+          answered(...answer);
+        };
+        return query.apply(this, [...args.slice(0, -1), told]);
+      };
+      vi.spyOn(Client.prototype, "query").mockImplementation(watched as typeof Client.prototype.query);
+      return watch;
+    }
     /** Of the connections on which records are added. */
     const sessions = () =>
       database.ask<{ pid: number }>(
@@ -75,11 +95,16 @@ if (server === undefined) {
       const release = await database.lock("audit_events");
       const queries = vi.spyOn(Client.prototype, "query");
       const writes = await appendBoth(records, two);
-      await expect.poll(() => queries.mock.contexts.length).toBe(2);
+      // And with them what is asked behind them.
+      const looks = ["idn_1", "idn_2"].map((id) => store.identities.findBehindRecord(id));
+      await nextTurn();
+      looks.push(store.identities.findBehindRecord("idn_3"));
+      await expect.poll(() => queries.mock.contexts.length).toBe(4);
       expect(new Set(queries.mock.contexts).size).toBe(1);
       queries.mockRestore();
       await release();
       expect(await Promise.all(writes)).toEqual([true, true]);
+      expect(await Promise.all(looks)).toEqual([undefined, undefined, undefined]);
       expect(await stored("ahead")).toEqual([1, 2, 3]);
     });
 
@@ -99,6 +124,23 @@ if (server === undefined) {
       await release();
       expect(await write).toBe(true);
       expect(await seen).toMatchObject({ revocations: 7 });
+    });
+
+    it("are to be asked for again when their plan is lost, as what was sent behind them is then ahead of them", async () => {
+      const options = { url: database.url, maxConnections: 1, queueSize: 10, purpose: "trail", atOnce: 4 } as const;
+      const session = new Kysely<Tables>({ dialect: openPostgres({ ...options, prepared: INSERTS_OF_JSON }) });
+      const parts = { database: session, insert: insertJson, writesAtOnce: 2, isNotRun: isPlanLost };
+      const audit = new AuditStore(session, undefined, parts);
+      const [first, second, third] = chainOf("plan");
+      if (!first || !second || !third) throw new Error("there are four");
+      expect(await audit.append([first])).toBe(true);
+      expect(await audit.append([second])).toBe(true);
+      await sql`deallocate all`.execute(session);
+      expect(await audit.append([third])).toBe(false);
+      expect(await stored("plan")).toEqual([1, 2]);
+      expect(await audit.append([third])).toBe(true);
+      expect(await stored("plan")).toEqual([1, 2, 3]);
+      await session.destroy();
     });
 
     it("are not stored when the one in front of them fails, nor is the time noted at which they were", async () => {
@@ -161,6 +203,40 @@ if (server === undefined) {
       await release();
       expect(await store.audit.append(chainOf("after the end"))).toBe(true);
       expect(await stored("ended")).toEqual([1]);
+    });
+
+    it("share the connection, however many have come before there was one", async () => {
+      const options = { url: database.url, maxConnections: 1, queueSize: 20, purpose: "trail", atOnce: 4 } as const;
+      const session = new Kysely<unknown>({ dialect: openPostgres(options) });
+      const watch = watchQueries();
+      for (const most of [4, 4]) {
+        watch.most = 0;
+        await Promise.all(Array.from({ length: 12 }, () => sql`select 1`.execute(session)));
+        expect(watch.most).toBe(most);
+      }
+      vi.restoreAllMocks();
+      await session.destroy();
+    });
+
+    it("stay in their order when the connection is given up", async () => {
+      const options = { url: database.url, maxConnections: 1, queueSize: 1000, purpose: "trail", atOnce: 4 } as const;
+      const session = new Kysely<unknown>({ dialect: openPostgres(options) });
+      await sql`select 1`.execute(session);
+      const cancelled = sql`select pg_cancel_backend(pg_backend_pid())`.execute(session);
+      await nextTurn();
+      const slow = sql`select pg_sleep(0.2)`.execute(session);
+      await expect(cancelled).rejects.toMatchObject(unavailable.reason);
+      const said: number[] = [];
+      const say = async (number: number) => {
+        await sql`select 1`.execute(session);
+        said.push(number);
+      };
+      const saying: Promise<void>[] = [];
+      // One in each turn of the event loop, until the first of them has another connection.
+      for (; said.length === 0 && saying.length < 500; await setTimeout(1)) saying.push(say(saying.length));
+      await Promise.all([slow, ...saying]);
+      expect(said).toEqual(saying.map((_, index) => index));
+      await session.destroy();
     });
 
     it("go ahead of nobody who waits for the connection", async () => {

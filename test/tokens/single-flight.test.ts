@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { waitFor } from "../../src/identities/deadline.js";
 import { SingleFlight } from "../../src/tokens/single-flight.js";
@@ -5,13 +6,21 @@ import { SingleFlight } from "../../src/tokens/single-flight.js";
 function flight(most = 10) {
   const flights = new SingleFlight<string>(most);
   const started: PromiseWithResolvers<string>[] = [];
-  const run = (key = "a") =>
-    flights.run(key, () => {
-      const work = Promise.withResolvers<string>();
-      started.push(work);
-      return work.promise;
-    });
-  return { run, alone: () => flights.alone(async () => "alone"), started };
+  const followed: PromiseWithResolvers<void>[] = [];
+  const run = (key = "a") => {
+    const work = () => {
+      const result = Promise.withResolvers<string>();
+      started.push(result);
+      return result.promise;
+    };
+    const after = () => {
+      const over = Promise.withResolvers<void>();
+      followed.push(over);
+      return over.promise;
+    };
+    return flights.run(key, work, after);
+  };
+  return { run, followed, alone: () => flights.alone(async () => "alone"), started };
 }
 
 describe("single flight", () => {
@@ -32,7 +41,7 @@ describe("single flight", () => {
   });
 
   it("shares an error and does not remember it, nor a result", async () => {
-    const { run, started } = flight();
+    const { run, started, followed } = flight();
     const callers = Promise.allSettled([run(), run()]);
     started[0]?.reject(new Error("down"));
     expect((await callers).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
@@ -40,7 +49,22 @@ describe("single flight", () => {
       const next = run();
       started.at(-1)?.resolve(result);
       expect(await next).toBe(result);
+      followed.at(-1)?.resolve();
+      await setImmediate();
     }
+  });
+
+  it("lets nobody wait for what comes after the work, and gives the result to who comes meanwhile", async () => {
+    const { run, started, followed } = flight();
+    const first = run();
+    started[0]?.resolve("first");
+    expect(await first).toBe("first");
+    expect(await run()).toBe("first");
+    followed[0]?.resolve();
+    await setImmediate();
+    const second = run();
+    started[1]?.resolve("second");
+    expect(await second).toBe("second");
   });
 
   it("goes on for the others when one caller's time is up, and leaves no stray rejection when nobody waits", async () => {
