@@ -28,8 +28,8 @@ export interface TrailStore {
   /**
    * All or none, durable once it resolves. With the last record of a write that has yet to end, none unless that has become
    * durable, so that a chain has no holes; false when it has not, or the store cannot tell, or wants to be asked again. Calls `behind`
-   * as soon as what is then asked of identities behind a record is answered as it is with these records there; for a write that is false
-   * in vain.
+   * as soon as what is then asked of identities behind a record is answered as it is with these records there; where the answer is
+   * false, it was called in vain.
    */
   append(
     records: readonly AuditRecord[],
@@ -273,7 +273,7 @@ export class Trail {
     if (before && !before.isStored) throw new Error("the records that they go on from have not been stored");
     // Something between gateway and database does not keep the two together, or the connection was another one just now.
     this.#alone = ALONE_AFTER_VAIN;
-    if (!(await store.append(records, { behind }))) throw new Error("the store wants to be asked again and again");
+    if (!(await store.append(records, { behind }))) throw new Error("the database has not run the write, twice");
   }
 
   #fail(write: Write, error: unknown): void {

@@ -78,7 +78,8 @@ export class AuditStore {
   /**
    * All or none, in one statement, durable once it resolves. False, with none stored, when `after` is not what was added last, or
    * they have to be asked for again. Rejects when one of them is there already. Calls `behind` as soon as what is asked for behind
-   * records is answered with these there, while the disk is waited for, or the server; for a write that is false in vain.
+   * records is answered with these there, while the disk is waited for, or the server; where the answer is false it was called in
+   * vain.
    */
   async append(
     records: readonly AuditRecord[],

@@ -116,7 +116,7 @@ class Sessions implements PostgresPool {
   readonly #sessions = new WeakMap<PoolClient, Session>();
   /** The one that was taken last, which may take more. */
   #last: Session | undefined;
-  /** Until whoever came last has been given one, and how many wait for that. */
+  /** Until whoever came last has been given one or refused, and how many wait for that. */
   #line = Promise.resolve();
   #inLine = 0;
 
@@ -148,15 +148,18 @@ class Sessions implements PostgresPool {
 
   /**
    * In the order in which they come, whatever becomes of a connection meanwhile: what is sent behind something must not come before
-   * it. The first waits for a connection, and those behind it join it.
+   * it. The first waits for a connection, and as many of those behind it as it has room for join it. Who has waited for as long as
+   * a connection is waited for is refused, or with a server that says nothing each would have to wait for all in front of it.
    */
   async #takeInTurn(): Promise<Session> {
     const before = this.#line;
     const turn = Promise.withResolvers<void>();
     this.#line = turn.promise;
     this.#inLine += 1;
+    const until = performance.now() + CONNECT_TIMEOUT_MS;
     await before;
     try {
+      if (performance.now() > until) throw unavailable(new Error("there was no connection in time"));
       return await this.#take();
     } finally {
       this.#inLine -= 1;
@@ -180,11 +183,11 @@ class Sessions implements PostgresPool {
     await this.#pool.end();
   }
 
-  /** Of those who came just now, the pool has yet to give some what is free. */
+  /** Of those who came just now, some have yet to be given what is free. */
   #isFull(): boolean {
     const { waitingCount, idleCount, totalCount, options } = this.#pool;
-    const waiting = Math.max(this.#inLine, waitingCount - idleCount - (options.max - totalCount));
-    return waiting >= this.#options.queueSize;
+    const { atOnce, queueSize } = this.#options;
+    return Math.max(this.#inLine - atOnce, waitingCount - idleCount - (options.max - totalCount)) >= queueSize;
   }
 
   #canTake(session: Session): boolean {

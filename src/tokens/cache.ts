@@ -59,8 +59,8 @@ export class TokenCache {
   }
 
   /**
-   * The token that `mint` makes, to be kept; callers at the same time share it, errors too, but for one who wants their own, for
-   * whom alone it is kept by then.
+   * The token that `mint` makes; callers at the same time share it, errors too, but for one who wants their own. It is kept for others
+   * to come, which is waited for only by that one.
    * `revocations` is the identity's count, read for this request; `mint` must reject when the row no longer shows it once the
    * token is made. `mint` is nobody's: see `SingleFlight` for deadlines.
    */

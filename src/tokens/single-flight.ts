@@ -17,14 +17,14 @@ export class SingleFlight<Result> {
     this.#most = most;
   }
 
-  /** `after` is waited for by nobody, but who comes while it lasts is given the result. It must not reject. */
+  /** `after` is waited for by nobody, but who comes while it lasts is given the result. */
   async run(key: string, work: () => Promise<Result>, after: (result: Result) => Promise<void>): Promise<Result> {
     const running = this.#shared.get(key);
     if (running !== undefined) return await running;
     const started = this.alone(work);
     const forget = () => this.#shared.delete(key);
     this.#shared.set(key, started);
-    void started.then((result) => after(result).then(forget), forget);
+    void started.then(after).then(forget, forget);
     return await started;
   }
 

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn, setTimeout } from "node:timers/promises";
 import { Kysely, sql } from "kysely";
 import { Client } from "pg";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { AuditRecord } from "../../src/audit/record.js";
 import { Secret } from "../../src/config/secret.js";
 import type { Identity } from "../../src/identities/identity.js";
@@ -32,6 +32,9 @@ if (server === undefined) {
       proxy = await TcpProxy.start(new URL(database.url));
       const url = new Secret(database.via(proxy.port));
       store = await openStore({ kind: "postgres", url, maxConnections: 2, queueSize: 10 });
+    });
+    afterEach(() => {
+      vi.restoreAllMocks();
     });
     afterAll(async () => {
       await store.close();
@@ -214,8 +217,20 @@ if (server === undefined) {
         await Promise.all(Array.from({ length: 12 }, () => sql`select 1`.execute(session)));
         expect(watch.most).toBe(most);
       }
-      vi.restoreAllMocks();
       await session.destroy();
+    });
+
+    it("wait for a server that says nothing no longer for those in front of them", async () => {
+      const way = await TcpProxy.start(new URL(database.url));
+      const options = { url: database.via(way.port), maxConnections: 1, queueSize: 10, purpose: "trail" } as const;
+      const session = new Kysely<unknown>({ dialect: openPostgres({ ...options, atOnce: 4 }) });
+      way.silence();
+      const asked = Array.from({ length: 5 }, () => sql`select 1`.execute(session));
+      const refused = Promise.allSettled(asked);
+      // One may have a try of its own once that in front of it has failed; all would take 15 seconds.
+      expect(await Promise.race([refused, setTimeout(7000)])).toMatchObject(Array(5).fill(unavailable));
+      await session.destroy();
+      await way.close();
     });
 
     it("stay in their order when the connection is given up", async () => {

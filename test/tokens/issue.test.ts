@@ -228,7 +228,7 @@ describe("issuing a token", () => {
     gated.close("set");
     const underWay = issuance.issue(call, { ...input, forceNew: true });
     await gated.arrived.promise;
-    await setTimeout(50);
+    expect(await Promise.race([underWay, setTimeout(100, "waits")])).toBe("waits");
     gated.open();
     const { token } = await underWay;
     expect(await issue()).toMatchObject({ token });

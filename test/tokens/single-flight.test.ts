@@ -65,6 +65,10 @@ describe("single flight", () => {
     const second = run();
     started[1]?.resolve("second");
     expect(await second).toBe("second");
+    followed[1]?.reject(new Error("it is not kept"));
+    await setImmediate();
+    void run();
+    expect(started).toHaveLength(3);
   });
 
   it("goes on for the others when one caller's time is up, and leaves no stray rejection when nobody waits", async () => {
