@@ -101,7 +101,8 @@ describe.skipIf(leftOut)(
     it("can be taken back: the version before starts on the schema that this one has left", async () => {
       const { surroundings } = world;
       const issue = async (at: Running) => {
-        const { data } = await surroundings.ask(at.url, await surroundings.token("who stays"), ISSUE);
+        const { data, codes } = await surroundings.ask(at.url, await surroundings.token("who stays"), ISSUE);
+        expect(codes).toEqual([]);
         return data.issueAccessToken.accessToken?.identity.id;
       };
       const id = await issue(next);
