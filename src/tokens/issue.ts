@@ -179,7 +179,7 @@ export class TokenIssuance {
     }: Pick<Order, "request"> & { readonly identity: Identity; readonly token: ServiceToken },
   ): Promise<Noted> {
     const about = { identityId: identity.id, scopes: request.scopes };
-    const look = () => this.#confirmGood(identity, (identities) => identities.findBehindRecord(identity.id));
+    const look = () => this.#confirmGood(identity, "findBehindRecord");
     return await audit.tokenAndLook(action, about, token, look);
   }
 
@@ -231,11 +231,8 @@ export class TokenIssuance {
    * The last look before a token leaves: the row as it is now. Refuses when it is not the one that the token was issued or
    * found for, because tokens were revoked meanwhile, or the identity was suspended, deleted or replaced.
    */
-  async #confirmGood(
-    identity: Identity,
-    look = (identities: IdentityStore) => identities.findById(identity.id),
-  ): Promise<Identity> {
-    const current = (await look(this.#parts.identities)) ?? identity;
+  async #confirmGood(identity: Identity, find: "findById" | "findBehindRecord" = "findById"): Promise<Identity> {
+    const current = (await this.#parts.identities[find](identity.id)) ?? identity;
     // Deleted just now: nobody asked for an id that is unknown, and the next call makes another.
     if (current.status === "DELETED") throw deletingRefusal();
     refuseUnusable(current);

@@ -113,6 +113,16 @@ describe("work that was promised", () => {
     await expect.poll(() => surroundings.asked, PATIENCE).toHaveLength(1000);
   });
 
+  it("does not rest when it is to stop", async () => {
+    surroundings.isQuick = true;
+    surroundings.completeFault = new Error("away");
+    surroundings.due = ["a"];
+    surroundings.worker.start();
+    await expect.poll(() => surroundings.failures, PATIENCE).toHaveLength(1);
+    const stopped = surroundings.worker.stop().then(() => "stopped");
+    expect(await Promise.race([stopped, setTimeout(250, "rests")])).toBe("stopped");
+  });
+
   it("is waited for by a stop, and no more of it begun", async () => {
     surroundings.due = ["a", "b", "c", "d", "e"];
     surroundings.worker.start();
