@@ -1,7 +1,7 @@
 /** What can be asked of the trail. */
 import type { TokenScope } from "../config/config.js";
 import type { ApplicationUser } from "../identities/identity.js";
-import type { AuditAction, AuditPhase, AuditRecord } from "./record.js";
+import { AUDIT_ACTIONS, type AuditAction, type AuditPhase, type AuditRecord } from "./record.js";
 
 /** A record as it is found in the database, under its id. */
 export interface StoredRecord extends AuditRecord {
@@ -51,8 +51,9 @@ const NEVER_INTENDED: readonly AuditAction[] = ["TOKEN_REUSED", "TOKEN_REFUSED"]
  * in all of their records.
  */
 export function withoutImpossible(filter: AuditFilter): AuditFilter {
-  if (filter.action === undefined || filter.phase !== "INTENT") return filter;
-  return { ...filter, action: filter.action.filter((action) => !NEVER_INTENDED.includes(action)) };
+  if (filter.phase !== "INTENT") return filter;
+  const { action = AUDIT_ACTIONS } = filter;
+  return { ...filter, action: action.filter((each) => !NEVER_INTENDED.includes(each)) };
 }
 
 /** Whether a record is one of those that a page by this filter has. */

@@ -8,18 +8,21 @@
 import type { TokenScope } from "../config/config.js";
 import type { ApplicationUser } from "../identities/identity.js";
 
-export type AuditAction =
-  | "TOKEN_ISSUED"
-  | "TOKEN_REUSED"
-  | "TOKEN_REFUSED"
-  | "TEAMS_TOKEN_EXCHANGED"
-  | "TOKENS_REVOKED"
-  | "IDENTITY_PROVISIONED"
-  | "IDENTITY_SUSPENDED"
-  | "IDENTITY_REINSTATED"
-  | "IDENTITY_DELETED";
+export const AUDIT_ACTIONS = [
+  "TOKEN_ISSUED",
+  "TOKEN_REUSED",
+  "TOKEN_REFUSED",
+  "TEAMS_TOKEN_EXCHANGED",
+  "TOKENS_REVOKED",
+  "IDENTITY_PROVISIONED",
+  "IDENTITY_SUSPENDED",
+  "IDENTITY_REINSTATED",
+  "IDENTITY_DELETED",
+] as const;
+export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
-export type AuditPhase = "INTENT" | "OUTCOME";
+export const AUDIT_PHASES = ["INTENT", "OUTCOME"] as const;
+export type AuditPhase = (typeof AUDIT_PHASES)[number];
 
 /** Of what an operator may write as the reason, in UTF-16 code units. */
 export const MAX_REASON_LENGTH = 500;

@@ -10,7 +10,7 @@ import {
   type WalkedBatch,
   type WalkedRecord,
 } from "../audit/query.js";
-import type { AuditAction, AuditPhase } from "../audit/record.js";
+import { AUDIT_ACTIONS, AUDIT_PHASES, type AuditAction } from "../audit/record.js";
 import { IS_LISTED, toRecord, toRow } from "./audit-store.js";
 import type { AuditRow, Tables } from "./tables.js";
 import { atOneInstant } from "./transaction.js";
@@ -25,8 +25,6 @@ const COUNTED = {
   TOKENS_REVOKED: "revoked",
 } as const satisfies Partial<Record<AuditAction, keyof ActivityCounts>>;
 
-const PHASES: readonly AuditPhase[] = ["INTENT", "OUTCOME"];
-
 type CountedAction = keyof typeof COUNTED;
 type Select<Row = object> = SelectQueryBuilder<Tables, "audit_events", Row>;
 
@@ -40,9 +38,11 @@ export class AuditReader {
 
   /** Up to `limit` records, newest first. */
   async page(query: AuditPageQuery): Promise<StoredRecord[]> {
+    const [branch, ...others] = branchesOf(query.filter);
+    if (branch === undefined) return [];
     await this.#listFor(query.filter);
-    const rows = await this.#page(query).execute();
-    const records = rows.map(toStored);
+    const select = others.length === 0 ? this.#walk(query, branch).selectAll() : this.#merged(query, branch, others);
+    const records = (await select.execute()).map(toStored);
     return query.backward ? records.reverse() : records;
   }
 
@@ -51,14 +51,11 @@ export class AuditReader {
    * pages, as otherwise a planner may hope to come upon enough of them in the table itself.
    */
   async count(filter: AuditFilter, most: number): Promise<number> {
+    const [branch, ...others] = branchesOf(filter);
+    if (branch === undefined) return 0;
     await this.#listFor(filter);
     const limit = most + 1;
-    const [first, ...others] = this.#branches(filter).map((branch) => {
-      const walk = this.#walk(branch, { filter, limit, backward: false }).select("id");
-      return this.database.selectFrom(walk.as("branch")).select("id");
-    });
-    if (first === undefined) return 0;
-    const found = others.reduce((all, branch) => all.unionAll(branch), first).limit(limit);
+    const found = this.#together({ filter, limit, backward: false }, branch, others).limit(limit);
     const { count } = await this.database
       .selectFrom(found.as("found"))
       .select(({ fn }) => fn.countAll<number | string | bigint>().as("count"))
@@ -85,7 +82,7 @@ export class AuditReader {
       .selectFrom("audit_events")
       .select(["action", start.as("start"), sql<number | string | bigint>`count(*)`.as("count")])
       .where("action", "in", Object.keys(COUNTED) as CountedAction[])
-      .where(sql<boolean>`${UNINDEXED_PHASE} = 'OUTCOME'`)
+      .where("phase", "=", "OUTCOME")
       .where("at", ">=", since)
       .where("at", "<", until)
       .groupBy(["action", start])
@@ -142,49 +139,38 @@ export class AuditReader {
   }
 
   async #listFor(filter: AuditFilter): Promise<void> {
-    if (goesByListed(filter)) await this.listThose(sql.join(leadingOf(filter).flat().map(isEqual), sql` and `));
+    const leading = leadingOf(filter);
+    if (leading.length > 0) await this.listThose(sql.join(leading.flat().map(isEqual), sql` and `));
   }
 
-  #page(query: AuditPageQuery): Select<AuditRow> | SelectQueryBuilder<Tables & { found: AuditRow }, "found", AuditRow> {
-    const { filter, limit, backward } = query;
-    const order = backward ? "asc" : "desc";
-    const [first, ...others] = this.#branches(filter).map((branch) => this.#walk(branch, query).selectAll());
-    if (first === undefined) return this.#matching(filter, rangeOf(query)).selectAll();
-    if (others.length === 0) return first;
-    const wrap = (branch: Select<AuditRow>) => this.database.selectFrom(branch.as("branch")).selectAll();
-    const found = others.map(wrap).reduce((all, branch) => all.unionAll(branch), wrap(first));
+  /** The indexes alone tell which records those are: of what all branches find, most is not in the page. */
+  #merged(query: AuditPageQuery, branch: AuditFilter, others: readonly AuditFilter[]) {
+    const order = query.backward ? "asc" : "desc";
+    const found = this.#together(query, branch, others).orderBy("at", order).orderBy("id", order).limit(query.limit);
     return this.database
       .selectFrom(found.as("found"))
-      .selectAll()
-      .orderBy("at", order)
-      .orderBy("id", order)
-      .limit(limit);
+      .innerJoin("audit_events", "audit_events.id", "found.id")
+      .selectAll("audit_events")
+      .orderBy("found.at", order)
+      .orderBy("found.id", order);
   }
 
-  /**
-   * Several actions, or phases where an index has them before the time, are as many walks along that index, merged: one walk
-   * would either pass by everything else or sort all that it finds.
-   */
-  #branches(filter: AuditFilter): AuditFilter[] {
-    if (filter.action === undefined || !goesByAction(filter)) return [filter];
-    const phases = leadingOf(filter).length === 0 || filter.phase !== undefined ? [filter.phase] : PHASES;
-    return [...new Set(filter.action)].flatMap((action) =>
-      phases.map((phase) => ({ ...filter, action: [action], phase })),
-    );
+  /** What each branch finds, one after the other. */
+  #together(query: AuditPageQuery, branch: AuditFilter, others: readonly AuditFilter[]) {
+    const places = (filter: AuditFilter) =>
+      this.database.selectFrom(this.#walk(query, filter).select(["at", "id"]).as("branch")).select(["at", "id"]);
+    return others.reduce((all, filter) => all.unionAll(places(filter)), places(branch));
   }
 
   /** Of the query's range, what one index has in order. */
-  #walk(branch: AuditFilter, query: AuditPageQuery): Select {
+  #walk(query: AuditPageQuery, branch: AuditFilter): Select {
     const order = query.backward ? "asc" : "desc";
-    return this.#matching(branch, rangeOf(query)).orderBy("at", order).orderBy("id", order).limit(query.limit);
-  }
-
-  #matching(filter: AuditFilter, { lower, upper }: Range): Select {
+    const { lower, upper } = rangeOf(query);
     let select: Select = this.database.selectFrom("audit_events");
-    for (const condition of conditionsOf(filter)) select = select.where(condition);
+    for (const condition of conditionsOf(branch)) select = select.where(condition);
     if (lower) select = select.where(beyond(lower, ">"));
     if (upper) select = select.where(beyond(upper, "<"));
-    return select;
+    return select.orderBy("at", order).orderBy("id", order).limit(query.limit);
   }
 }
 
@@ -208,48 +194,43 @@ function leadingOf({ tokenFingerprint, identityId, actor }: AuditFilter): Equal[
   return equals;
 }
 
-/** Where the index has only the records that are listed, and is used only for a query that says so. */
-function goesByListed(filter: AuditFilter): boolean {
-  return leadingOf(filter).length > 0;
+/**
+ * What is asked for, as filters of which each has an index that has its records in the order of pages. A user's index goes by action and
+ * phase before it goes by time, and the trail's by action: so what is asked for without them is all of those, merged.
+ */
+function branchesOf(filter: AuditFilter): AuditFilter[] {
+  const { action, phase } = filter;
+  if (action?.length === 0) return [];
+  const isUsers = leadingOf(filter).length > 0;
+  const isWhole = !isUsers && action === undefined && phase === undefined;
+  if (isWhole || goesByToken(filter)) return [filter];
+  const phases = isUsers && phase === undefined ? AUDIT_PHASES : [phase];
+  return [...new Set(action ?? AUDIT_ACTIONS)].flatMap((each) =>
+    phases.map((phase) => ({ ...filter, action: [each], phase })),
+  );
 }
 
-/** A token's records are few next to a user's; whatever else comes first has an index that goes on with the action. */
-function goesByAction({ tokenFingerprint }: AuditFilter): boolean {
-  return tokenFingerprint === undefined;
-}
-
-/** Where an index has the phase first, or next behind a user and an action. */
-function goesByPhase(filter: AuditFilter): boolean {
-  return goesByAction(filter) && (filter.action !== undefined) === leadingOf(filter).length > 0;
+/** A token's records are few, so its index has them by time alone. */
+function goesByToken({ tokenFingerprint }: AuditFilter): boolean {
+  return tokenFingerprint !== undefined;
 }
 
 function conditionsOf(filter: AuditFilter): Expression<boolean>[] {
-  const [best = [], ...others] = leadingOf(filter);
-  const conditions: Expression<boolean>[] = best.map(isEqual);
-  if (goesByListed(filter)) conditions.push(IS_LISTED);
+  const [best, ...others] = leadingOf(filter);
+  // The index has only the records that are listed, and is used only for a query that says so.
+  const conditions: Expression<boolean>[] = best === undefined ? [] : [...best.map(isEqual), IS_LISTED];
   for (const [column, value] of others.flat()) conditions.push(sql<boolean>`${unindexed(column)} = ${value}`);
-  const phase = goesByPhase(filter) ? sql.ref("phase") : UNINDEXED_PHASE;
-  if (filter.phase !== undefined) conditions.push(sql<boolean>`${phase} = ${filter.phase}`);
-  const actions = filter.action;
-  if (actions === undefined) return conditions;
-  const action = goesByAction(filter) ? sql.ref("action") : unindexed("action");
-  // Postgres has no empty list, and SQLite takes a list for something to sort by.
-  if (actions.length === 0) conditions.push(sql<boolean>`1 = 0`);
-  else if (actions.length === 1) conditions.push(sql<boolean>`${action} = ${actions[0]}`);
-  else conditions.push(sql<boolean>`${action} in (${sql.join(actions)})`);
-  return conditions;
+  if (filter.phase !== undefined) conditions.push(sql<boolean>`phase = ${filter.phase}`);
+  if (filter.action === undefined) return conditions;
+  const action = goesByToken(filter) ? unindexed("action") : sql.ref("action");
+  const actions = filter.action.map((each) => sql<boolean>`${action} = ${each}`);
+  return [...conditions, sql<boolean>`(${sql.join(actions, sql` or `)})`];
 }
 
 /** The column's value, in a form that keeps a planner from going by another index than the one that has the order, too. */
 function unindexed(column: Column | "action"): Expression<string> {
   return sql<string>`(${sql.ref(column)} || '')`;
 }
-
-/**
- * The same for SQLite alone, which counts columns, and one phase is as good as nothing. Postgres sees through it, and knows how
- * many records have it.
- */
-const UNINDEXED_PHASE: Expression<string> = sql<string>`(case when 1 = 1 then phase end)`;
 
 interface Range {
   readonly lower: AuditPosition | undefined;

@@ -4,11 +4,13 @@ import type { TokenScope } from "../config/config.js";
 import type { ApplicationUser } from "../identities/identity.js";
 import { AuditListing } from "./audit-listing.js";
 import { insertValues, type RecordInsert } from "./record-insert.js";
-import type { RecordRow, Tables, WriterRow } from "./tables.js";
+import type { AuditRow, RecordRow, Tables, WriterRow } from "./tables.js";
 import { inTransaction } from "./transaction.js";
 
 /** Records that one erasing statement changes: a few ms, in which a process on SQLite does nothing else. */
 const BATCH = 1000;
+
+const ALONG_IDENTITY = ["action", "phase", "at", "id"] as const;
 
 const NO_ACTOR = { actor_issuer: null, actor_subject: null, actor_salt: null } as const;
 
@@ -28,11 +30,8 @@ interface TrailDatabase {
   readonly isNotRun?: ((error: unknown) => boolean) | undefined;
 }
 
-/** A place in the records about an identity. */
-export interface TrailPosition {
-  readonly at: number;
-  readonly id: string;
-}
+/** A place in the records about an identity, in the order of their index. */
+export type TrailPosition = Pick<AuditRow, (typeof ALONG_IDENTITY)[number]>;
 
 /** Records of one chain, one after the other. */
 interface DroppedSegment {
@@ -161,8 +160,10 @@ export class AuditStore {
     const range = { identityId, after };
     const last = await this.database
       .selectFrom("audit_events")
-      .select(["at", "id"])
+      .select(ALONG_IDENTITY)
       .where(isWithin(range))
+      .orderBy("action")
+      .orderBy("phase")
       .orderBy("at")
       .orderBy("id")
       .offset(BATCH - 1)
@@ -246,10 +247,16 @@ function isWithin({ identityId, after, last }: IdentityRange): RawBuilder<boolea
   const bounds = [
     IS_LISTED,
     sql`identity_id = ${identityId}`,
-    ...(after ? [sql`(at, id) > (${after.at}, ${after.id})`] : []),
-    ...(last ? [sql`(at, id) <= (${last.at}, ${last.id})`] : []),
+    ...(after ? [sql`${ORDER} > ${placeOf(after)}`] : []),
+    ...(last ? [sql`${ORDER} <= ${placeOf(last)}`] : []),
   ];
   return sql<boolean>`${sql.join(bounds, sql` and `)}`;
+}
+
+const ORDER = sql`(${sql.join(ALONG_IDENTITY.map((column) => sql.ref(column)))})`;
+
+function placeOf(position: TrailPosition): RawBuilder<unknown> {
+  return sql`(${sql.join(ALONG_IDENTITY.map((column) => position[column]))})`;
 }
 
 export function toRow(record: AuditRecord): RecordRow {

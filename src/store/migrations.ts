@@ -16,6 +16,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0006-audit-listed": { up: addAuditListed },
   "0007-audit-writers": { up: createAuditWriters },
   "0008-audit-phase": { up: createMissingPhaseIndex },
+  "0009-audit-fewer-indexes": { up: dropAuditIndexes },
 };
 
 const AUDIT_TABLE = "audit_events";
@@ -263,6 +264,15 @@ async function createMissingPhaseIndex(database: Kysely<unknown>): Promise<void>
     .on(AUDIT_TABLE)
     .columns(["phase", "at", "id"])
     .execute();
+}
+
+/**
+ * Each action has its records in the order of time in one index, and a user's records of each action and phase in another: what is
+ * asked for by phase or by user alone is those, merged.
+ */
+async function dropAuditIndexes(database: Kysely<unknown>): Promise<void> {
+  for (const name of ["audit_events_phase", "audit_events_identity", "audit_events_actor"])
+    await database.schema.dropIndex(name).execute();
 }
 
 /** Of the records that are listed, or of those that are not. */

@@ -498,7 +498,14 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
     it("is erased in steps, each of so many records that others need not wait", async () => {
       const { audit } = opened.store;
       const trail = start();
-      await Promise.all(Array.from({ length: 2100 }, (_, index) => record(trail, `${index}`)));
+      const kinds = (["TOKENS_REVOKED", "TOKEN_ISSUED", "IDENTITY_SUSPENDED"] as const).flatMap((action) =>
+        (["OUTCOME", "INTENT"] as const).map((phase) => ({ action, phase })),
+      );
+      const told = Array.from({ length: 2100 }, (_, index) => ({
+        ...event(`${index}`),
+        ...kinds[index % kinds.length],
+      }));
+      await Promise.all(told.map((each) => trail.record(each, never)));
       const rest = async () => {
         const records = (await wholeChains()).flat();
         return [records.filter(({ actor }) => actor).length, records.filter(({ reason }) => reason).length];

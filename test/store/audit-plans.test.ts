@@ -46,9 +46,13 @@ const filters: AuditFilter[] = [
 ];
 /** Those that an index is for as they are, so that no record of another action or phase is passed by, with its name. */
 const exact: [string, AuditFilter][] = [
+  ["audit_events_identity_action", { identityId }],
+  ["audit_events_identity_action", { identityId, phase: "OUTCOME" }],
   ["audit_events_identity_action", { identityId, ...TOKENS }],
   ["audit_events_identity_action", { identityId, action: ["TOKENS_REVOKED"] }],
   ["audit_events_identity_action", { identityId, action }],
+  ["audit_events_actor_action", { actor }],
+  ["audit_events_actor_action", { actor, phase: "INTENT" }],
   ["audit_events_actor_action", { actor, action: ["TOKEN_REFUSED"] }],
   ["audit_events_actor_action", { actor, action }],
 ];
@@ -177,8 +181,11 @@ describe("reading the trail on Postgres", () => {
       () => spy.reader.count(filter, 100_000),
     ];
     for (const work of works) {
-      const scans = (await planOf(work)).flatMap(scansOf);
+      const all = (await planOf(work)).flatMap(scansOf);
+      // Of a merge the indexes tell which records those are.
+      const scans = all.filter((scan) => scan.index !== "audit_events_pkey");
       expect(scans.length).toBeGreaterThan(0);
+      expect(all.length - scans.length).toBeLessThanOrEqual(1);
       for (const scan of scans) expect(scan).toEqual({ index, filter: undefined });
     }
   });
@@ -224,9 +231,11 @@ describe("reading the trail on SQLite", () => {
     expect(plan.length).toBeGreaterThan(0);
     return plan;
   };
+  /** The records of a page, once a merge has found which those are. */
+  const OF_A_PAGE = "SEARCH audit_events USING INDEX sqlite_autoindex_audit_events_1 (id=?)";
   /** Not long: a scan along the order that was asked for, which ends with the page, and to sort the pages of a merge. */
   const isLong = (step: string, index: number, plan: readonly string[]) =>
-    (/USE TEMP B-TREE/.test(step) && plan[index - 1] !== "SCAN branch") ||
+    (/USE TEMP B-TREE/.test(step) && plan[index - 1] !== "SCAN branch" && plan[index - 1] !== OF_A_PAGE) ||
     (/^SCAN audit_events/.test(step) && !/USING (COVERING )?INDEX audit_events_at/.test(step));
 
   it("goes along an index for every filter, time and direction, and sorts a few pages at most", async () => {
@@ -239,7 +248,7 @@ describe("reading the trail on SQLite", () => {
   it("goes on from a cursor at its place in the index", async () => {
     for (const filter of filters) {
       const plan = await planOf(() => spy.reader.page({ filter, limit: 101, backward: false, after: position }));
-      const searches = plan.filter((step) => step.startsWith("SEARCH audit_events"));
+      const searches = plan.filter((step) => step.startsWith("SEARCH audit_events") && step !== OF_A_PAGE);
       expect(searches.length).toBeGreaterThan(0);
       expect(searches.filter((step) => !/\(at,id\)<\(\?,\?\)\)$/.test(step))).toEqual([]);
     }
@@ -249,8 +258,10 @@ describe("reading the trail on SQLite", () => {
     const equal = index.includes("actor") ? "actor_issuer=? AND actor_subject=?" : "identity_id=?";
     for (const range of ranges) {
       const plan = await planOf(() => spy.reader.page({ filter, limit: 101, ...range }));
-      const search = `SEARCH audit_events USING INDEX ${index} (${equal} AND action=? AND phase=?`;
-      const scans = plan.filter((step) => / audit_events/.test(step));
+      const scans = plan.filter((step) => / audit_events/.test(step) && step !== OF_A_PAGE);
+      // Of a merge the index alone tells which records those are.
+      const covering = scans.length > 1 ? "COVERING " : "";
+      const search = `SEARCH audit_events USING ${covering}INDEX ${index} (${equal} AND action=? AND phase=?`;
       expect(scans.length).toBeGreaterThan(0);
       for (const scan of scans) expect(scan.startsWith(search), scan).toBe(true);
     }
