@@ -1,7 +1,7 @@
 /** What can be asked of the trail. */
 import type { TokenScope } from "../config/config.js";
 import type { ApplicationUser } from "../identities/identity.js";
-import { AUDIT_ACTIONS, type AuditAction, type AuditPhase, type AuditRecord } from "./record.js";
+import type { AuditAction, AuditPhase, AuditRecord } from "./record.js";
 
 /** A record as it is found in the database, under its id. */
 export interface StoredRecord extends AuditRecord {
@@ -33,6 +33,7 @@ export interface WalkedBatch {
 /** All given conditions hold. */
 export interface AuditFilter {
   readonly action?: readonly AuditAction[] | undefined;
+  /** Of a user's records; other pages have no index by it. */
   readonly phase?: AuditPhase | undefined;
   readonly identityId?: string | undefined;
   readonly actor?: ApplicationUser | undefined;
@@ -41,19 +42,6 @@ export interface AuditFilter {
   /** ms since 1970, exclusive */
   readonly until?: number | undefined;
   readonly tokenFingerprint?: string | undefined;
-}
-
-/** Told once they have happened, as nothing lies between. */
-const NEVER_INTENDED: readonly AuditAction[] = ["TOKEN_REUSED", "TOKEN_REFUSED"];
-
-/**
- * The filter without the actions that never have its phase. A database does not know which those are, and would look for one
- * in all of their records.
- */
-export function withoutImpossible(filter: AuditFilter): AuditFilter {
-  if (filter.phase !== "INTENT") return filter;
-  const { action = AUDIT_ACTIONS } = filter;
-  return { ...filter, action: action.filter((each) => !NEVER_INTENDED.includes(each)) };
 }
 
 /** Whether a record is one of those that a page by this filter has. */

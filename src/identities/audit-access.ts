@@ -12,7 +12,6 @@ import {
   type TokenActivityPoint,
   type TokenRecord,
   toTokenRecord,
-  withoutImpossible,
 } from "../audit/query.js";
 import { GatewayError } from "../errors.js";
 import type { Call } from "../policy/call.js";
@@ -73,7 +72,7 @@ export class AuditAccess {
 
   async events(call: Call, query: AuditPageQuery): Promise<StoredRecord[]> {
     requirePermission(call.entitlements, "AUDIT_READ");
-    return await this.#parts.trail.page({ ...query, filter: withoutImpossible(query.filter) });
+    return await this.#parts.trail.page(query);
   }
 
   /** Those that are added from a position on, until the signal. BAD_USER_INPUT for a position that is older than the trail. */
@@ -87,7 +86,7 @@ export class AuditAccess {
 
   async countEvents(call: Call, filter: AuditFilter): Promise<number> {
     requirePermission(call.entitlements, "AUDIT_READ");
-    return await this.#parts.trail.count(withoutImpossible(filter), MAX_COUNTED);
+    return await this.#parts.trail.count(filter, MAX_COUNTED);
   }
 
   /** Those of them that there are; none for a caller who may not see them. */

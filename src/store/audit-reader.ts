@@ -28,7 +28,10 @@ const COUNTED = {
 type CountedAction = keyof typeof COUNTED;
 type Select<Row = object> = SelectQueryBuilder<Tables, "audit_events", Row>;
 
-/** The audit records, read. Each page is read along one index, however long the trail is and however far into it. */
+/**
+ * The audit records, read: each page along one index, in one walk or several that are merged, however long the trail is and however far
+ * into it.
+ */
 export class AuditReader {
   constructor(
     private readonly database: Kysely<Tables>,
@@ -195,15 +198,14 @@ function leadingOf({ tokenFingerprint, identityId, actor }: AuditFilter): Equal[
 }
 
 /**
- * What is asked for, as filters of which each has an index that has its records in the order of pages. A user's index goes by action and
- * phase before it goes by time, and the trail's by action: so what is asked for without them is all of those, merged.
+ * What is asked for, as filters of each of which an index has the records in the order of pages. A user's index goes by action and phase
+ * before it goes by time: whatever is asked for of a user is all of those, merged.
  */
 function branchesOf(filter: AuditFilter): AuditFilter[] {
   const { action, phase } = filter;
-  if (action?.length === 0) return [];
   const isUsers = leadingOf(filter).length > 0;
-  const isWhole = !isUsers && action === undefined && phase === undefined;
-  if (isWhole || goesByToken(filter)) return [filter];
+  if (action?.length === 0) return [];
+  if (goesByToken(filter) || (action === undefined && !isUsers)) return [filter];
   const phases = isUsers && phase === undefined ? AUDIT_PHASES : [phase];
   return [...new Set(action ?? AUDIT_ACTIONS)].flatMap((each) =>
     phases.map((phase) => ({ ...filter, action: [each], phase })),

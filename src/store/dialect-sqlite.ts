@@ -7,6 +7,7 @@ import {
   type DatabaseConnection,
   type Dialect,
   type RootOperationNode,
+  SqliteAdapter,
   SqliteDialect,
   type SqliteDialectConfig,
   SqliteDriver,
@@ -106,6 +107,17 @@ class PatientDialect extends SqliteDialect {
 
   override createDriver(): SqliteDriver {
     return new PatientDriver(this.config);
+  }
+
+  override createAdapter(): SqliteAdapter {
+    return new AtomicAdapter();
+  }
+}
+
+/** Changes of the schema are all there or none, whatever ends the process. */
+class AtomicAdapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true;
   }
 }
 
@@ -212,8 +224,17 @@ const BUSY = 5;
 const BUSY_SNAPSHOT = 517;
 
 function isBusy(error: unknown): boolean {
-  const { errcode } = (error instanceof GatewayError ? error.cause : {}) as { errcode?: number };
-  return errcode !== undefined && (errcode & 0xff) === BUSY && errcode !== BUSY_SNAPSHOT;
+  return isHeld(error) && codeOf(error) !== BUSY_SNAPSHOT;
+}
+
+/** Another process writes, or has written in the middle of this transaction. */
+export function isHeld(error: unknown): boolean {
+  return (codeOf(error) & 0xff) === BUSY;
+}
+
+function codeOf(error: unknown): number {
+  const { errcode = 0 } = (error instanceof GatewayError ? error.cause : {}) as { errcode?: number };
+  return errcode;
 }
 
 /** SQLite's result codes for a database that cannot do its work now: busy, locked, no memory, I/O, corrupt, full and so on. */

@@ -266,10 +266,7 @@ async function createMissingPhaseIndex(database: Kysely<unknown>): Promise<void>
     .execute();
 }
 
-/**
- * Each action has its records in the order of time in one index, and a user's records of each action and phase in another: what is
- * asked for by phase or by user alone is those, merged.
- */
+/** What is asked for of a user is merged from the indexes that go on with action and phase; nobody asks by the phase alone. */
 async function dropAuditIndexes(database: Kysely<unknown>): Promise<void> {
   for (const name of ["audit_events_phase", "audit_events_identity", "audit_events_actor"])
     await database.schema.dropIndex(name).execute();

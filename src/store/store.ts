@@ -2,7 +2,7 @@
  * What the gateway must not forget, in SQL through Kysely. One implementation; a dialect is all that differs between
  * databases. Whatever the database fails with surfaces as STORE_UNAVAILABLE.
  */
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout } from "node:timers/promises";
 import { type Dialect, Kysely, sql } from "kysely";
 import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
@@ -12,7 +12,7 @@ import { AuditListing } from "./audit-listing.js";
 import { AuditReader } from "./audit-reader.js";
 import { AuditStore } from "./audit-store.js";
 import { AuditTail } from "./audit-tail.js";
-import { openSqlite, SqliteRows } from "./dialect-sqlite.js";
+import { isHeld, openSqlite, SqliteRows } from "./dialect-sqlite.js";
 import { traceDialect } from "./dialect-traced.js";
 import { ErasureStore } from "./erasure-store.js";
 import { type IdentityRows, rowsOfSqlite, rowsTogether } from "./identity-rows.js";
@@ -50,6 +50,10 @@ const TRAIL_WRITES_AT_ONCE = 2;
 /** Behind each write there is a look at the rows that its records are about, in up to three statements. */
 const TRAIL_STATEMENTS_AT_ONCE = 4 * TRAIL_WRITES_AT_ONCE;
 
+/** How long a change of the schema is tried for while others hold the tables, as a back-up does, and the pause between. */
+const HELD_LIMIT_MS = 20_000;
+const HELD_PAUSE_MS = 1000;
+
 /** For the transaction alone. Postgres has one log: a record that is synced after it syncs it, too, with its stand-bys as with its disk. */
 const UNSYNCED = sql<boolean>`set_config('synchronous_commit', 'off', true) is not null`;
 
@@ -67,10 +71,9 @@ async function openSqliteStore(file: string, tracing: Tracing | undefined): Prom
   const open = (dialect: Dialect) => new Kysely<Tables>({ dialect: traceDialect(dialect, "sqlite", tracing) });
   const database = open(openSqlite(file));
   return await orDestroy(database, async () => {
-    // Each change of the schema is a commit, and they are on disk together with what is written first. One that is lost with
-    // the power is made again at the next start.
+    // They are on disk together with what is written first. Lost with the power, they are made again at the next start.
     await sql`pragma synchronous = normal`.execute(database);
-    const schema = await bringUpToDate(database, file);
+    const schema = await bringUpToDate(database, file, isHeld);
     await sql`pragma synchronous = full`.execute(database);
     const wal = await openWalSync(file);
     // Its own, whose syncs do not hold up the process.
@@ -98,7 +101,7 @@ async function openPostgresStore(
   const { maxConnections, queueSize } = config;
   const url = config.url.reveal();
   // Loaded only when used.
-  const { isPlanLost, openPostgres } = await import("./dialect-postgres.js");
+  const { isPlanLost, isTableHeld, openPostgres } = await import("./dialect-postgres.js");
   const name = nameDatabase(url);
   const losses = { count: 0 };
   const open = (purpose: "requests" | "trail" | "migration", most: number) => {
@@ -111,7 +114,7 @@ async function openPostgresStore(
   return await orDestroy(database, async () => {
     await checkServer(database, name);
     const patient = open("migration", 1);
-    const schema = await bringUpToDate(patient, name).finally(() => patient.destroy());
+    const schema = await bringUpToDate(patient, name, isTableHeld).finally(() => patient.destroy());
     // Its own, so that no reads, however many and long, keep a record from being written; but those few that wait for a record.
     const forTrail = { insert: insertJson, writesAtOnce: TRAIL_WRITES_AT_ONCE, isNotRun: isPlanLost };
     const trail = { database: open("trail", 1), ...forTrail };
@@ -129,20 +132,38 @@ async function orDestroy(database: Kysely<Tables>, work: () => Promise<Store>): 
   }
 }
 
-async function bringUpToDate(database: Kysely<Tables>, name: string): Promise<"current" | "newer"> {
-  try {
-    return await migrate(database);
-  } catch (error) {
-    if (error instanceof TooNewSchema) {
-      throw new StartError(
-        `A later version of the gateway has changed the schema of the database ${name} so that this version cannot use it: run the later version.`,
-      );
+async function bringUpToDate(
+  database: Kysely<Tables>,
+  name: string,
+  isHeld: (error: unknown) => boolean = () => false,
+): Promise<"current" | "newer"> {
+  const until = performance.now() + HELD_LIMIT_MS;
+  for (;;) {
+    try {
+      return await migrate(database);
+    } catch (error) {
+      if (!isHeld(error)) throw notUpToDate(name, error);
+      if (performance.now() > until) {
+        throw new StartError(
+          `The schema of the database ${name} cannot be brought up to date while somebody else, such as a back-up, holds its tables (${reasonOf(error)}): start the gateway again once that is through.`,
+          { cause: error },
+        );
+      }
+      await setTimeout(HELD_PAUSE_MS);
     }
-    throw new StartError(
-      `The schema of the database ${name} cannot be brought up to date (${reasonOf(error)}): restore a back-up, or name another with DATABASE_URL.`,
-      { cause: error },
+  }
+}
+
+function notUpToDate(name: string, error: unknown): StartError {
+  if (error instanceof TooNewSchema) {
+    return new StartError(
+      `A later version of the gateway has changed the schema of the database ${name} so that this version cannot use it: run the later version.`,
     );
   }
+  return new StartError(
+    `The schema of the database ${name} cannot be brought up to date (${reasonOf(error)}): restore a back-up, or name another with DATABASE_URL.`,
+    { cause: error },
+  );
 }
 
 interface TrailDatabase {

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { AuditFilter, AuditPosition } from "../../src/audit/query.js";
-import { type AuditAction, type AuditRecord, recordId } from "../../src/audit/record.js";
+import { AUDIT_ACTIONS, type AuditAction, type AuditRecord, recordId } from "../../src/audit/record.js";
 import type { AuditReader } from "../../src/store/audit-reader.js";
 import { TestWriter } from "../fixtures/audit.js";
 import type { OpenedStore } from "./identity-store.js";
 
 const SLOW_OPENING_MS = 60_000;
-const ACTIONS: AuditAction[] = ["TOKEN_ISSUED", "TOKEN_REUSED", "TOKEN_REFUSED", "TOKENS_REVOKED"];
+const FREQUENT: AuditAction[] = ["TOKEN_ISSUED", "TOKEN_REUSED", "TOKEN_REFUSED", "TOKENS_REVOKED"];
 const COUNT = 1203;
 
 const user = (number: number) => ({ issuer: `https://i${number % 2}.example.com`, subject: `user-${number % 5}` });
@@ -27,7 +27,7 @@ export function auditReaderConformance(name: string, open: () => Promise<OpenedS
       for (let number = 0; number < COUNT; number++) {
         // Several in each millisecond, so that only ids tell them apart.
         writers[number % 3]?.add(60_000 + Math.floor(number / 7), {
-          action: ACTIONS[number % 4] ?? "TOKEN_ISSUED",
+          action: (number % 13 === 0 ? AUDIT_ACTIONS[number % 9] : FREQUENT[number % 4]) ?? "TOKEN_ISSUED",
           phase: number % 11 === 0 ? "INTENT" : "OUTCOME",
           identityId: number % 6 === 5 ? null : `idn_${number % 6}`,
           actor: number % 9 === 8 ? null : user(number),
@@ -63,8 +63,13 @@ export function auditReaderConformance(name: string, open: () => Promise<OpenedS
       { identityId: "idn_2" },
       { identityId: "idn_2", action: ["TOKEN_ISSUED", "TOKEN_REFUSED"], phase: "OUTCOME" },
       { identityId: "idn_4", action: ["TOKEN_ISSUED"], phase: "OUTCOME" },
+      { identityId: "idn_2", phase: "INTENT" },
       { identityId: "idn_none" },
+      { phase: "INTENT" },
+      { phase: "OUTCOME", since: 60_050, until: 60_090 },
       { actor: user(3) },
+      { actor: user(3), phase: "OUTCOME" },
+      { actor: user(3), identityId: "idn_3" },
       { actor: user(3), action: ["TOKEN_REUSED", "TOKENS_REVOKED"] },
       { actor: user(3), action: ["TOKEN_REUSED"], phase: "INTENT" },
       { identityId: "idn_2", action: ["TOKEN_REFUSED"] },

@@ -28,11 +28,9 @@ const filters: AuditFilter[] = [
   { action: ["TOKEN_ISSUED"] },
   { action: ["TOKENS_REVOKED"] },
   { action },
-  { phase: "INTENT" },
-  { phase: "OUTCOME" },
-  { phase: "OUTCOME", action },
   { phase: "OUTCOME", identityId },
   { phase: "OUTCOME", actor },
+  { phase: "INTENT", actor, identityId },
   { identityId },
   { identityId, action },
   { identityId, ...TOKENS },
@@ -99,8 +97,10 @@ class Spy {
         actor_commitment, token_fingerprint, reason_commitment, request_id, hash)
       with recursive n(i) as (select 1 union all select i + 1 from n where i < ${sql.lit(ROWS)})
       select 'aud_w_' || substr('000000000000', 1, 12 - length(cast(i as text))) || i, 'w', i, i * 1000,
+        case i % 50 when 1 then 'IDENTITY_PROVISIONED' when 2 then 'IDENTITY_SUSPENDED' when 3 then 'IDENTITY_REINSTATED'
+          when 4 then 'IDENTITY_DELETED' when 6 then 'TEAMS_TOKEN_EXCHANGED' else
         case when i % 100 = 0 then 'TOKENS_REVOKED' when i % 3 = 0 then 'TOKEN_REUSED' when i % 7 = 0 then 'TOKEN_REFUSED'
-          else 'TOKEN_ISSUED' end,
+          else 'TOKEN_ISSUED' end end,
         case when i % 5 = 0 then 'INTENT' else 'OUTCOME' end, 'idn_' || (i % 1000), 'https://i.example.com', 'user-' || (i % 1000), 'c', 'fp_' || (i % 20000), 'c', 'r', 'h'
       from n`.execute(this.database);
     await sql`
@@ -120,6 +120,7 @@ class Spy {
       () => this.listing.listThose(sql`token_fingerprint = 'fp_7'`),
       () => this.store.eraseActor(actor, identityId),
       () => this.store.eraseAbout(identityId, () => true),
+      () => this.store.eraseAbout(identityId, () => true, { action: "TOKEN_ISSUED", phase: "OUTCOME", at: 1, id: "" }),
     ];
   }
 
@@ -235,7 +236,7 @@ describe("reading the trail on SQLite", () => {
   const OF_A_PAGE = "SEARCH audit_events USING INDEX sqlite_autoindex_audit_events_1 (id=?)";
   /** Not long: a scan along the order that was asked for, which ends with the page, and to sort the pages of a merge. */
   const isLong = (step: string, index: number, plan: readonly string[]) =>
-    (/USE TEMP B-TREE/.test(step) && plan[index - 1] !== "SCAN branch" && plan[index - 1] !== OF_A_PAGE) ||
+    (/USE TEMP B-TREE/.test(step) && plan[index - 1] !== "SCAN branch") ||
     (/^SCAN audit_events/.test(step) && !/USING (COVERING )?INDEX audit_events_at/.test(step));
 
   it("goes along an index for every filter, time and direction, and sorts a few pages at most", async () => {
@@ -301,20 +302,6 @@ describe("reading the trail on SQLite", () => {
     }
     expect(new Set(counted.mock.calls.map(([, most]) => most))).toEqual(new Set([100_000]));
     counted.mockRestore();
-  });
-
-  it("is not asked for the intents of what has none, which would be looked for in all records", async () => {
-    const access = accessTo(spy.reader);
-    const [paged, counted] = [vi.spyOn(spy.reader, "page"), vi.spyOn(spy.reader, "count")];
-    const filter = { action: ["TOKEN_REUSED", "TOKEN_ISSUED", "TOKEN_REFUSED"], phase: "INTENT" } as const;
-    await access.events(auditor, { filter, limit: 101, backward: false });
-    await access.countEvents(auditor, filter);
-    const asked = { action: ["TOKEN_ISSUED"], phase: "INTENT" };
-    expect([paged.mock.calls[0]?.[0].filter, counted.mock.calls[0]?.[0]]).toEqual([asked, asked]);
-    expect(
-      await access.events(auditor, { filter: { ...filter, action: ["TOKEN_REFUSED"] }, limit: 101, backward: false }),
-    ).toEqual([]);
-    vi.restoreAllMocks();
   });
 
   it("counts activity from the index alone", async () => {
