@@ -1,14 +1,5 @@
 import { hash } from "node:crypto";
-import {
-  type Dialect,
-  type Kysely,
-  type MigrationLockOptions,
-  PostgresAdapter,
-  PostgresDialect,
-  type PostgresPool,
-  type PostgresPoolClient,
-  sql,
-} from "kysely";
+import { type Dialect, PostgresDialect, type PostgresPool, type PostgresPoolClient } from "kysely";
 import { DatabaseError, Pool, type PoolClient, type PoolConfig, type QueryResult, TypeOverrides, types } from "pg";
 import { GatewayError } from "../errors.js";
 
@@ -22,8 +13,6 @@ const TRAIL_STATEMENT_TIMEOUT_MS = 2000;
 const TRAIL_ANSWER_TIMEOUT_MS = 2500;
 /** A schema change over many rows takes its time, and so does waiting for another instance's. */
 const MIGRATION_TIMEOUT_MS = 10 * 60_000;
-/** A change that waits for a table keeps everybody else from it. */
-const TABLE_LOCK_TIMEOUT_MS = 250;
 /** A process that froze inside a transaction must not hold its rows for ever. */
 const IDLE_TRANSACTION_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_AFTER_MS = 10_000;
@@ -98,21 +87,7 @@ export function openPostgres(options: PostgresOptions): Dialect {
       types: numbersForInt8(),
     },
   );
-  return new ImpatientDialect({ pool });
-}
-
-class ImpatientDialect extends PostgresDialect {
-  override createAdapter(): PostgresAdapter {
-    return new ImpatientAdapter();
-  }
-}
-
-/** To change the schema, waits for another instance that changes it, but not for whoever reads the tables, as a back-up does. */
-class ImpatientAdapter extends PostgresAdapter {
-  override async acquireMigrationLock(database: Kysely<unknown>, options: MigrationLockOptions): Promise<void> {
-    await super.acquireMigrationLock(database, options);
-    await sql`select set_config('lock_timeout', ${String(TABLE_LOCK_TIMEOUT_MS)}, false)`.execute(database);
-  }
+  return new PostgresDialect({ pool });
 }
 
 /** Our bigint columns hold ms since 1970, far below 2^53; by default they would come as text. */
@@ -350,8 +325,8 @@ const UNAVAILABLE_STATES = /^(08|28|53|58)|^(25006|3D000|40001|40P01|55P03|57014
 /** Those after which the server ends the connection. */
 const ENDING_STATES = /^(08|57P0)/;
 
-/** A lock is held by another session. */
-const HELD_STATE = /^55P03$/;
+/** A lock that is not to be had in time, or in no order. */
+const HELD_STATES = /^(55P03|40P01)$/;
 
 /** No such prepared statement, or one of this name. */
 const PLAN_STATES = /^(26000|42P05)$/;
@@ -366,7 +341,7 @@ export function isPlanLost(error: unknown): boolean {
 
 /** A table is held by others. */
 export function isTableHeld(error: unknown): boolean {
-  return error instanceof GatewayError && hasState(error.cause, HELD_STATE);
+  return error instanceof GatewayError && hasState(error.cause, HELD_STATES);
 }
 
 function hasState(error: unknown, states: RegExp): boolean {

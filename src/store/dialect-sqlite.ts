@@ -128,6 +128,14 @@ class PatientDriver extends SqliteDriver {
     this.#connection ??= new PatientConnection(await super.acquireConnection());
     return this.#connection;
   }
+
+  override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    try {
+      await super.rollbackTransaction(connection);
+    } catch {
+      // One in which disk or memory fail SQLite has ended by itself, and what it failed with tells more.
+    }
+  }
 }
 
 const WRITES: ReadonlySet<RootOperationNode["kind"]> = new Set([

@@ -19,6 +19,12 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0009-audit-fewer-indexes": { up: dropAuditIndexes },
 };
 
+/**
+ * Whoever waits for a table keeps all others from it: less than the trail waits for a write, and more than `deadlock_timeout`, after which
+ * Postgres has an autovacuum give way.
+ */
+const LOCK_TIMEOUT_MS = 1200;
+
 const AUDIT_TABLE = "audit_events";
 const DROPPED_TABLE = "audit_dropped";
 
@@ -29,13 +35,23 @@ const BREAKING = /-breaking-/;
  * what is found then: a schema that is newer, and that this version can use, is left as it is.
  */
 export async function migrate<Tables>(database: Kysely<Tables>): Promise<"current" | "newer"> {
-  const migrator = new Migrator({ db: database, provider: { getMigrations: async () => MIGRATIONS } });
+  const migrations = isPostgres(database) ? Object.fromEntries(Object.entries(MIGRATIONS).map(impatient)) : MIGRATIONS;
+  const migrator = new Migrator({ db: database, provider: { getMigrations: async () => migrations } });
   const { error } = await migrator.migrateToLatest();
   if (error === undefined) return "current";
   // Kysely refuses what it does not know before it changes anything.
   const state = await stateOfSchema(database);
   if (state === "newer") return state;
   throw state === "too new" ? new TooNewSchema() : error;
+}
+
+/** All migrations are made in one transaction, and the setting is that one's. */
+function impatient([name, { up }]: [string, Migration]): [string, Migration] {
+  const changed = async (database: Kysely<unknown>) => {
+    await sql`select set_config('lock_timeout', ${String(LOCK_TIMEOUT_MS)}, true)`.execute(database);
+    await up(database);
+  };
+  return [name, { up: changed }];
 }
 
 /** A later version has changed the schema in a way that this one cannot work with. */
@@ -77,7 +93,11 @@ export async function faultOfSchema<Tables>(database: Kysely<Tables>): Promise<s
 
 /** Text that is compared and ordered byte by byte, whatever the database's locale, as SQLite does by itself. */
 function text(database: Kysely<unknown>): "text" | Expression<unknown> {
-  return database.getExecutor().adapter instanceof PostgresAdapter ? sql`text collate "C"` : "text";
+  return isPostgres(database) ? sql`text collate "C"` : "text";
+}
+
+function isPostgres<Tables>(database: Kysely<Tables>): boolean {
+  return database.getExecutor().adapter instanceof PostgresAdapter;
 }
 
 async function createIdentities(database: Kysely<unknown>): Promise<void> {
@@ -269,7 +289,7 @@ async function createMissingPhaseIndex(database: Kysely<unknown>): Promise<void>
 /** What is asked for of a user is merged from the indexes that go on with action and phase; nobody asks by the phase alone. */
 async function dropAuditIndexes(database: Kysely<unknown>): Promise<void> {
   for (const name of ["audit_events_phase", "audit_events_identity", "audit_events_actor"])
-    await database.schema.dropIndex(name).execute();
+    await database.schema.dropIndex(name).ifExists().execute();
 }
 
 /** Of the records that are listed, or of those that are not. */

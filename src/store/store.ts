@@ -52,7 +52,7 @@ const TRAIL_STATEMENTS_AT_ONCE = 4 * TRAIL_WRITES_AT_ONCE;
 
 /** How long a change of the schema is tried for while others hold the tables, as a back-up does, and the pause between. */
 const HELD_LIMIT_MS = 20_000;
-const HELD_PAUSE_MS = 1000;
+const HELD_PAUSE_MS = 3000;
 
 /** For the transaction alone. Postgres has one log: a record that is synced after it syncs it, too, with its stand-bys as with its disk. */
 const UNSYNCED = sql<boolean>`set_config('synchronous_commit', 'off', true) is not null`;
@@ -135,17 +135,17 @@ async function orDestroy(database: Kysely<Tables>, work: () => Promise<Store>): 
 async function bringUpToDate(
   database: Kysely<Tables>,
   name: string,
-  isHeld: (error: unknown) => boolean = () => false,
+  isInUse: (error: unknown) => boolean = () => false,
 ): Promise<"current" | "newer"> {
-  const until = performance.now() + HELD_LIMIT_MS;
-  for (;;) {
+  for (let until: number | undefined; ; ) {
     try {
       return await migrate(database);
     } catch (error) {
-      if (!isHeld(error)) throw notUpToDate(name, error);
+      if (!isInUse(error)) throw notUpToDate(name, error);
+      until ??= performance.now() + HELD_LIMIT_MS;
       if (performance.now() > until) {
         throw new StartError(
-          `The schema of the database ${name} cannot be brought up to date while somebody else, such as a back-up, holds its tables (${reasonOf(error)}): start the gateway again once that is through.`,
+          `The schema of the database ${name} cannot be brought up to date while somebody else, such as a back-up or a vacuum, uses its tables (${reasonOf(error)}): start the gateway again once that is through.`,
           { cause: error },
         );
       }
