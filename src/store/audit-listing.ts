@@ -41,7 +41,7 @@ export class AuditListing {
    */
   async list(milliseconds: number): Promise<number> {
     if (this.#due.length === 0) this.#due = await this.#oldestByIdentity();
-    return await this.#list(this.#due.splice(0, this.#sizeIn(milliseconds, this.#due.length)));
+    return await this.#list(this.#due.splice(0, this.#sizeIn(milliseconds)));
   }
 
   /**
@@ -51,7 +51,7 @@ export class AuditListing {
   async listThose(condition: Expression<boolean>): Promise<void> {
     const ids = (await this.#unlisted().select("id").where(condition).execute()).map(({ id }) => id);
     while (ids.length > 0) {
-      await this.#list(ids.splice(0, this.#sizeIn(CHUNK_MS, ids.length)));
+      await this.#list(ids.splice(0, this.#sizeIn(CHUNK_MS)));
       // Others go on between two steps.
       if (ids.length > 0) await setImmediate();
     }
@@ -79,10 +79,12 @@ export class AuditListing {
   async #list(ids: readonly string[]): Promise<number> {
     if (ids.length === 0) return 0;
     const began = performance.now();
+    // As one parameter: there is one statement, however many they are.
+    const elements = sql.raw(this.isLater ? "json_each" : "json_array_elements_text");
     const { numUpdatedRows } = await this.database
       .updateTable("audit_events")
       .set({ listed: 1 })
-      .where("id", "in", ids)
+      .where("id", "in", sql<string>`(select value from ${elements}(${JSON.stringify(ids)}))`)
       .executeTakeFirst();
     const listed = Number(numUpdatedRows);
     // A few say nothing of how long many take, and those of one identity little of the next ones.
@@ -90,9 +92,7 @@ export class AuditListing {
     return listed;
   }
 
-  /** A power of two: each number has a statement of its own, which a connection keeps, and a large one takes 100 KB. */
-  #sizeIn(milliseconds: number, available: number): number {
-    const wanted = Math.min(MOST, Math.max(FEWEST, milliseconds * this.#perMs), available);
-    return 2 ** Math.floor(Math.log2(Math.max(1, wanted)));
+  #sizeIn(milliseconds: number): number {
+    return Math.min(MOST, Math.max(FEWEST, Math.floor(milliseconds * this.#perMs)));
   }
 }

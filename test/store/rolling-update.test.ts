@@ -8,12 +8,13 @@ import { LEFT_OUT, SERVERS } from "../faults/settings.js";
 import { Cli } from "../fixtures/cli.js";
 import { TestDatabase } from "../fixtures/postgres.js";
 import { Surroundings } from "../fixtures/versions/surroundings.js";
-import { type OldProgram, PREVIOUS_VERSION, unpack, whyNotInHistory } from "../fixtures/versions/versions.js";
+import { ISSUER, type OldProgram, PREVIOUS_VERSION, unpack, whyNotInHistory } from "../fixtures/versions/versions.js";
 
 const leftOut = LEFT_OUT || whyNotInHistory(PREVIOUS_VERSION);
 
 const ISSUE = `mutation { issueAccessToken(input: { scopes: [CHAT] }) {
   accessToken { token identity { id } } userErrors { code } } }`;
+const DELETE = "mutation { deleteIdentity(input: {}) { userErrors { code } } }";
 const REVOKE = "mutation { revokeAccessTokens(input: {}) { effectiveBy userErrors { code } } }";
 
 /** In the order of an update: the version before serves, this one comes beside it, and takes over. */
@@ -74,12 +75,14 @@ describe.skipIf(leftOut)(
     it("has each list the other's records", async () => {
       const { surroundings } = world;
       const admin = await surroundings.admin();
-      const query = "{ auditEvents(first: 1) { nodes { id action actor { subject } } } }";
       for (const [one, other] of both()) {
         const subject = `seen from ${other.url}`;
         await surroundings.ask(one.url, await surroundings.token(subject), ISSUE);
-        const { data } = await surroundings.ask(other.url, admin, query);
-        expect(data.auditEvents.nodes).toMatchObject([{ actor: { subject } }]);
+        for (const filter of ["", `, filter: { actor: { issuer: "${ISSUER}", subject: "${subject}" } }`]) {
+          const query = `{ auditEvents(first: 1${filter}) { nodes { id action actor { subject } } } }`;
+          const { data } = await surroundings.ask(other.url, admin, query);
+          expect(data.auditEvents.nodes).toMatchObject([{ actor: { subject } }]);
+        }
       }
     });
 
@@ -109,6 +112,11 @@ describe.skipIf(leftOut)(
       old = await world.serve(world.program);
       expect(old.cli.stdout).toContain("the database's schema is of a later version of the gateway");
       expect([typeof id, await issue(old)]).toEqual(["string", id]);
+      // And takes a user's name from the records that this one has left.
+      const caller = await surroundings.token("who stays");
+      expect((await surroundings.ask(old.url, caller, DELETE)).codes).toEqual([]);
+      const named = "select from audit_events where actor_subject = 'who stays'";
+      await expect.poll(() => world.database.ask(named), { timeout: 20_000 }).toEqual([]);
     });
   },
 );
