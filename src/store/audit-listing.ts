@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { type Expression, type Kysely, sql } from "kysely";
+import { isPostgres } from "./dialect.js";
 import type { Tables } from "./tables.js";
 
 /** For whoever waits for it: short, since SQLite does it on the main thread. */
@@ -80,7 +81,7 @@ export class AuditListing {
     if (ids.length === 0) return 0;
     const began = performance.now();
     // As one parameter: there is one statement, however many they are.
-    const elements = sql.raw(this.isLater ? "json_each" : "json_array_elements_text");
+    const elements = sql.raw(isPostgres(this.database) ? "json_array_elements_text" : "json_each");
     const { numUpdatedRows } = await this.database
       .updateTable("audit_events")
       .set({ listed: 1 })

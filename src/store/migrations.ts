@@ -1,5 +1,6 @@
-import { type Expression, type Kysely, PostgresAdapter, sql } from "kysely";
+import { type Expression, type Kysely, sql } from "kysely";
 import { DEFAULT_MIGRATION_TABLE, type Migration, Migrator } from "kysely/migration";
+import { isPostgres } from "./dialect.js";
 
 /**
  * In order of their names; one that has been released is never edited, only followed by another. While instances are updated one
@@ -94,10 +95,6 @@ export async function faultOfSchema<Tables>(database: Kysely<Tables>): Promise<s
 /** Text that is compared and ordered byte by byte, whatever the database's locale, as SQLite does by itself. */
 function text(database: Kysely<unknown>): "text" | Expression<unknown> {
   return isPostgres(database) ? sql`text collate "C"` : "text";
-}
-
-function isPostgres<Tables>(database: Kysely<Tables>): boolean {
-  return database.getExecutor().adapter instanceof PostgresAdapter;
 }
 
 async function createIdentities(database: Kysely<unknown>): Promise<void> {
