@@ -1,6 +1,7 @@
 import type { BuildOptions } from "rolldown";
 import { apolloParts } from "./scripts/apollo-parts.js";
 import { nodeHttp } from "./scripts/node-http.js";
+import { oneByte } from "./scripts/one-byte.js";
 import { thirdParty } from "./scripts/third-party.js";
 
 /**
@@ -11,8 +12,10 @@ export default {
   input: { main: "src/main.ts" },
   platform: "node",
   logLevel: "warn",
-  plugins: [apolloParts, nodeHttp, thirdParty],
+  plugins: [apolloParts, nodeHttp, thirdParty, oneByte],
   tsconfig: "tsconfig.json",
+  // Microsoft's client looks whether what it sends is a form, which it never is; to ask Node for the class loads the whole of undici.
+  transform: { define: { FormData: "undefined" } },
   // None of them is a dependency: native Postgres, a validator of inputs that is turned off, and colours for a library's reports.
   external: ["pg-native", "class-validator", "supports-color"],
   output: {
