@@ -9,6 +9,7 @@ import { readArguments as parse, UsageError } from "./commands/usage.js";
 import type { Config } from "./config/config.js";
 import { ConfigError } from "./config/fault.js";
 import { loadConfig, printConfig } from "./config/load.js";
+import { useProxy } from "./config/proxy.js";
 import { secretsIn } from "./config/secrets.js";
 import { StartError } from "./errors.js";
 import { tuneV8 } from "./heap.js";
@@ -125,6 +126,7 @@ async function main(args: readonly string[]): Promise<void> {
 async function operate(command: string, args: readonly string[]): Promise<void> {
   const load = Object.hasOwn(OPERATORS, command) ? OPERATORS[command] : undefined;
   if (load === undefined) throw new UsageError(`there is no command ${command}`);
+  useProxy(process.env);
   const { run } = await load();
   const host: Host = {
     // Not opened unless somebody reads it.
@@ -178,6 +180,7 @@ function readOptions(args: readonly string[]): CommonOptions {
 }
 
 async function serve(options: CommonOptions): Promise<Running> {
+  useProxy(process.env);
   const config = loadConfig(options.config, process.env, "production");
   tuneV8();
   const { startGateway } = await import("./gateway.js");
@@ -188,6 +191,7 @@ async function serve(options: CommonOptions): Promise<Running> {
 }
 
 async function dev(options: CommonOptions): Promise<Running> {
+  useProxy(process.env);
   const { startDev } = await import("./dev/dev.js");
   const running = await startDev({
     configFile: options.config,

@@ -17,7 +17,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["audit"],
   ["keys"],
   ["config"],
-  ["calendar", "deadline", "ending", "errors", "heap", "json", "loop", "text"],
+  ["calendar", "deadline", "ending", "errors", "heap", "json", "loop", "outgoing", "text"],
 ];
 
 /** Who may import which library, at run time or for its types. */

@@ -1,6 +1,7 @@
 import type { TokenScope as WireScope } from "@azure/communication-identity";
 import type { AcsAccess, TokenScope } from "../config/config.js";
 import type { Tracing } from "../observe/tracing.js";
+import { ask } from "../outgoing.js";
 import { type AccessKeyName, type Credential, type Credentials, openCredentials } from "./credentials-azure.js";
 import { resourceOf } from "./resource.js";
 import type {
@@ -95,12 +96,8 @@ class AzureService implements CommunicationService {
   }
 
   async check(deadline: AbortSignal): Promise<void> {
-    const response = await fetch(this.#options.access.endpoint, {
-      method: "HEAD",
-      redirect: "manual",
-      signal: deadline,
-    });
-    await response.body?.cancel();
+    const response = await ask(this.#options.access.endpoint, { method: "HEAD" }, deadline);
+    response.destroy();
   }
 
   /** One deadline, one translation of what goes wrong; and once more with the other key if the first is refused. */

@@ -1,6 +1,5 @@
 import { open } from "node:fs/promises";
-import { request as requestHttp } from "node:http";
-import { request as requestHttps } from "node:https";
+import { ask } from "../outgoing.js";
 import type { CheckpointSink } from "./checkpoint.js";
 import { StreamOutput } from "./sink-outputs.js";
 import { endsWithinLine } from "./torn-line.js";
@@ -28,34 +27,14 @@ export function streamSink(stream: NodeJS.WritableStream): CheckpointSink {
 }
 
 /**
- * Sends each line by POST; it is kept once the answer is a 2xx. A redirect is none: it may lead where nobody has looked.
- * No error names the address, which may hold a key.
+ * Sends each line by POST; it is kept once the answer is a 2xx. No error names the address, which may hold a key.
  */
 export function addressSink(address: string, timeoutMs: number): CheckpointSink {
+  const headers = { "content-type": "application/json" };
   return async (line) => {
-    const status = await post(address, line, AbortSignal.timeout(timeoutMs));
-    if (status < 200 || status > 299) throw new Error(`the address for checkpoints answered ${status}`);
+    const response = await ask(address, { method: "POST", headers, body: line }, AbortSignal.timeout(timeoutMs));
+    response.destroy();
+    const { statusCode = 0 } = response;
+    if (statusCode < 200 || statusCode > 299) throw new Error(`the address for checkpoints answered ${statusCode}`);
   };
-}
-
-/** The status of the answer. Not by `fetch`, for the reason that `fetchBytes` gives. */
-function post(address: string, line: string, signal: AbortSignal): Promise<number> {
-  const request = address.startsWith("http:") ? requestHttp : requestHttps;
-  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(line) };
-  return new Promise((resolve, reject) => {
-    // A connection of its own: it is a rare call, and one kept alive may be dead by then.
-    const sent = request(address, { method: "POST", agent: false, headers, signal });
-    sent.on("error", reject);
-    sent.on("upgrade", (_, socket) => {
-      // The socket is let go of then, so that neither an error nor the abort is heard.
-      socket.on("error", () => {}).destroy();
-      reject(new Error("the protocol was changed"));
-    });
-    sent.on("response", (response) => {
-      response.on("error", () => {});
-      response.destroy();
-      resolve(response.statusCode ?? 0);
-    });
-    sent.end(line);
-  });
 }

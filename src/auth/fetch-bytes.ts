@@ -1,17 +1,15 @@
-import { get as getHttp, type IncomingMessage } from "node:http";
-import { get as getHttps } from "node:https";
+import type { IncomingMessage } from "node:http";
+import { ask } from "../outgoing.js";
 
 /** Entra ID's key set has some 15 KB. */
 const MAX_BYTES = 256 * 1024;
 const HEADERS = { accept: "application/json, application/jwk-set+json", "accept-encoding": "identity" };
 
 /**
- * What is at an address. Rejects for anything but a 200, as it is, of at most 256 KB: a redirect may lead where nobody has
- * looked, and what is compressed may be of any size. Not by `fetch`: an answer with too many content codings leaves it with
- * an error that nobody can catch, and the process with it (undici 7.29).
+ * What is at an address. Rejects for anything but a 200, as it is, of at most 256 KB: what is compressed may be of any size.
  */
 export async function fetchBytes(address: string, deadline: AbortSignal): Promise<Buffer> {
-  const response = await ask(address, deadline);
+  const response = await ask(address, { headers: HEADERS }, deadline);
   try {
     const { statusCode, headers } = response;
     if (statusCode !== 200) throw new Error(`${address} answered ${statusCode}`);
@@ -27,23 +25,12 @@ export async function fetchBytes(address: string, deadline: AbortSignal): Promis
  * (RFC 9111 §5.1), ms since 1970 in whole seconds. Undefined when it does not say.
  */
 export async function fetchDate(address: string, deadline: AbortSignal): Promise<number | undefined> {
-  const response = await ask(address, deadline);
+  const response = await ask(address, { headers: HEADERS }, deadline);
   response.destroy();
   const { headers } = response;
   const date = Date.parse(headers.date ?? "");
   const age = Number(headers.age ?? 0);
   return Number.isNaN(date) || Number.isNaN(age) ? undefined : date + age * 1000;
-}
-
-function ask(address: string, signal: AbortSignal): Promise<IncomingMessage> {
-  const get = address.startsWith("https:") ? getHttps : getHttp;
-  return new Promise((resolve, reject) => {
-    // A connection of its own: it is a rare call, and one kept alive may be dead by then.
-    const request = get(address, { agent: false, headers: HEADERS, signal }, resolve);
-    request.on("error", reject);
-    // Such as when it changes the protocol, which nobody asked for: the connection ends, and that is no error.
-    request.on("close", () => reject(new Error(`${address} gave no answer that can be read`)));
-  });
 }
 
 async function readLimited(response: IncomingMessage, address: string): Promise<Buffer> {

@@ -5,7 +5,7 @@
 import type { Writable } from "node:stream";
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import type { HttpRequest, HttpResponseInit } from "@azure/functions";
-import type { Environment } from "../config/read.js";
+import { useProxy } from "../config/proxy.js";
 import { secretsIn } from "../config/secrets.js";
 import { GatewayError } from "../errors.js";
 import type { Gateway } from "../gateway.js";
@@ -19,7 +19,7 @@ import { configOf } from "./functions-config.js";
 
 interface FunctionsGatewayOptions {
   /** The app's settings. */
-  readonly env: Environment;
+  readonly env: NodeJS.ProcessEnv;
   readonly logDestination: LogOutput;
   readonly standardOutput: Writable;
   readonly standardError: Writable;
@@ -62,6 +62,7 @@ export class FunctionsGateway {
   async #start(): Promise<Gateway | undefined> {
     try {
       const { env, logDestination: destination, standardOutput } = this.#options;
+      useProxy(env);
       const config = configOf(env);
       const secrets = secretsIn(config);
       this.#redact = createRedact(secrets);

@@ -30,7 +30,8 @@ let dev: Cli;
 async function startDev(): Promise<Cli> {
   const started = Cli.start(["dev"], {
     cwd: folder,
-    env: FREE_PORTS,
+    // As on a machine in a company, whose proxy knows nothing of what is here.
+    env: { ...FREE_PORTS, HTTPS_PROXY: "http://127.0.0.1:9", HTTP_PROXY: "http://127.0.0.1:9" },
     shows: SHOWN,
   });
   await started.printed(/^curl .*$/m);

@@ -346,6 +346,7 @@ describe("an app that cannot start", PATIENT, () => {
       { ...DEVELOPMENT, AUDIT_KEY: "@Microsoft.KeyVault(SecretUri=https://contoso.vault.azure.net/secrets/audit/)" },
       /no secret in the place of these references to a Key Vault: AUDIT_KEY\. Let the app's identity/,
     ],
+    ["a proxy that is none", { ...DEVELOPMENT, HTTPS_PROXY: "proxy.example" }, /HTTPS_PROXY must be the address of an/],
     ["an unknown level", { ...DEVELOPMENT, HTTP_AUTH_LEVEL: "functoin" }, /HTTP_AUTH_LEVEL is anonymous or function/],
   ])("answers 503 with %s, and the log says what is wrong", async (_, changes, fault) => {
     const app = await startOne(changes);

@@ -4,6 +4,7 @@ import { build, type Plugin } from "rolldown";
 import { describe, expect, it } from "vitest";
 import program from "../../rolldown.config.js";
 import { nodeHttp } from "../../scripts/node-http.js";
+import { Operator } from "../fixtures/operator.js";
 
 const ENTRY = `
 import http, { createServer, METHODS, request, STATUS_CODES } from "node:http";
@@ -25,6 +26,33 @@ async function run(plugins: readonly Plugin[]): Promise<unknown> {
   const args = ["--input-type=module", "--eval", output[0].code];
   return JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" }));
 }
+
+/** Prints at the end whether it is loaded. */
+const REPORTER = `data:text/javascript,${encodeURIComponent(`
+process.on("exit", () => console.error("undici: " + process.moduleLoadList.some((name) => name.includes("undici/undici"))));
+`)}`;
+
+describe("the built program", () => {
+  it("loads no undici for a token, nor to see whether service and issuer answer", async () => {
+    const operator = await Operator.start("sqlite");
+    const gateway = operator.start(["serve"], { NODE_OPTIONS: `--import=${REPORTER}` });
+    const [, url, adminUrl] = await gateway.printed(/"url":"([^"]+)".*"adminUrl":"([^"]+)"/);
+    const authorization = `Bearer ${await operator.issuer.sign("alice")}`;
+    const response = await fetch(`${url}/graphql`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization },
+      body: JSON.stringify({
+        query: "mutation { issueAccessToken(input: { scopes: [CHAT] }) { accessToken { token } } }",
+      }),
+    });
+    expect(await response.json()).toMatchObject({ data: { issueAccessToken: { accessToken: {} } } });
+    expect((await fetch(`${adminUrl}/health/ready`)).status).toBe(200);
+    gateway.kill("SIGTERM");
+    await gateway.ended();
+    await operator.close();
+    expect(gateway.stderr).toContain("undici: false");
+  }, 30_000);
+});
 
 describe("node:http in the bundle", () => {
   it("is all there, and loads no undici", async () => {
