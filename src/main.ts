@@ -6,9 +6,9 @@
 import type { Command, Host } from "./commands/host.js";
 import type { Lines } from "./commands/lines.js";
 import { readArguments as parse, UsageError } from "./commands/usage.js";
-import type { Config } from "./config/config.js";
+import type { ArchiveConfig, Config } from "./config/config.js";
 import { ConfigError } from "./config/fault.js";
-import { loadConfig, printConfig } from "./config/load.js";
+import { loadArchiveConfig, loadConfig, printConfig } from "./config/load.js";
 import { useProxy } from "./config/proxy.js";
 import { secretsIn } from "./config/secrets.js";
 import { StartError } from "./errors.js";
@@ -136,6 +136,7 @@ async function operate(command: string, args: readonly string[]): Promise<void> 
     stdout: process.stdout,
     report,
     readConfig: (config) => readConfigOf({ config }),
+    readArchiveConfig: (config) => readArchiveConfigOf({ config }),
     stopSignal,
     now: Date.now,
   };
@@ -253,11 +254,11 @@ async function auditVerify(args: readonly string[]): Promise<void> {
   const { findPublicCheckpointKeys } = await import("./keys.js");
   const lines = await standardOutput();
   const output = { print: lines.print, report, now: Date.now };
-  const source = exportFile === undefined ? { store: readConfigOf(values).store } : { exportFile };
+  const source = exportFile === undefined ? { store: readArchiveConfigOf(values).store } : { exportFile };
   // An export by itself needs no configuration.
   const needsKeys = keyFiles !== undefined || checkpoints !== undefined || exportFile === undefined;
   const named = keyFiles?.map(commands.readKeyFile);
-  const keys = once(() => named ?? findPublicCheckpointKeys(readConfigOf(values)));
+  const keys = once(() => named ?? findPublicCheckpointKeys(readArchiveConfigOf(values)));
   const vouched = checkpoints === undefined ? undefined : await commands.readCheckpoints(checkpoints, keys(), output);
   const trust = { vouched, keys: needsKeys ? keys : undefined };
   const isRefused = checkpoints !== undefined && vouched === undefined;
@@ -290,7 +291,7 @@ async function auditExport(args: readonly string[]): Promise<void> {
   const options = { since: instant("since", values.since), until: instant("until", values.until), after };
   if (options.since !== undefined && options.until !== undefined && options.since >= options.until)
     throw new UsageError("--since is before --until");
-  const { store } = readConfigOf(values);
+  const { store } = readArchiveConfigOf(values);
   const [{ exportTrail }, { openLines }] = [
     await import("./commands/audit-export.js"),
     await import("./commands/lines.js"),
@@ -304,15 +305,22 @@ async function auditExport(args: readonly string[]): Promise<void> {
 }
 
 async function auditFingerprint(args: readonly string[]): Promise<void> {
-  const config = readConfigOf(readOptions(args));
+  const config = readArchiveConfigOf(readOptions(args));
   const { fingerprintOf } = await import("./commands/audit-fingerprint.js");
   const { findAuditKey } = await import("./keys.js");
   print(await fingerprintOf(findAuditKey(config), process.stdin));
 }
 
-/** For a command that says nothing but its result: what goes wrong is told without secrets. */
-function readConfigOf(options: CommonOptions): Config {
-  const config = loadConfig(options.config, process.env, "production");
+function readConfigOf({ config }: CommonOptions): Config {
+  return known(loadConfig(config, process.env, "production"));
+}
+
+function readArchiveConfigOf({ config }: CommonOptions): ArchiveConfig {
+  return known(loadArchiveConfig(config, process.env));
+}
+
+/** For a command that says nothing but its result: what goes wrong is told without these secrets. */
+function known<Read>(config: Read): Read {
   redact = createRedact(secretsIn(config));
   return config;
 }

@@ -21,7 +21,7 @@ export const run: Command = async (args, host) => {
   if (resume && out === undefined) throw new UsageError("--resume needs --out FILE, the file to go on in");
   const format = formatOf(out, values.format ?? (out === undefined ? "csv" : undefined));
   const stopped = host.stopSignal();
-  const archive = await openMappingArchive(host.readConfig(values.config).store);
+  const archive = await openMappingArchive(host.readArchiveConfig(values.config).store);
   try {
     const begin: Continued =
       resume && out !== undefined ? await continueIn(out, format) : { after: "", needsHeader: format === "csv" };

@@ -1,6 +1,6 @@
 /** What an operator's command is given of the process, which is `main.ts`'s own. */
 import type { Readable, Writable } from "node:stream";
-import type { Config } from "../config/config.js";
+import type { ArchiveConfig, Config } from "../config/config.js";
 
 export interface Host {
   readonly stdin: Readable & { readonly isTTY?: boolean };
@@ -9,6 +9,8 @@ export interface Host {
   report(line: string): void;
   /** Throws a `ConfigError`. */
   readConfig(file: string | undefined): Config;
+  /** The same for who only reads the database. */
+  readArchiveConfig(file: string | undefined): ArchiveConfig;
   /** Aborted at the first SIGINT or SIGTERM from now on, which then does not end the process; a second one does. */
   stopSignal(): AbortSignal;
   /** ms since 1970 */

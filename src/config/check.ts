@@ -1,10 +1,10 @@
 import { isIP } from "node:net";
 import type { z } from "zod";
-import type { AcsAccess, Config, IssuerConfig, ServerConfig, StoreConfig } from "./config.js";
+import type { AcsAccess, ArchiveConfig, Config, IssuerConfig, ServerConfig, StoreConfig } from "./config.js";
 import { ConfigError, type Fault } from "./fault.js";
 import { formatPath, type RawConfig } from "./read.js";
 import { Secret } from "./secret.js";
-import { configShape, type ShapedConfig } from "./shape.js";
+import { archiveShape, configShape, type ShapedConfig } from "./shape.js";
 import { readPublicKey, readSigningKey } from "./signing-keys.js";
 
 /** `development`: what only the `dev` command may turn on is accepted. */
@@ -12,6 +12,26 @@ export type Mode = "production" | "development";
 
 /** The typed configuration. Throws a `ConfigError` that has every fault, not just the first. */
 export function checkConfig(raw: RawConfig, file: string, mode: Mode): Config {
+  return check(raw, file, configShape, (shaped, report) => checkMeaning(shaped, mode, report));
+}
+
+/** The same of what a command is told that reads the database and asks nobody else: the other sections may be as they like. */
+export function checkArchiveConfig(raw: RawConfig, file: string): ArchiveConfig {
+  const faults = raw.faults.filter(({ path }) => path === "" || ARCHIVE.test(path));
+  return check({ ...raw, faults }, file, archiveShape, ({ store, audit }, report) => ({
+    store: checkStore(store, report),
+    audit: checkAudit(audit, report),
+  }));
+}
+
+const ARCHIVE = /^(store|audit)\b/;
+
+function check<Shaped, Checked>(
+  raw: RawConfig,
+  file: string,
+  shape: z.ZodType<Shaped>,
+  checkMeaning: (shaped: Shaped, report: Report) => Checked,
+): Checked {
   if (raw.value === undefined) throw new ConfigError(file, raw.faults);
   if (raw.value === null)
     throw new ConfigError(file, [{ path: "", message: "is empty; start from the shipped gateway.yaml" }]);
@@ -19,12 +39,12 @@ export function checkConfig(raw: RawConfig, file: string, mode: Mode): Config {
   const add = (fault: Fault) => {
     if (!raw.faults.some(({ path }) => path === fault.path)) faults.push(fault);
   };
-  const parsed = configShape.safeParse(raw.value);
+  const parsed = shape.safeParse(raw.value);
   if (!parsed.success) {
     parsed.error.issues.flatMap((issue) => shapeFaults(issue, raw)).forEach(add);
     throw new ConfigError(file, faults);
   }
-  const config = checkMeaning(parsed.data, mode, (path, message) => {
+  const config = checkMeaning(parsed.data, (path, message) => {
     add({ path: formatPath(path), line: raw.lineOf(path), message });
   });
   if (faults.length > 0) throw new ConfigError(file, faults);
@@ -36,7 +56,6 @@ type Report = (path: readonly PropertyKey[], message: string) => void;
 function checkMeaning(shaped: ShapedConfig, mode: Mode, report: Report): Config {
   checkRules(shaped, report);
   checkTrustedDocuments(shaped.graphql, report);
-  checkSinks(shaped.audit, report);
   if (mode === "production") refuseDevelopmentSettings(shaped, report);
   const store = checkStore(shaped.store, report);
   if (store.kind !== "sqlite" || shaped.redis.url !== null) requireKeys(shaped, report);
@@ -50,13 +69,7 @@ function checkMeaning(shaped: ShapedConfig, mode: Mode, report: Report): Config 
     store,
     redis: { url: checkRedis(shaped.redis.url, report) },
     tokens: { ...shaped.tokens, cacheKeys: checkCacheKeys(shaped.tokens.cacheKeys, report) },
-    audit: {
-      ...shaped.audit,
-      key: checkKey(shaped.audit.key, ["audit", "key"], report),
-      signingKey: checkSigningKey(shaped.audit.signingKey, report),
-      earlierKeys: checkEarlierKeys(shaped.audit.earlierKeys, report),
-      checkpoints: checkCheckpoints(shaped.audit.checkpoints, report),
-    },
+    audit: checkAudit(shaped.audit, report),
     graphql: shaped.graphql,
     log: shaped.log,
     tracing: { ...shaped.tracing, export: null },
@@ -288,6 +301,17 @@ function checkRedis(text: string | null, report: Report): Secret | null {
     );
   }
   return new Secret(text);
+}
+
+function checkAudit(audit: ShapedConfig["audit"], report: Report): Config["audit"] {
+  checkSinks(audit, report);
+  return {
+    ...audit,
+    key: checkKey(audit.key, ["audit", "key"], report),
+    signingKey: checkSigningKey(audit.signingKey, report),
+    earlierKeys: checkEarlierKeys(audit.earlierKeys, report),
+    checkpoints: checkCheckpoints(audit.checkpoints, report),
+  };
 }
 
 const MAKE_ONE = "make one with `openssl rand -base64 32`";

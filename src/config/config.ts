@@ -107,3 +107,6 @@ export interface Config {
   readonly log: Readonly<Shaped<"log">>;
   readonly tracing: TracingConfig;
 }
+
+/** What reading the database takes. */
+export type ArchiveConfig = Pick<Config, "store" | "audit">;

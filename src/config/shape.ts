@@ -201,3 +201,9 @@ export const configShape = z.strictObject({
 });
 
 export type ShapedConfig = z.output<typeof configShape>;
+
+/** What is kept, and how it is signed; no other section is looked at, but has to be one that there is. */
+export const archiveShape = z.strictObject({
+  ...Object.fromEntries(Object.keys(configShape.shape).map((section) => [section, z.unknown().optional()])),
+  ...configShape.pick({ store: true, audit: true }).shape,
+});

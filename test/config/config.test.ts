@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import type { Config } from "../../src/config/config.js";
 import { ConfigError } from "../../src/config/fault.js";
-import { loadConfig, printConfig } from "../../src/config/load.js";
+import { loadArchiveConfig, loadConfig, printConfig } from "../../src/config/load.js";
 import { secretsIn } from "../../src/config/secrets.js";
 import { configShape } from "../../src/config/shape.js";
 import { readSigningKey } from "../../src/config/signing-keys.js";
@@ -47,7 +47,7 @@ function load(text: string, env: Record<string, string> = ENV): Config {
 }
 
 /** The sentences, each without the place that it begins with. */
-function faultsOf(start: () => Config): string[] {
+function faultsOf(start: () => unknown): string[] {
   try {
     start();
   } catch (error) {
@@ -536,6 +536,33 @@ describe("a file that leaves something out", () => {
       graphql: shipped.graphql,
       log: shipped.log,
     });
+  });
+});
+
+describe("a file of which only the database is read", () => {
+  const read = (text: string, env: Record<string, string> = {}) => {
+    const file = join(folder, "gateway.yaml");
+    writeFileSync(file, text);
+    return loadArchiveConfig(file, env);
+  };
+
+  it("needs nothing of the service or an issuer, nor has it to be right", () => {
+    const env = { DATABASE_URL: "postgres://a:b@c/d", AUDIT_KEY: OTHER_KEY };
+    const { store, audit } = loadArchiveConfig(undefined, env);
+    expect(store).toMatchObject({ kind: "postgres", maxConnections: 10 });
+    expect(secretsIn(audit).map((secret) => secret.reveal())).toEqual([OTHER_KEY]);
+    expect(read("server: { port: x }\ntokens: 7\nissuers: []", env)).toEqual({ store, audit });
+  });
+
+  it("is refused for what is wrong there, and for a section that is none", () => {
+    expect(faultsOf(() => read("audit: { sink: [] }\nstored: {}\nserver: { port: x }"))).toEqual([
+      "audit.sink is not a setting; gateway.yaml lists them all.",
+      "stored is not a setting; gateway.yaml lists them all.",
+    ]);
+    expect(faultsOf(() => read(`store: { url: "\${NOWHERE}" }\naudit: { key: short }`))).toEqual([
+      "store.url needs the environment variable NOWHERE, which is not set.",
+      "audit.key must be 32 bytes in base64; make one with `openssl rand -base64 32`.",
+    ]);
   });
 });
 
