@@ -41,7 +41,7 @@ export async function openRecords(config: Config, options: BaseOptions, closers:
   const { logger, now = Date.now, elapsed = () => performance.now(), random = Math.random } = options;
   const metrics = new Metrics();
   const { events, tracing } = await watch({ config, logger, metrics, elapsed }, closers);
-  const store = await openStore(config.store, tracing);
+  const store = await openStore(config.store, { tracing, onHeld: (reason) => events.schemaWaits(reason) });
   closers.push(() => store.close());
   const keys = openKeys(config);
   const hashUser = (user: ApplicationUser) => keyedUserHash(user, keys.auditKey);

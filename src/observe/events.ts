@@ -187,6 +187,14 @@ export class Events implements LoadWatcher, ExportWatcher {
     this.log.warn({ inUse: `acs.${to}` }, "access key refused, the other one is used");
   }
 
+  /** Once a start, which goes on or fails in half a minute. */
+  schemaWaits(reason: string): void {
+    this.log.warn(
+      { reason },
+      "the database's schema is to be brought up to date, and somebody else uses its tables: waiting",
+    );
+  }
+
   /** As after an update that was taken back, or in the middle of one. */
   schemaIsNewer(): void {
     this.log.warn({}, "the database's schema is of a later version of the gateway; this one works on it as it is");

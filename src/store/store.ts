@@ -61,19 +61,25 @@ const UNSYNCED = sql<boolean>`set_config('synchronous_commit', 'off', true) is n
  * Opens the database and brings its schema up to date. Throws a `StartError` when it cannot, also for a server that is
  * away: a wrong address is seen at once, and whoever starts the gateway starts it again. An outage later is waited out.
  */
-export async function openStore(config: StoreConfig, tracing?: Tracing): Promise<Store> {
+export async function openStore(config: StoreConfig, options: StoreOptions = {}): Promise<Store> {
   return config.kind === "sqlite"
-    ? await openSqliteStore(config.file, tracing)
-    : await openPostgresStore(config, tracing);
+    ? await openSqliteStore(config.file, options)
+    : await openPostgresStore(config, options);
 }
 
-async function openSqliteStore(file: string, tracing: Tracing | undefined): Promise<Store> {
+interface StoreOptions {
+  readonly tracing?: Tracing | undefined;
+  /** Somebody else uses the tables, and a change of the schema waits for them. */
+  readonly onHeld?: ((reason: string) => void) | undefined;
+}
+
+async function openSqliteStore(file: string, { tracing, onHeld }: StoreOptions): Promise<Store> {
   const open = (dialect: Dialect) => new Kysely<Tables>({ dialect: traceDialect(dialect, "sqlite", tracing) });
   const database = open(openSqlite(file));
   return await orDestroy(database, async () => {
     // They are on disk together with what is written first. Lost with the power, they are made again at the next start.
     await sql`pragma synchronous = normal`.execute(database);
-    const schema = await bringUpToDate(database, file, isHeld);
+    const schema = await bringUpToDate(database, file, { isHeld, onHeld });
     await sql`pragma synchronous = full`.execute(database);
     const wal = await openWalSync(file);
     // Its own, whose syncs do not hold up the process.
@@ -96,7 +102,7 @@ export async function openStoreOn(dialect: Dialect, name: string): Promise<Store
 
 async function openPostgresStore(
   config: StoreConfig & { readonly kind: "postgres" },
-  tracing: Tracing | undefined,
+  { tracing, onHeld }: StoreOptions,
 ): Promise<Store> {
   const { maxConnections, queueSize } = config;
   const url = config.url.reveal();
@@ -114,7 +120,8 @@ async function openPostgresStore(
   return await orDestroy(database, async () => {
     await checkServer(database, name);
     const patient = open("migration", 1);
-    const schema = await bringUpToDate(patient, name, isTableHeld).finally(() => patient.destroy());
+    const held = { isHeld: isTableHeld, onHeld };
+    const schema = await bringUpToDate(patient, name, held).finally(() => patient.destroy());
     // Its own, so that no reads, however many and long, keep a record from being written; but those few that wait for a record.
     const forTrail = { insert: insertJson, writesAtOnce: TRAIL_WRITES_AT_ONCE, isNotRun: isPlanLost };
     const trail = { database: open("trail", 1), ...forTrail };
@@ -135,13 +142,14 @@ async function orDestroy(database: Kysely<Tables>, work: () => Promise<Store>): 
 async function bringUpToDate(
   database: Kysely<Tables>,
   name: string,
-  isInUse: (error: unknown) => boolean = () => false,
+  { isHeld, onHeld }: Pick<StoreOptions, "onHeld"> & { readonly isHeld?: (error: unknown) => boolean } = {},
 ): Promise<"current" | "newer"> {
   for (let until: number | undefined; ; ) {
     try {
       return await migrate(database);
     } catch (error) {
-      if (!isInUse(error)) throw notUpToDate(name, error);
+      if (!isHeld?.(error)) throw notUpToDate(name, error);
+      if (until === undefined) onHeld?.(reasonOf(error));
       until ??= performance.now() + HELD_LIMIT_MS;
       if (performance.now() > until) {
         throw new StartError(
