@@ -55,8 +55,10 @@ function spellingsOf(text: string): string[] {
   ]);
 }
 
+/** A password may be a number. Where JSON has one, as in a time, it is none: a secret is a text, and what hides it would not be JSON. */
 function asPattern(text: string): string {
-  return text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+  const notInNumber = /^[\d.]+$/.test(text) ? '(?<![^\\\\]":-?[\\d.]*)' : "";
+  return notInNumber + text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
 }
 
 function decode(text: string): string {

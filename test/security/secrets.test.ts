@@ -72,6 +72,19 @@ describe("the log", () => {
     expect(JSON.parse(line)).toMatchObject({ field: "before [hidden] after", list: ["[hidden]"] });
   });
 
+  it("hides a password of digits in texts, and leaves numbers that have them as they are", () => {
+    const secret = new Secret("postgres://user:179600@db/x");
+    const fields = { at: 1796009030123, ms: 2.1796005, text: "user, 179600", quoted: '{"p":179600}', list: ["179600"] };
+    const line = logged(fields, [secret], "at 179600");
+    expect(JSON.parse(line)).toMatchObject({
+      ...fields,
+      text: "user, [hidden]",
+      quoted: '{"p":[hidden]}',
+      list: ["[hidden]"],
+      msg: "at [hidden]",
+    });
+  });
+
   it("leaves alone what is no secret", () => {
     const fields = {
       url: "http://127.0.0.1:4000/graphql",
