@@ -112,6 +112,7 @@ function openSecrets({ store, tokens, audit }: KeysConfig): Pick<Keys, "cacheKey
 }
 
 function keptAuditKey(store: Config["store"], cure: string): Secret {
+  if (store.kind !== "sqlite") throw new StartError(`No keys are kept beside a Postgres database: ${cure}.`);
   const { auditKey } = readKeyFile(fileOf(store), (file) => {
     throw new StartError(`There are no keys in ${file}: restore it from a back-up, or ${cure}.`);
   });

@@ -126,7 +126,6 @@ async function main(args: readonly string[]): Promise<void> {
 async function operate(command: string, args: readonly string[]): Promise<void> {
   const load = Object.hasOwn(OPERATORS, command) ? OPERATORS[command] : undefined;
   if (load === undefined) throw new UsageError(`there is no command ${command}`);
-  useProxy(process.env);
   const { run } = await load();
   const host: Host = {
     // Not opened unless somebody reads it.
@@ -181,8 +180,8 @@ function readOptions(args: readonly string[]): CommonOptions {
 }
 
 async function serve(options: CommonOptions): Promise<Running> {
-  useProxy(process.env);
   const config = loadConfig(options.config, process.env, "production");
+  useProxy(config.proxy, process.env);
   tuneV8();
   const { startGateway } = await import("./gateway.js");
   const logger = await openLog(config);
@@ -192,7 +191,6 @@ async function serve(options: CommonOptions): Promise<Running> {
 }
 
 async function dev(options: CommonOptions): Promise<Running> {
-  useProxy(process.env);
   const { startDev } = await import("./dev/dev.js");
   const running = await startDev({
     configFile: options.config,
@@ -312,7 +310,9 @@ async function auditFingerprint(args: readonly string[]): Promise<void> {
 }
 
 function readConfigOf({ config }: CommonOptions): Config {
-  return known(loadConfig(config, process.env, "production"));
+  const read = known(loadConfig(config, process.env, "production"));
+  useProxy(read.proxy, process.env);
+  return read;
 }
 
 function readArchiveConfigOf({ config }: CommonOptions): ArchiveConfig {

@@ -60,7 +60,7 @@ export async function exportTrail(
   } finally {
     await archive.close();
   }
-  progress.end(count);
+  progress.end(count, archive.name);
   return true;
 }
 

@@ -8,7 +8,7 @@ import { type Fault, foreign, type Trust, Verifier } from "../audit/verifier.js"
 import type { StoreConfig } from "../config/config.js";
 import { readPublicKey } from "../config/signing-keys.js";
 import { StartError } from "../errors.js";
-import { openAuditArchive } from "../store/audit-archive.js";
+import { type AuditArchive, openAuditArchive } from "../store/audit-archive.js";
 import { linesOf, unusable } from "./lines.js";
 import { type Output, Progress } from "./output.js";
 
@@ -17,18 +17,33 @@ export type Source = { readonly store: StoreConfig } | { readonly exportFile: st
 
 /** Whether the whole trail is as it was written. Prints so, or the first record that is not. */
 export async function verifyTrail(source: Source, trust: Trust, output: Output): Promise<boolean> {
+  if ("exportFile" in source)
+    return await verify((verifier) => faultsInExport(source.exportFile, verifier), trust, output);
+  const archive = await openAuditArchive(source.store);
+  try {
+    return await verify((verifier) => faultsInStore(archive, verifier), trust, output, archive.name);
+  } finally {
+    await archive.close();
+  }
+}
+
+async function verify(
+  /** One for each thing that there is, undefined while nothing is wrong. */
+  faultsBy: (verifier: Verifier) => AsyncIterable<Fault | undefined>,
+  trust: Trust,
+  output: Output,
+  from?: string,
+): Promise<boolean> {
   const verifier = new Verifier(trust);
   const progress = new Progress(output);
-  const faults =
-    "store" in source ? faultsInStore(source.store, verifier) : faultsInExport(source.exportFile, verifier);
   let found: Fault | undefined;
-  for await (const fault of faults) {
+  for await (const fault of faultsBy(verifier)) {
     progress.at(verifier.records);
     found = fault;
     if (found) break;
   }
   found ??= verifier.end();
-  progress.end(verifier.records);
+  progress.end(verifier.records, from);
   await output.print(found ? describeFault(found) : describeWhole(verifier, trust));
   return found === undefined;
 }
@@ -95,14 +110,8 @@ export function readKeyFile(file: string): KeyObject {
   return key;
 }
 
-/** One for each thing that there is, undefined while nothing is wrong. */
-async function* faultsInStore(config: StoreConfig, verifier: Verifier): AsyncGenerator<Fault | undefined> {
-  const archive = await openAuditArchive(config);
-  try {
-    for await (const batch of archive.reader.walk()) yield* verifier.addBatch(batch);
-  } finally {
-    await archive.close();
-  }
+async function* faultsInStore({ reader }: AuditArchive, verifier: Verifier): AsyncGenerator<Fault | undefined> {
+  for await (const batch of reader.walk()) yield* verifier.addBatch(batch);
 }
 
 async function* faultsInExport(file: string, verifier: Verifier): AsyncGenerator<Fault | undefined> {

@@ -65,7 +65,7 @@ async function exportAll(begin: string, { archive, format, lines, host, stopped 
     if (last === undefined || last === null) break;
     after = last;
   }
-  progress.end(count);
+  progress.end(count, archive.name);
   await tellLeftOut(archive, host);
   return true;
 }

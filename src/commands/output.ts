@@ -41,7 +41,8 @@ export class Progress {
     this.#ticker.tick(() => `${count} ${this.what}`);
   }
 
-  end(count: number): void {
-    this.output.report(`${count} ${this.what}, done`);
+  /** `from`: the database, lest it was another that was meant. */
+  end(count: number, from?: string): void {
+    this.output.report(`${count} ${this.what}${from === undefined ? "" : ` of the database ${from}`}, done`);
   }
 }

@@ -73,6 +73,7 @@ function checkMeaning(shaped: ShapedConfig, mode: Mode, report: Report): Config 
     graphql: shaped.graphql,
     log: shaped.log,
     tracing: { ...shaped.tracing, export: null },
+    proxy: null,
   };
 }
 

@@ -5,6 +5,7 @@
  * `Config` or a sentence per fault. Both are pure. Behind them nothing sees raw text: an address is known to be sound, a
  * secret is a `Secret`.
  */
+import type { ProxyConfig } from "./proxy.js";
 import type { Secret } from "./secret.js";
 import type { ShapedConfig } from "./shape.js";
 import type { TraceExport } from "./trace-export.js";
@@ -106,6 +107,8 @@ export interface Config {
   readonly graphql: Readonly<Shaped<"graphql">>;
   readonly log: Readonly<Shaped<"log">>;
   readonly tracing: TracingConfig;
+  /** Null: requests leave directly. */
+  readonly proxy: ProxyConfig | null;
 }
 
 /** What reading the database takes. */

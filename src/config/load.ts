@@ -4,6 +4,7 @@ import { stringify } from "yaml";
 import { checkArchiveConfig, checkConfig, type Mode } from "./check.js";
 import type { ArchiveConfig, Config } from "./config.js";
 import { ConfigError } from "./fault.js";
+import { readProxy } from "./proxy.js";
 import { type Environment, type RawConfig, readConfig, readDefaults } from "./read.js";
 import { readTraceExport } from "./trace-export.js";
 
@@ -14,7 +15,7 @@ const SHIPPED = nearestAbove("gateway.yaml");
 export function loadConfig(file: string | undefined, env: Environment, mode: Mode): Config {
   const { raw, name } = readFrom(file, env);
   const config = checkConfig(raw, name, mode);
-  return { ...config, tracing: { ...config.tracing, export: readTraceExport(env) } };
+  return { ...config, tracing: { ...config.tracing, export: readTraceExport(env) }, proxy: readProxy(env) };
 }
 
 /** The same for who only reads the database: needs neither the service nor its keys. */

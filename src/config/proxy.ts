@@ -1,46 +1,46 @@
 /**
- * The proxy that requests leave by, as the environment names it for every program. Node heeds it only if it is told to, and
- * Microsoft's client in a way of its own; here it is read once, and means the same to both.
+ * The proxy that requests leave by, as the environment names it for every program. Microsoft's client reads the variables by itself,
+ * in a way of its own; here they are read once, and it is told so that they mean the same to both.
  */
-import http from "node:http";
-import { StartError } from "../errors.js";
+import { type HttpProxy, leaveBy } from "../outgoing.js";
 import { ConfigError } from "./fault.js";
 import type { Environment } from "./read.js";
+import { Secret } from "./secret.js";
 
-/** This machine; and its host, of which a managed identity has its tokens. */
+export interface ProxyConfig {
+  /** May hold a password. */
+  readonly url: Secret;
+  readonly exempt: HttpProxy["exempt"];
+}
+
+/** In the order in which Microsoft's client has them, which takes any rather than none. */
+const NAMES = ["HTTPS_PROXY", "ALL_PROXY", "HTTP_PROXY"];
+
+/** This machine; and its host, of which a managed identity may have its tokens. */
 const NEAR = ["localhost", ".localhost", "127.0.0.1", "::1", "[::1]", "169.254.169.254"];
 
 const NO_ADDRESS = "must be the address of an HTTP proxy, such as http://proxy.example:3128, or be unset";
 
-/**
- * Has all requests of the process leave by the proxy that `env` names, but those to what is near. To be called before the first one;
- * `env` is the process' own, as libraries read it, and has them all in the one spelling afterwards. Throws a `ConfigError`, without
- * the value, which may hold a password, for what is not a proxy's address.
- */
-export function useProxy(env: NodeJS.ProcessEnv): void {
-  const [secure, plain, any] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"].map((name) => find(env, name));
-  // Microsoft's client takes any of them rather than none.
-  const [forHttps, forHttp] = [secure ?? any ?? plain, plain ?? any];
-  if (forHttps === undefined) return;
-  const faults = [forHttps, ...(forHttp ? [forHttp] : [])].filter(({ value }) => !isAddress(value));
-  if (faults.length > 0) {
-    const names = new Set(faults.map(({ name }) => name));
-    throw new ConfigError(
-      "environment",
-      [...names].map((path) => ({ path, message: NO_ADDRESS })),
-    );
-  }
-  if (typeof http.setGlobalProxyFromEnv !== "function")
-    throw new StartError(`To go by the proxy of ${forHttps.name} needs Node 24.14 or later: update Node, or unset it.`);
-  const exempt = find(env, "NO_PROXY")?.value.split(",") ?? [];
-  const settings = {
-    HTTPS_PROXY: forHttps.value,
-    HTTP_PROXY: forHttp?.value,
-    NO_PROXY: [...new Set([...exempt.map((name) => name.trim()).filter(Boolean), ...NEAR])].join(","),
-  };
-  for (const [name, value] of Object.entries(settings))
-    if (value !== undefined) for (const spelling of spellingsOf(name)) env[spelling] = value;
-  http.setGlobalProxyFromEnv(env);
+/** Null: requests leave directly. Throws a `ConfigError`, without the value, for what is not a proxy's address. */
+export function readProxy(env: Environment): ProxyConfig | null {
+  const found = NAMES.map((name) => find(env, name)).find((variable) => variable !== undefined);
+  const exempt = find(env, "NO_PROXY")?.value.split(",").map(readExempt).filter(Boolean) ?? [];
+  if (found === undefined || exempt.includes("*")) return null;
+  const url = URL.parse(found.value);
+  if (url === null || !isAddress(url))
+    throw new ConfigError("environment", [{ path: found.name, message: NO_ADDRESS }]);
+  const identity = URL.parse(env.IDENTITY_ENDPOINT ?? "")?.hostname ?? "";
+  const near = identity === "" ? NEAR : [...NEAR, identity];
+  return { url: new Secret(url.href), exempt: [...new Set([...exempt, ...near])] };
+}
+
+/** To be called before the first request; `env` is the process' own, of which Microsoft's client has it. */
+export function useProxy(proxy: ProxyConfig | null, env: NodeJS.ProcessEnv): void {
+  for (const spelling of NAMES.flatMap(spellingsOf)) delete env[spelling];
+  leaveBy(proxy ? { url: new URL(proxy.url.reveal()), exempt: proxy.exempt } : undefined);
+  if (proxy === null) return;
+  env.HTTPS_PROXY = proxy.url.reveal();
+  env.NO_PROXY = proxy.exempt.join(",");
 }
 
 interface Variable {
@@ -48,7 +48,7 @@ interface Variable {
   readonly value: string;
 }
 
-/** In small letters first, as curl and Node have it. */
+/** In small letters first, as curl has it. */
 function find(env: Environment, name: string): Variable | undefined {
   const variables = spellingsOf(name).map((spelling) => ({ name: spelling, value: env[spelling]?.trim() ?? "" }));
   return variables.find(({ value }) => value !== "");
@@ -58,7 +58,24 @@ function spellingsOf(name: string): string[] {
   return [name.toLowerCase(), name];
 }
 
-function isAddress(text: string): boolean {
-  const url = URL.parse(text);
-  return url !== null && ["http:", "https:"].includes(url.protocol) && url.hostname !== "";
+/** Of a host, whatever the port: it is compared without. */
+function readExempt(text: string): string {
+  return text
+    .trim()
+    .toLowerCase()
+    .replace(/^\*\./, ".")
+    .replace(/^([^:]+|\[.*\]):\d+$/, "$1");
+}
+
+function isAddress({ protocol, hostname, username, password }: URL): boolean {
+  return /^https?:$/.test(protocol) && hostname !== "" && isEncoded(username) && isEncoded(password);
+}
+
+function isEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -3,6 +3,7 @@ import { accessSync, constants, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/config.js";
 import { loadConfig } from "../config/load.js";
+import { useProxy } from "../config/proxy.js";
 import type { Environment } from "../config/read.js";
 import { type Emulator, startEmulator } from "../emulator/emulator.js";
 import { StartError } from "../errors.js";
@@ -22,7 +23,7 @@ const ADMIN = { subject: "ada", roles: ["Gateway.Admin"] };
 
 interface DevOptions {
   readonly configFile: string | undefined;
-  readonly env: Environment;
+  readonly env: NodeJS.ProcessEnv;
   readonly createLogger: (config: Config) => Promise<Logger>;
   readonly standardOutput: NodeJS.WritableStream;
 }
@@ -46,6 +47,7 @@ export async function startDev({ configFile, env, createLogger, standardOutput }
     const emulator = env.ACS_CONNECTION_STRING || env.ACS_ENDPOINT ? undefined : await startEmbeddedEmulator(env);
     if (emulator) closers.push(() => emulator.close());
     const config = loadDevConfig(configFile, env, issuer, emulator);
+    useProxy(config.proxy, env);
     const explorer = issuer && explorerRoutes(() => issuer.token(ADMIN));
     const phone = issuer && phoneRoutes(issuer.issuer);
     const routes = new Map([...(explorer ?? []), ...(phone ?? [])]);

@@ -62,8 +62,8 @@ export class FunctionsGateway {
   async #start(): Promise<Gateway | undefined> {
     try {
       const { env, logDestination: destination, standardOutput } = this.#options;
-      useProxy(env);
       const config = configOf(env);
+      useProxy(config.proxy, env);
       const secrets = secretsIn(config);
       this.#redact = createRedact(secrets);
       this.#logger = createLogger({ level: config.log.level, secrets, destination });

@@ -15,6 +15,9 @@ const SHORTEST = 6;
 /** A JWT (RFC 7519), whole or what a cut has left of it: a JSON object in base64url begins so. */
 const JWT = "eyJ[\\w-]{8,}(?:\\.[\\w-]*){0,4}";
 
+/** A password may look like one: where JSON may have a number, nines hide it, which leave it a number. */
+const NUMBER = /^[\d.]+$/;
+
 /** With what stands before it, which is kept. An escape in a JSON text ends them. */
 const LABELLED = new RegExp(
   [
@@ -34,11 +37,15 @@ export function createRedact(secrets: readonly Secret[]): Redact {
   // A whole address before the password in it.
   const known = spellings.filter(({ length }) => length >= SHORTEST).sort((one, other) => other.length - one.length);
   const exact = new RegExp([...known.map(asPattern), JWT].join("|"), "g");
-  return (text) =>
-    text.replace(exact, HIDDEN).replace(LABELLED, (_, ...labels: (string | undefined)[]) => {
+  const numbers = known.filter((spelling) => NUMBER.test(spelling)).map(asPattern);
+  const inNumber = numbers.length > 0 && new RegExp(`(?<=[:[,]\\s*-?[\\d.]*)(?:${numbers.join("|")})`, "g");
+  return (text) => {
+    const withoutNumbers = inNumber ? text.replace(inNumber, (digits) => digits.replaceAll(/\d/g, "9")) : text;
+    return withoutNumbers.replace(exact, HIDDEN).replace(LABELLED, (_, ...labels: (string | undefined)[]) => {
       const [scheme, name, slashes] = labels;
       return `${scheme ?? name ?? slashes ?? ""}${HIDDEN}${slashes === undefined ? "" : "@"}`;
     });
+  };
 }
 
 /** An address, and the password in it. */
@@ -55,10 +62,8 @@ function spellingsOf(text: string): string[] {
   ]);
 }
 
-/** A password may be a number. Where JSON has one, as in a time, it is none: a secret is a text, and what hides it would not be JSON. */
 function asPattern(text: string): string {
-  const notInNumber = /^[\d.]+$/.test(text) ? '(?<![^\\\\]":-?[\\d.]*)' : "";
-  return notInNumber + text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+  return text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
 }
 
 function decode(text: string): string {

@@ -5,7 +5,6 @@ import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import { BatchSpanProcessor, type ReadableSpan, type SpanExporter, type SpanProcessor } from "@opentelemetry/sdk-trace";
 import type { OtlpTarget, TraceExport } from "../config/trace-export.js";
 import { StartError } from "../errors.js";
-import { proxyInUse } from "../outgoing.js";
 import type { Attributes } from "./tracing.js";
 
 /** A span as the log has it. */
@@ -49,7 +48,7 @@ function openOtlp({ url, headers, timeoutMs, compression }: OtlpTarget, watcher:
     { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
   );
   const revealed = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value.reveal()]));
-  const settings = { url, headers: revealed, timeoutMillis: timeoutMs, httpAgentOptions: { proxyEnv: proxyInUse() } };
+  const settings = { url, headers: revealed, timeoutMillis: timeoutMs };
   // An enumeration that the library keeps to itself, whose values are these.
   const exporter = new OTLPTraceExporter({ ...settings, compression: compression as Compression });
   if (atStart.length > 0) throw unusable(atStart);

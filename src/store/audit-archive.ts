@@ -15,40 +15,40 @@ import { checkServer, nameDatabase } from "./postgres-server.js";
 import { reasonOf } from "./reason.js";
 import type { Tables } from "./tables.js";
 
-export interface AuditArchive {
-  readonly reader: AuditReader;
+interface Archive {
+  /** The database, as messages call it. */
+  readonly name: string;
   close(): Promise<void>;
+}
+
+export interface AuditArchive extends Archive {
+  readonly reader: AuditReader;
 }
 
 /** Throws a `StartError` when the database is not there, or has not the schema of this version. */
 export async function openAuditArchive(config: StoreConfig): Promise<AuditArchive> {
-  const database = await openAsItIs(config, "The audit trail");
-  return { reader: new AuditReader(database), close: () => database.destroy() };
+  const { database, ...archive } = await openAsItIs(config, "The audit trail");
+  return { ...archive, reader: new AuditReader(database) };
 }
 
-export interface MappingArchive {
+export interface MappingArchive extends Archive {
   readonly mappings: MappingStore;
   readonly inventory: InventoryStore;
-  close(): Promise<void>;
 }
 
 /** As for the trail. */
 export async function openMappingArchive(config: StoreConfig): Promise<MappingArchive> {
-  const database = await openAsItIs(config, "What is");
-  return {
-    mappings: new MappingStore(database),
-    inventory: new InventoryStore(database),
-    close: () => database.destroy(),
-  };
+  const { database, ...archive } = await openAsItIs(config, "What is");
+  return { ...archive, mappings: new MappingStore(database), inventory: new InventoryStore(database) };
 }
 
-async function openAsItIs(config: StoreConfig, what: string): Promise<Kysely<Tables>> {
+async function openAsItIs(config: StoreConfig, what: string): Promise<Archive & { readonly database: Kysely<Tables> }> {
   const { dialect, name } = await dialectOf(config);
   const database = new Kysely<Tables>({ dialect });
   try {
     if (config.kind === "postgres") await checkServer(database, name);
     await checkSchema(database, name, what);
-    return database;
+    return { database, name, close: () => database.destroy() };
   } catch (error) {
     await database.destroy();
     throw error;

@@ -63,7 +63,7 @@ describe("audit verify", () => {
     expect(await run(["verify"])).toEqual({
       code: 0,
       stdout: "2400 records of 2 writers, whole\n",
-      stderr: expect.stringMatching(/^(\d+ records\n)*2400 records, done\n$/),
+      stderr: expect.stringMatching(`^(\\d+ records\\n)*2400 records of the database ${file}, done\\n$`),
     });
   });
 
@@ -234,7 +234,7 @@ describe("audit export", () => {
     const args = ["--since", "2026-01-01T00:00:10Z", "--until", "2026-01-01T00:00:20Z", "--out", "part.jsonl"];
     expect(await run(["export", ...args])).toMatchObject({
       code: 0,
-      stderr: expect.stringMatching(/^(\d+ records\n)*20 records, done\n$/),
+      stderr: expect.stringMatching(/^(\d+ records\n)*20 records of the database .+, done\n$/),
     });
     expect(await run(["verify", "--export", "part.jsonl"])).toMatchObject({
       code: 0,
@@ -264,7 +264,7 @@ describe.skipIf(!existsSync("/dev/full"))("a result that cannot be written", () 
   const cannot = (name: string, code: string) => ({
     code: 2,
     stderr: expect.stringMatching(
-      new RegExp(`^(\\d+ records(, done)?\n)*${name} cannot be written \\(${code}\\): [^\n]+\\.\n$`),
+      new RegExp(`^(\\d+ records( of the database .+, done)?\n)*${name} cannot be written \\(${code}\\): [^\n]+\\.\n$`),
     ),
   });
 
@@ -311,6 +311,14 @@ describe("audit fingerprint", () => {
         stderr: expect.stringMatching(/^There is not one token/),
       });
     }
+  });
+
+  it("says that a shared database has no keys of its own", () => {
+    expect(print("aaa.bbb.ccc", { DATABASE_URL: "postgres://a:b@127.0.0.1:1/c" })).toEqual({
+      code: 2,
+      stdout: "",
+      stderr: "No keys are kept beside a Postgres database: set AUDIT_KEY.\n",
+    });
   });
 
   it("makes no key where there is none, for no token stands in a trail by it", () => {

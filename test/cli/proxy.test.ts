@@ -4,28 +4,21 @@ import { readFileSync } from "node:fs";
 import { type AddressInfo, connect } from "node:net";
 import { createServer, type Server } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Collector } from "../fixtures/collector.js";
 import { ForwardProxy, PROXY_PASSWORD } from "../fixtures/forward-proxy.js";
 import { Operator } from "../fixtures/operator.js";
 
 /** Found nowhere but by the proxy. */
 const SERVICE = "acs.example.test";
 const ISSUER = "login.example.test";
-const COLLECTOR = "collector.example.test:4318";
 
 const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
 const WHY_SKIPPED = hasOpenssl ? "" : " (skipped: there is no openssl to make a certificate with)";
 
 let operator: Operator;
-let collector: Collector;
 beforeAll(async () => {
   operator = await Operator.start("sqlite");
-  collector = await Collector.start();
 });
-afterAll(async () => {
-  await collector.close();
-  await operator.close();
-});
+afterAll(() => operator.close());
 
 /** `openssl`'s, for both names. */
 function makeCertificate(): { readonly file: string; readonly key: Buffer; readonly cert: Buffer } {
@@ -82,28 +75,35 @@ describe(`a gateway that only a proxy connects to the world${WHY_SKIPPED}`, () =
     30_000,
   );
 
-  it("goes to what is on its own machine by no proxy, and to a collector by it", async () => {
-    const proxy = await ForwardProxy.start({ [COLLECTOR]: Number(new URL(collector.url).port) });
+  it("goes on where the proxy refuses, resets or swallows, and says so", async () => {
+    const proxy = await ForwardProxy.start();
     const gateway = operator.start(["serve"], {
-      ALL_PROXY: proxy.url,
-      OTEL_EXPORTER_OTLP_ENDPOINT: `http://${COLLECTOR}`,
-      OTEL_BSP_SCHEDULE_DELAY: "50",
+      HTTPS_PROXY: proxy.url,
+      ACS_CONNECTION_STRING: operator.emulator.connectionString.replace(/http:\/\/[^;]+/, `https://${SERVICE}/`),
     });
-    const [, url] = await gateway.printed(/"url":"([^"]+)"/);
-    const response = await fetch(`${url}/graphql`, {
-      method: "POST",
-      headers: { "content-type": "application/json", authorization: `Bearer ${await operator.issuer.sign("alice")}` },
-      body: JSON.stringify({
-        query: "mutation { issueAccessToken(input: { scopes: [CHAT] }) { accessToken { expiresOn } } }",
-      }),
-    });
-    expect(await response.json()).toMatchObject({ data: { issueAccessToken: { accessToken: {} } } });
-    await collector.span(({ name }) => name.includes("issueAccessToken"));
+    const [, adminUrl] = await gateway.printed(/"adminUrl":"([^"]+)"/);
+    for (const manner of ["refuse and reset", "refuse", "black hole"] as const) {
+      proxy.manner = manner;
+      for (let probe = 0; probe < 3; probe++) {
+        const answer = await (await fetch(`${adminUrl}/health/ready`)).text();
+        expect(answer).toContain('"name":"communication-services","ok":false');
+      }
+    }
+    await expect.poll(() => proxy.open).toBe(0);
     gateway.kill("SIGTERM");
-    await gateway.ended();
+    expect(await gateway.ended()).toBe(0);
     await proxy.close();
-    expect(new Set(proxy.asked)).toEqual(new Set([COLLECTOR]));
-  }, 30_000);
+    expect(gateway.stderr).toBe("");
+    expect(gateway.stdout).not.toContain(encodeURIComponent(PROXY_PASSWORD));
+    // What is on its own machine, as the issuer here, it goes to by none.
+    expect(new Set(proxy.asked)).toEqual(new Set([`${SERVICE}:443`]));
+  }, 60_000);
+
+  it("is told by config check, which hides it", async () => {
+    const { code, stdout } = await operator.run(["config", "check"], { HTTPS_PROXY: "http://u:hidden-word@p.example" });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining("proxy:\n") });
+    expect(stdout).not.toContain("hidden-word");
+  });
 
   it.each([{ HTTPS_PROXY: "proxy.example:3128" }, { HTTP_PROXY: "socks5://not-to-be-printed@proxy.example:1080" }])(
     "does not start with the address of none: %o",

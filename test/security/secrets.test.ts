@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Secret } from "../../src/config/secret.js";
 import { type Emulator, startEmulator } from "../../src/emulator/emulator.js";
 import { createLogger } from "../../src/observe/logger.js";
+import { createRedact } from "../../src/observe/redact.js";
 import { Canaries } from "../fixtures/canaries.js";
 import { Cli } from "../fixtures/cli.js";
 import { AUDIENCE, TestIssuer } from "../fixtures/issuer.js";
@@ -72,17 +73,18 @@ describe("the log", () => {
     expect(JSON.parse(line)).toMatchObject({ field: "before [hidden] after", list: ["[hidden]"] });
   });
 
-  it("hides a password of digits in texts, and leaves numbers that have them as they are", () => {
+  it("hides a password of digits, in a number by nines, so that it stays one", () => {
     const secret = new Secret("postgres://user:179600@db/x");
-    const fields = { at: 1796009030123, ms: 2.1796005, text: "user, 179600", quoted: '{"p":179600}', list: ["179600"] };
+    const fields = { "at\\": 1796009030123, ms: [-2.1796005, 179600], text: "user 179600", quoted: '{"p": 179600}' };
     const line = logged(fields, [secret], "at 179600");
     expect(JSON.parse(line)).toMatchObject({
-      ...fields,
-      text: "user, [hidden]",
-      quoted: '{"p":[hidden]}',
-      list: ["[hidden]"],
+      "at\\": 9999999030123,
+      ms: [-2.9999995, 999999],
+      text: "user [hidden]",
+      quoted: '{"p": 999999}',
       msg: "at [hidden]",
     });
+    expect(createRedact([secret])('connect with {"password":179600}')).toBe('connect with {"password":999999}');
   });
 
   it("leaves alone what is no secret", () => {
