@@ -261,11 +261,15 @@ function createTokenCache({ config, now, events, keys, redis, service }: Base): 
   });
 }
 
-function createReadiness({ elapsed, store, service, redis }: Base, { authenticator, load }: FrontDoor): Readiness {
+function createReadiness(
+  { config, elapsed, store, service, redis }: Base,
+  { authenticator, load }: FrontDoor,
+): Readiness {
+  const optional = config.server.unreadyWithout === "store";
   const dependencies: Dependency[] = [
     { name: "store", check: () => store.check() },
-    { name: "communication-services", check: (deadline) => service.check(deadline) },
-    ...authenticator.checks().map(({ issuer, check }) => ({ name: `issuer ${issuer}`, check })),
+    { name: "communication-services", optional, check: (deadline) => service.check(deadline) },
+    ...authenticator.checks().map(({ issuer, check }) => ({ name: `issuer ${issuer}`, optional, check })),
   ];
   if (redis) dependencies.push({ name: "redis", optional: true, check: () => redis.check() });
   return new Readiness({ dependencies, elapsed, isOverloaded: () => load.isOverloaded });

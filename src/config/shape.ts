@@ -49,6 +49,7 @@ const server = z.strictObject({
   maxConnections: whole(1, 1_000_000).default(10_000),
   maxRequests: whole(1, 1_000_000).default(2000),
   unreadyAtPercent: whole(0, 100).default(80),
+  unreadyWithout: z.enum(["everything", "store"]).default("everything"),
   corsOrigins: references,
   proxies: z
     .strictObject({

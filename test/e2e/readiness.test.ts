@@ -74,6 +74,25 @@ describe("health", () => {
     }
   });
 
+  it("stays where only the store is asked for, though service and issuer are away, and names them", async () => {
+    rig.issuer.outage = { status: 500 };
+    await rig.emulator.close();
+    const { adminUrl } = await rig.startAnother({
+      configure: (config) => ({ ...config, server: { ...config.server, unreadyWithout: "store" } }),
+    });
+    expect(await ready(adminUrl)).toMatchObject({
+      httpStatus: 200,
+      body: {
+        status: "ready",
+        dependencies: [
+          { name: "store", ok: true },
+          { name: "communication-services", ok: false, optional: true },
+          { name: `issuer ${rig.issuer.url}`, ok: false, optional: true },
+        ],
+      },
+    });
+  });
+
   it("says that the issuer is down at the start, and recovers by itself", async () => {
     rig.issuer.outage = { status: 500 };
     await rig.restartGateway();
