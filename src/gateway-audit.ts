@@ -3,7 +3,7 @@ import { AsyncResource } from "node:async_hooks";
 import { randomBytes } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { type CheckpointSink, Checkpoints } from "./audit/checkpoint.js";
-import { addressSink, fileSink, streamSink } from "./audit/checkpoint-sinks.js";
+import { addressSink, fileSink, streamSink, tryFile } from "./audit/checkpoint-sinks.js";
 import type { AuditFeed } from "./audit/feed.js";
 import { createFingerprint } from "./audit/fingerprint.js";
 import { Lister } from "./audit/lister.js";
@@ -95,6 +95,7 @@ function openCheckpoints(
   if (place === null) return undefined;
   const sink = openCheckpointSink(place, standardOutput);
   const observe = (error: unknown) => events.checkpointWritten(error);
+  if (place.kind === "file") void tryFile(place.file).catch(observe);
   const checkpoints = new Checkpoints({ key: keys.checkpointKey, sink, observe });
   const interval = setInterval(() => void checkpoints.flush(), checkpointSeconds * 1000);
   closers.push(async () => {

@@ -17,6 +17,7 @@ import { tracedLog } from "./observe/traced-log.js";
 import type { Tracing } from "./observe/tracing.js";
 import type { RedisConnection } from "./shared/redis.js";
 import { openStore } from "./store/store.js";
+import { VERSION } from "./version.js";
 
 export interface BaseOptions extends AuditOptions {
   readonly logger: Logger;
@@ -40,6 +41,7 @@ export type Records = Awaited<ReturnType<typeof openRecords>>;
 export async function openRecords(config: Config, options: BaseOptions, closers: Closers) {
   const { logger, now = Date.now, elapsed = () => performance.now(), random = Math.random } = options;
   const metrics = new Metrics();
+  metrics.buildInfo.set({ version: VERSION }, 1);
   const { events, tracing } = await watch({ config, logger, metrics, elapsed }, closers);
   const store = await openStore(config.store, { tracing, onHeld: (reason) => events.schemaWaits(reason) });
   closers.push(() => store.close());

@@ -17,6 +17,7 @@ import { guardStream } from "./observe/guard-stream.js";
 import { drained, type LogOutput, logOutput } from "./observe/log-output.js";
 import { createLogger, type Logger } from "./observe/logger.js";
 import { createRedact, type Redact } from "./observe/redact.js";
+import { VERSION } from "./version.js";
 
 const USAGE = `Usage: acs-token-gateway [command] [options]
 
@@ -36,6 +37,7 @@ Commands
 Options
   --config FILE  read this file instead of gateway.yaml (also: GATEWAY_CONFIG)
   --help         this text
+  --version      which version this is
 
 Options of audit verify
   --export FILE        check an export instead of the database
@@ -106,6 +108,7 @@ interface Running {
 async function main(args: readonly string[]): Promise<void> {
   const [command = "serve", ...rest] = args[0]?.startsWith("-") === false ? args : ["serve", ...args];
   if (args.includes("--help") || args.includes("-h") || command === "help") return print(USAGE);
+  if (args.includes("--version")) return print(VERSION);
   switch (command) {
     case "serve":
       return await run(() => serve(readOptions(rest)));
@@ -186,7 +189,10 @@ async function serve(options: CommonOptions): Promise<Running> {
   const { startGateway } = await import("./gateway.js");
   const logger = await openLog(config);
   const gateway = await startGateway(config, { logger, standardOutput: process.stdout });
-  logger.info({ url: gateway.url, publicUrl: config.server.publicUrl, adminUrl: gateway.adminUrl }, "listening");
+  logger.info(
+    { version: VERSION, url: gateway.url, publicUrl: config.server.publicUrl, adminUrl: gateway.adminUrl },
+    "listening",
+  );
   return gateway;
 }
 
@@ -365,7 +371,7 @@ function complain(error: unknown): void {
 }
 
 function complaintOf(error: unknown): string {
-  if (error instanceof UsageError) return `acs-token-gateway: ${error.message}\n\n${USAGE}`;
+  if (error instanceof UsageError) return `acs-token-gateway: ${error.message}; --help lists commands and options\n`;
   if (error instanceof ConfigError || error instanceof StartError) return `${error.message}\n`;
   return `acs-token-gateway: ${error instanceof Error ? error.stack : String(error)}\n`;
 }

@@ -18,6 +18,11 @@ export function fileSink(file: string): CheckpointSink {
   };
 }
 
+/** Rejects when it cannot be written to, which is better known before the first line. */
+export async function tryFile(file: string): Promise<void> {
+  await (await open(file, "a", 0o600)).close();
+}
+
 /** For standard output, or whatever collects it. */
 export function streamSink(stream: NodeJS.WritableStream): CheckpointSink {
   const output = new StreamOutput(stream);

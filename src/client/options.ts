@@ -72,12 +72,15 @@ export interface RefreshedToken {
 export function checkOptions(options: TokenRefresherOptions): void {
   const { url, getCallerToken, scopes, fetch = globalThis.fetch } = options;
   const complain = (what: string) => {
-    throw new TypeError(`createTokenRefresher: ${what}`);
+    throw new TypeError(what);
   };
-  if (typeof url !== "string" || url === "") complain("`url` has to be the address of the gateway's /graphql.");
-  if (typeof getCallerToken !== "function") complain("`getCallerToken` has to be a function that gives a token.");
-  if (!Array.isArray(scopes) || scopes.length === 0) complain('`scopes` has to name one at least, such as ["CHAT"].');
-  for (const name of ["giveUpAfterSeconds", "tryTimeoutSeconds"] as const)
+  if (!/^(https?:\/)?\//i.test(url)) complain("`url` has to be https://.../graphql.");
+  if (typeof getCallerToken !== "function") complain("`getCallerToken` has to be a function.");
+  if (typeof fetch !== "function") complain("`fetch` has to be a function.");
+  if (!Array.isArray(scopes) || !scopes.length) complain('`scopes` has to be such as ["CHAT"].');
+  for (const name of ["lifetimeMinutes", "giveUpAfterSeconds", "tryTimeoutSeconds"] as const)
     if (!((options[name] ?? 1) >= 0)) complain(`\`${name}\` has to be a number.`);
-  if (typeof fetch !== "function") complain("there is no global fetch here, so give one as `fetch`.");
+  // As headers are.
+  if (/[^ -~]/.test(`${options.clientName}${options.clientVersion}`))
+    complain("`clientName` or `clientVersion` has to be ASCII.");
 }

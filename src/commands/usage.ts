@@ -1,7 +1,7 @@
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { MAX_REASON_LENGTH } from "../audit/record.js";
 
-/** The command line was not understood: its message is printed with the usage. */
+/** The command line was not understood: its message is printed, and where the usage is. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }

@@ -129,6 +129,10 @@ function checkOrigins({ corsOrigins }: ShapedConfig["server"], report: Report): 
   return corsOrigins.flatMap((origin, index) => {
     const path = ["server", "corsOrigins", index];
     if (origin === null) return [];
+    if (origin.includes(",")) {
+      report(path, "must be one origin; for more, list each under server.corsOrigins in a file of your own");
+      return origin;
+    }
     const url = checkUrl(origin, path, report);
     if (url && url.origin !== origin) report(path, `must be an origin as browsers send it, here ${url.origin}`);
     return origin;
@@ -242,7 +246,11 @@ function checkIssuers(issuers: ShapedConfig["issuers"], report: Report): IssuerC
   const seen = new Set<string>();
   return issuers.map((issuer, index) => {
     const at = (key: string) => ["issuers", index, key];
-    checkUrl(issuer.issuer, at("issuer"), report);
+    const url = checkUrl(issuer.issuer, at("issuer"), report);
+    // OpenID Connect Discovery 1.0 §4
+    if (url && /[?#]/.test(issuer.issuer)) report(at("issuer"), "must not have a query or a fragment");
+    if ([issuer.audience].flat().some((audience) => audience !== audience.trim()))
+      report(at("audience"), "begins or ends with a blank, which no token's would; it is compared to the letter");
     if (issuer.jwksUri !== null) checkUrl(issuer.jwksUri, at("jwksUri"), report);
     if (seen.has(issuer.issuer)) report(at("issuer"), "is listed twice; give it one entry with a list of audiences");
     seen.add(issuer.issuer);
@@ -280,7 +288,7 @@ function checkStore({ url, maxConnections, queueSize }: ShapedConfig["store"], r
   if (file === undefined) {
     report(
       path,
-      "must be sqlite:FILE, such as sqlite:./data/gateway.db, or postgres://USER:PASSWORD@HOST:5432/DATABASE",
+      "must be sqlite:FILE, such as sqlite:./data/gateway.db, or postgres://[USER:PASSWORD@]HOST:5432/DATABASE",
     );
     return NO_STORE;
   }
@@ -389,7 +397,7 @@ export function isKey(text: string): boolean {
 }
 
 const POSTGRES_FORM =
-  "must read postgres://USER:PASSWORD@HOST:5432/DATABASE, with special characters of the password percent-encoded";
+  "must read postgres://[USER:PASSWORD@]HOST:5432/DATABASE, with special characters of the password percent-encoded";
 
 /** Names a host, here or as a parameter (a socket's folder), and a database; and is encoded soundly. */
 function isPostgresUrl(text: string): boolean {

@@ -54,9 +54,15 @@ export function readDefaults(shipped: string): Section {
 
 function toPlain(document: Document, faults: Fault[]): unknown {
   try {
-    return document.toJS();
+    const plain: unknown = document.toJS();
+    // What refers to itself has no end.
+    JSON.stringify(plain);
+    return plain;
   } catch {
-    faults.push({ path: "", message: "has an alias (*name) without its anchor, or too many of them" });
+    faults.push({
+      path: "",
+      message: "has an alias (*name) without its anchor, too many of them, or one within its own",
+    });
     return undefined;
   }
 }

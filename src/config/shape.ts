@@ -7,7 +7,7 @@ import { z } from "zod";
 /** Environment values are text, so digits are taken for a number. */
 const whole = (min: number, max: number) =>
   z.preprocess(
-    (value) => (typeof value === "string" && /^\d+$/.test(value) ? Number(value) : value),
+    (value) => (typeof value === "string" && /^-?\d+$/.test(value) ? Number(value) : value),
     z.int().min(min).max(max),
   );
 

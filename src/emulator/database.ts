@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
@@ -28,7 +28,11 @@ const SCHEMA = `
 
 /** The emulator's only state. Without a file it lives in memory, by the same code. */
 export function openDatabase(file: string | undefined): DatabaseSync {
-  if (file !== undefined) mkdirSync(dirname(file), { recursive: true });
+  if (file !== undefined) {
+    mkdirSync(dirname(file), { recursive: true });
+    // It has access keys.
+    closeSync(openSync(file, "a", 0o600));
+  }
   const database = new DatabaseSync(file ?? ":memory:", { timeout: 5_000 });
   try {
     database.exec(SCHEMA);

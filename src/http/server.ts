@@ -177,12 +177,18 @@ function cutUnlessTaken(response: ServerResponse, clientTimeoutMs: number): void
   response.once("close", () => clearTimeout(cut));
 }
 
+function whyNotBound({ code, message }: NodeJS.ErrnoException, portVariable: string): string {
+  const another = `choose another with ${portVariable}=…`;
+  if (code === "EADDRINUSE") return `is in use: end the program that has it, or ${another}`;
+  const cure =
+    code === "EACCES" ? another : `set ${portVariable.replace("PORT", "HOST")} to an address of this machine`;
+  return `cannot be listened on (${code ?? message}): ${cure}`;
+}
+
 async function bind(server: Server, { host, port, portVariable, maxConnections }: ListenOptions): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
-      const why = error.code === "EADDRINUSE" ? "is in use" : `cannot be listened on (${error.code ?? error.message})`;
-      const cure = `end the program that has it, or choose another with ${portVariable}=…`;
-      reject(new StartError(`Port ${port} of ${host} ${why}: ${cure}.`, { cause: error }));
+      reject(new StartError(`Port ${port} of ${host} ${whyNotBound(error, portVariable)}.`, { cause: error }));
     });
     // Those that wait to be accepted. The system has a limit of its own; beyond it a client tries again after a second, or three.
     server.listen({ port, host, backlog: Math.max(LEAST_BACKLOG, maxConnections) }, resolve);

@@ -172,6 +172,13 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  readonly buildInfo = new Gauge({
+    name: "gateway_build_info",
+    help: "1, with the version of the gateway that runs.",
+    labelNames: ["version"],
+    registers: [this.#registry],
+  });
+
   readonly auditRecords = new Counter({
     name: "gateway_audit_records_total",
     help: "Records written to the audit trail.",

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite";
 import { setTimeout } from "node:timers/promises";
@@ -86,6 +86,8 @@ export class SqliteRows {
 function open(file: string, purpose: Purpose): DatabaseSync {
   try {
     mkdirSync(dirname(file), { recursive: true });
+    // A new one is for its owner alone: it has all users in it. SQLite makes its log as it finds the file.
+    if (purpose !== "reading") closeSync(openSync(file, "a", 0o600));
     const database = new DatabaseSync(file, { timeout: BUSY_LIMIT_MS });
     database.exec(PRAGMAS[purpose]);
     // From here on it is waited for without blocking the process.

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { Agent, createServer, get, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -69,16 +69,21 @@ describe("usage", () => {
     });
   });
 
+  it("is told by which version", async () => {
+    const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
+    expect(await run(["--version"])).toEqual({ code: 0, stderr: "", stdout: `${version}\n` });
+  });
+
   it.each([
     [["servee"]],
     [["serve", "--prot", "1"]],
     [["config"]],
     [["emulator", "--port", "x"]],
     [["emulator", "--latency", "slow"]],
-  ])("is printed with exit code 2 for %j", async (args) => {
+  ])("is named in one line, with exit code 2, for %j", async (args) => {
     const { code, stdout, stderr } = await run(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
-    expect(stderr).toMatch(/^acs-token-gateway: .+\n\nUsage:/);
+    expect(stderr).toMatch(/^acs-token-gateway: .+; --help lists commands and options\n$/);
   });
 });
 
@@ -88,6 +93,20 @@ describe("serve", () => {
     const [, url] = await cli.printed(/"url":"([^"]+)"/);
     expect((await fetch(`${url}/health/live`)).status).toBe(200);
     expect(cli.stdout).not.toContain(ACCESS_KEY);
+  });
+
+  it("has its database and its keys for its owner alone", async () => {
+    const file = join(folder, "private", "gateway.db");
+    const cli = start(["serve"], { DATABASE_URL: `sqlite:${file}`, TOKEN_CACHE_KEY: "", AUDIT_KEY: "" });
+    await cli.printed(/"version":"\d+\.\d+\.\d+","url"/);
+    const names = readdirSync(join(folder, "private"));
+    expect(names).toEqual(expect.arrayContaining(["gateway.db", "gateway.db-wal", "keys.json"]));
+    for (const name of names) expect(statSync(join(folder, "private", name)).mode & 0o077, name).toBe(0);
+  });
+
+  it("says at its start that the file for checkpoints cannot be written to", async () => {
+    const cli = start(["serve"], { AUDIT_CHECKPOINTS: join(folder, "nowhere", "checkpoints.jsonl") });
+    await cli.printed(/"err":\{[^\n]*ENOENT[^\n]*"msg":"audit checkpoint not written"/);
   });
 
   it.each(["SIGTERM", "SIGINT"] as const)("ends with exit code 0 on %s", async (signal) => {
@@ -212,6 +231,22 @@ describe("serve", () => {
     expect(stderr).toBe(
       `Port ${port} of 127.0.0.1 is in use: end the program that has it, or choose another with ${name}=….\n`,
     );
+  });
+
+  it.each(["HOST", "ADMIN_HOST"])("says in one line that %s is no address of this machine", async (name) => {
+    const { code, stderr } = await run(["serve"], { [name]: "203.0.113.5" });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(
+      new RegExp(
+        `^Port 0 of 203\\.0\\.113\\.5 cannot be listened on \\(\\w+\\): set ${name} to an address of this machine\\.\n$`,
+      ),
+    );
+  });
+
+  it("says in one line which databases there are", async () => {
+    const { code, stderr } = await run(["serve"], { DATABASE_URL: "mysql://x" });
+    expect(code).toBe(2);
+    expect(stderr).toContain("or postgres://[USER:PASSWORD@]HOST:5432/DATABASE.\n");
   });
 
   it("says in one line that Postgres cannot be reached, and the cure, without the password", async () => {

@@ -112,9 +112,9 @@ describe("what cannot pass ends the call at once, with a word on what to do", ()
       { code: "BAD_USER_INPUT", status: 400, message: expect.stringContaining("FLY") },
     ],
     [
-      "a lifetime that is no number",
-      { lifetimeMinutes: "long" as unknown as number },
-      { code: "BAD_USER_INPUT", status: 400, message: expect.stringContaining("long") },
+      "a lifetime that is no whole number",
+      { lifetimeMinutes: 90.5 },
+      { code: "BAD_USER_INPUT", status: 400, message: expect.stringContaining("90.5") },
     ],
   ];
   it.each(permanent)("%s", async (_, options, error) => {

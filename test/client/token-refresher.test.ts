@@ -137,13 +137,23 @@ describe("what a program got wrong is told when the refresher is made", () => {
   const wrong: [string, Record<string, unknown>, RegExp][] = [
     ["no address", { url: undefined }, /`url`/],
     ["an empty address", { url: "" }, /`url`.*\/graphql/],
+    ["an address without https", { url: "localhost:4000/graphql" }, /`url`.*https/],
+    ["an address of another kind", { url: "ftp://gateway.example/graphql" }, /`url`.*https/],
+    ["a lifetime that is no number", { lifetimeMinutes: Number.NaN }, /`lifetimeMinutes`.*number/],
+    ["a name that cannot be a header", { clientName: "日本" }, /`clientName`.*ASCII/],
+    ["a version that cannot be one", { clientVersion: "1.0\n" }, /`clientVersion`.*ASCII/],
     ["a token in place of a function", { getCallerToken: "a.b.c" }, /`getCallerToken`.*function/],
     ["no scopes", { scopes: [] }, /`scopes`.*CHAT/],
     ["a scope that is no list", { scopes: "CHAT" }, /`scopes`/],
     ["a fetch that is none", { fetch: {} }, /fetch/],
   ];
   it.each(wrong)("%s", (_, options, message) => {
+    expect(() => own.refresher(options)).toThrow(expect.objectContaining({ name: "TypeError" }));
     expect(() => own.refresher(options)).toThrow(message);
+  });
+
+  it("and not an address of the page's own origin", () => {
+    expect(() => own.refresher({ url: "/graphql", clientName: "a phone (2)" })).not.toThrow();
   });
 });
 

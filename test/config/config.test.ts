@@ -194,6 +194,31 @@ describe("the shipped gateway.yaml", () => {
 
 describe("a broken file", () => {
   const cases: [string, string, Record<string, string>, string[]][] = [
+    [
+      "a section within itself",
+      `${MINIMAL}log: &log { level: *log }`,
+      ENV,
+      ["the file has an alias (*name) without its anchor, too many of them, or one within its own."],
+    ],
+    [
+      "several origins in one",
+      `${MINIMAL}server: { corsOrigins: ["https://a.example,https://b.example"] }`,
+      ENV,
+      ["server.corsOrigins[0] must be one origin; for more, list each under server.corsOrigins in a file of your own."],
+    ],
+    ["a number below zero", MINIMAL.concat('server: { port: "-1" }'), ENV, ["server.port must be at least 0."]],
+    [
+      "an issuer with a query",
+      MINIMAL,
+      { ...ENV, OIDC_ISSUER: "https://issuer.example.com/?x=1" },
+      ["issuers[0].issuer must not have a query or a fragment."],
+    ],
+    [
+      "an audience with a blank before it",
+      MINIMAL,
+      { ...ENV, OIDC_AUDIENCE: " api://gateway" },
+      ["issuers[0].audience begins or ends with a blank, which no token's would; it is compared to the letter."],
+    ],
     ["an unknown key", `${MINIMAL}sever: { port: 1 }`, ENV, ["sever is not a setting; gateway.yaml lists them all."]],
     [
       "an unknown key deep down",
@@ -310,7 +335,7 @@ describe("a broken file", () => {
       `${WITH_KEYS}store: { url: "${url}" }`,
       ENV,
       [
-        "store.url must read postgres://USER:PASSWORD@HOST:5432/DATABASE, with special characters of the password percent-encoded.",
+        "store.url must read postgres://[USER:PASSWORD@]HOST:5432/DATABASE, with special characters of the password percent-encoded.",
       ],
     ]),
     [
@@ -318,7 +343,7 @@ describe("a broken file", () => {
       `${MINIMAL}store: { url: "mysql://u:${SECRET}@h/d" }`,
       ENV,
       [
-        "store.url must be sqlite:FILE, such as sqlite:./data/gateway.db, or postgres://USER:PASSWORD@HOST:5432/DATABASE.",
+        "store.url must be sqlite:FILE, such as sqlite:./data/gateway.db, or postgres://[USER:PASSWORD@]HOST:5432/DATABASE.",
       ],
     ],
     [

@@ -123,7 +123,7 @@ describe("the dashboard, the alert rules and the objectives", () => {
     const own = [...served.keys()].filter((name) => name.startsWith("gateway_"));
     // For who looks for a reason.
     const traces = ["gateway_trace_spans_lost_total", "gateway_trace_spans_sent_total"];
-    const spared = ["gateway_audit_unlisted", ...traces, "gateway_untrusted_documents_total"];
+    const spared = ["gateway_audit_unlisted", "gateway_build_info", ...traces, "gateway_untrusted_documents_total"];
     expect(own.filter((name) => !shown.has(name)).sort()).toEqual(spared);
   });
 

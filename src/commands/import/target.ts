@@ -49,7 +49,7 @@ async function withDatabase<Result>(
     const resource = resourceOf(config.acs);
     const { mappings } = store;
     const asked = commandRun("import");
-    host.report(`the audit trail has this import under the request id ${asked.requestId}`);
+    host.report(`what is added stands in the audit trail under the request id ${asked.requestId}`);
     const adoption = new Adoption({
       mappings,
       audit: audit.ofCommand(asked),
