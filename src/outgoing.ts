@@ -66,7 +66,7 @@ async function openTunnel(url: URL, signal: AbortSignal): Promise<Duplex | undef
     sent.on("connect", ({ statusCode }, connected, head) => {
       // Whoever has it then hears of it, too.
       connected.on("error", () => {});
-      if (statusCode === 200) {
+      if (statusCode !== undefined && statusCode >= 200 && statusCode < 300) {
         connected.unshift(head);
         return resolve(connected);
       }
