@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
@@ -30,8 +30,8 @@ const SCHEMA = `
 export function openDatabase(file: string | undefined): DatabaseSync {
   if (file !== undefined) {
     mkdirSync(dirname(file), { recursive: true });
-    // It has access keys.
-    closeSync(openSync(file, "a", 0o600));
+    // It has access keys. One that is there is not touched, lest locks on it be lost.
+    if (!existsSync(file)) closeSync(openSync(file, "wx", 0o600));
   }
   const database = new DatabaseSync(file ?? ":memory:", { timeout: 5_000 });
   try {

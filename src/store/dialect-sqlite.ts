@@ -86,8 +86,7 @@ export class SqliteRows {
 function open(file: string, purpose: Purpose): DatabaseSync {
   try {
     mkdirSync(dirname(file), { recursive: true });
-    // A new one is for its owner alone: it has all users in it. SQLite makes its log as it finds the file.
-    if (purpose !== "reading") closeSync(openSync(file, "a", 0o600));
+    if (purpose !== "reading") makePrivate(file);
     const database = new DatabaseSync(file, { timeout: BUSY_LIMIT_MS });
     database.exec(PRAGMAS[purpose]);
     // From here on it is waited for without blocking the process.
@@ -99,6 +98,19 @@ function open(file: string, purpose: Purpose): DatabaseSync {
       `The database ${file} cannot be opened (${why}): check that the folder can be written to and that the file is a SQLite database, or name another with DATABASE_URL=sqlite:FILE.`,
       { cause: error },
     );
+  }
+}
+
+/**
+ * A new one is for its owner alone: it has all users in it. SQLite makes its log as it finds the file. One that is there is not touched:
+ * to close it would let go of the locks that other connections of the process hold on it (POSIX), and a stranger then takes away
+ * their log.
+ */
+function makePrivate(file: string): void {
+  try {
+    closeSync(openSync(file, "wx", 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
 }
 
