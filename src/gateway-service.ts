@@ -2,13 +2,13 @@ import { Breaker, type BreakerName, breakerOf } from "./acs/guard/breaker.js";
 import { ConcurrencyLimit } from "./acs/guard/concurrency-limit.js";
 import { Gate } from "./acs/guard/gate.js";
 import { GuardedService } from "./acs/guard/guard.js";
-import { callsPerWindow, Pace, WINDOW_SECONDS } from "./acs/guard/pace.js";
+import { budgetOf, INTERVAL_MS, Pace } from "./acs/guard/pace.js";
 import { RetryBudget } from "./acs/guard/retry-budget.js";
 import { type CommunicationService, SERVICE_OPERATIONS, type ServiceOperation } from "./acs/service.js";
 import { connectAzureService } from "./acs/service-azure.js";
 import type { Config } from "./config/config.js";
-import type { Counter } from "./limits/counter.js";
-import { createCounter } from "./limits/limits.js";
+import { type Counter, withFallback } from "./limits/counter.js";
+import { slidingMemoryCounter, slidingRedisCounter } from "./limits/counter-sliding.js";
 import type { Events } from "./observe/events.js";
 import type { Metrics } from "./observe/metrics.js";
 import type { Tracing } from "./observe/tracing.js";
@@ -25,7 +25,7 @@ interface ServiceParts {
   /** 0 ≤ x < 1 */
   readonly random: () => number;
   /** Of the pace; shorter if a test is in a hurry. */
-  readonly windowSeconds?: number;
+  readonly intervalMs?: number;
 }
 
 /** Communication Services behind its guard. */
@@ -72,23 +72,29 @@ export async function openService(parts: ServiceParts): Promise<CommunicationSer
   });
 }
 
-/** The resource's limits are its own, so all who use it through one Redis count together. */
+/** The resource's limits are its own, so all who use it through one Redis count together; while it is away, each its part. */
 function openPace(parts: ServiceParts, resource: string): Pace {
-  const { config, redis, events, elapsed, windowSeconds = WINDOW_SECONDS } = parts;
+  const { config, redis, events, elapsed, intervalMs = INTERVAL_MS } = parts;
   const { percent, ...limits } = config.acs.pace;
-  const common = {
-    config: config.limits,
-    redis,
-    now: elapsed,
-    observe: (error: unknown) => events.limitCountedHere(error),
-    windowSeconds,
+  const forEach = <Value>(of: (operation: ServiceOperation) => Value) =>
+    Object.fromEntries(SERVICE_OPERATIONS.map((operation) => [operation, of(operation)])) as Record<
+      ServiceOperation,
+      Value
+    >;
+  const budgets = forEach((operation) => budgetOf(limits[operation], percent));
+  const open = (operation: ServiceOperation): Counter => {
+    const budget = { ...budgets[operation], intervalMs };
+    if (redis === undefined) return slidingMemoryCounter({ ...budget, now: elapsed });
+    const part = Math.max(1, Math.floor(budget.limit / config.limits.instances));
+    return withFallback(
+      slidingRedisCounter(redis, { ...budget, name: `pace:${operation}` }),
+      slidingMemoryCounter({ ...budget, limit: part, now: elapsed }),
+      (error) => events.limitCountedHere(error),
+    );
   };
-  const counterFor = (operation: ServiceOperation): [ServiceOperation, Counter] => [
-    operation,
-    createCounter(common, `service-${operation}`, callsPerWindow(limits[operation], percent)),
-  ];
   return new Pace({
-    counters: Object.fromEntries(SERVICE_OPERATIONS.map(counterFor)) as Record<ServiceOperation, Counter>,
+    counters: forEach(open),
+    limits: forEach((operation) => budgets[operation].limit),
     key: resource,
     elapsed,
     observe: (...held) => events.serviceHeld(...held),

@@ -137,7 +137,7 @@ interface CounterParts extends Pick<LimitsParts, "redis" | "now" | "observe"> {
 }
 
 /** Counted in Redis and, while it cannot be asked, here as this instance's part; without Redis here. */
-export function createCounter(parts: CounterParts, name: string, limit: number): Counter {
+function createCounter(parts: CounterParts, name: string, limit: number): Counter {
   const { config, redis, now, observe, windowSeconds } = parts;
   // Who has more users or networks than that to send from in a minute gains little by having an old count forgotten.
   const local = { windowSeconds, maxKeys: config.rememberedCounts, now };

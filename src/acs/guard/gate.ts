@@ -93,7 +93,7 @@ export class Gate {
   refusal(operation: ServiceOperation, reason: ShedReason, retryAfterSeconds?: number): ServiceFailure {
     const { pace, random, observe } = this.#parts;
     observe(operation, reason);
-    const soonest = Math.max(1, Math.ceil(pace.heldFor(operation) / 1000));
+    const soonest = Math.max(1, Math.ceil(pace.heldFor(operation) / 1000 + pace.secondsFor(operation, this.waiting)));
     return new ServiceFailure("notBegun", MESSAGES[reason], {
       retryAfterSeconds: (retryAfterSeconds ?? soonest) + Math.floor(random() * SPREAD_SECONDS),
     });
@@ -124,22 +124,26 @@ export class Gate {
     for (const waiter of late) this.#shed(waiter, "tooLate");
   }
 
-  /** As many as there is room for and the pace lets through. */
+  /**
+   * As many as there is room for and the pace lets through. By one look at the clock: an operation that is held at the first, and
+   * free at a second, would have nobody to wake it.
+   */
   #letIn(): void {
-    const { limit } = this.#parts;
+    const { limit, elapsed } = this.#parts;
+    const now = elapsed();
     while (this.#underWay + this.#slotsKept < limit.current) {
-      const next = this.#nextToAskFor();
+      const next = this.#nextToAskFor(now);
       if (next === undefined) break;
       void this.#askFor(next);
     }
-    this.#wakeWhenFree();
+    this.#wakeWhenFree(now);
   }
 
   /** The operation of the first who waits without a call being asked for on their behalf. */
-  #nextToAskFor(): ServiceOperation | undefined {
+  #nextToAskFor(now: number): ServiceOperation | undefined {
     const asking = new Map(this.#asking);
     return this.#line.first(({ operation }) => {
-      if (this.#parts.pace.heldFor(operation) > 0) return false;
+      if (this.#parts.pace.heldFor(operation, now) > 0) return false;
       const others = asking.get(operation) ?? 0;
       asking.set(operation, others - 1);
       return others <= 0;
@@ -167,11 +171,11 @@ export class Gate {
   }
 
   /** When the first of the held operations that somebody waits for is free. */
-  #wakeWhenFree(): void {
+  #wakeWhenFree(now: number): void {
     clearTimeout(this.#wake);
     const { pace } = this.#parts;
     const waits = SERVICE_OPERATIONS.filter((operation) => this.#firstOf(operation) !== undefined)
-      .map((operation) => pace.heldFor(operation))
+      .map((operation) => pace.heldFor(operation, now))
       .filter((milliseconds) => milliseconds > 0);
     if (waits.length === 0) return;
     this.#wake = setTimeout(() => this.#letIn(), Math.ceil(Math.min(...waits))).unref();

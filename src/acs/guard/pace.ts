@@ -1,17 +1,17 @@
 import type { Counter, Take } from "../../limits/counter.js";
 import type { ServiceOperation } from "../service.js";
 
-/** The published limits are for any so many seconds; we count in windows of our own. */
+/** The published limits are for any so many seconds; we count in intervals of our own. */
 const LIMIT_SECONDS = 30;
-export const WINDOW_SECONDS = 5;
-/** As many windows as 30 s can touch: they begin when they like. */
-const WINDOWS = LIMIT_SECONDS / WINDOW_SECONDS + 1;
+export const INTERVAL_MS = 1000;
+/** As many as 30 s can touch: they begin when they like. And one, for a call that takes as long to get there. */
+const INTERVALS = LIMIT_SECONDS + 2;
 /** No longer, whatever the service asks: after that one call may find out whether it was meant. */
 const LONGEST_HOLD_MS = 60_000;
 
-/** How many calls each window may have, so that no 30 s have more than `percent` of the limit. */
-export function callsPerWindow(limit: number, percent: number): number {
-  return Math.max(1, Math.floor((limit * percent) / 100 / WINDOWS));
+/** How many calls so many intervals may have, so that no 30 s have more than `percent` of the limit. */
+export function budgetOf(limit: number, percent: number): { readonly limit: number; readonly intervals: number } {
+  return { limit: Math.max(1, Math.floor((limit * percent) / 100)), intervals: INTERVALS };
 }
 
 export type HoldReason = "pace" | "retryAfter";
@@ -19,6 +19,8 @@ export type HoldReason = "pace" | "retryAfter";
 interface PaceParts {
   /** Shared by all instances. Takes that cannot be counted are granted from this instance's part. */
   readonly counters: Readonly<Record<ServiceOperation, Counter>>;
+  /** In 30 s, as they are counted. */
+  readonly limits: Readonly<Record<ServiceOperation, number>>;
   /** What the limits are of: the resource. */
   readonly key: string;
   /** ms by a clock that is never set. */
@@ -37,8 +39,13 @@ export class Pace {
   }
 
   /** ms until the operation may be called again; 0 for now. */
-  heldFor(operation: ServiceOperation): number {
-    return Math.max(0, (this.#heldUntil.get(operation) ?? 0) - this.#parts.elapsed());
+  heldFor(operation: ServiceOperation, now = this.#parts.elapsed()): number {
+    return Math.max(0, (this.#heldUntil.get(operation) ?? 0) - now);
+  }
+
+  /** For so many calls, one after the other, once what was left of a quiet time is spent. */
+  secondsFor(operation: ServiceOperation, calls: number): number {
+    return (calls * LIMIT_SECONDS) / this.#parts.limits[operation];
   }
 
   hold(operation: ServiceOperation, milliseconds: number, reason: HoldReason): void {
@@ -48,7 +55,7 @@ export class Pace {
     if (already === 0 && held > 0) this.#parts.observe(operation, reason);
   }
 
-  /** One call off the budget. When it is spent, the operation is held until there is a new one. */
+  /** One call off the budget. When it is spent, the operation is held until the next interval. */
   async take(operation: ServiceOperation): Promise<Take> {
     const take = await this.#parts.counters[operation].take(this.#parts.key);
     if (!take.granted) this.hold(operation, take.msLeft, "pace");

@@ -1,29 +1,35 @@
 import { describe, expect, it, onTestFinished } from "vitest";
-import { callsPerWindow, Pace } from "../../../src/acs/guard/pace.js";
+import { budgetOf, Pace } from "../../../src/acs/guard/pace.js";
+import { SERVICE_OPERATIONS, type ServiceOperation } from "../../../src/acs/service.js";
 import type { Config } from "../../../src/config/config.js";
 import { startEmulator } from "../../../src/emulator/emulator.js";
-import { createCounter } from "../../../src/limits/limits.js";
+import { slidingMemoryCounter } from "../../../src/limits/counter-sliding.js";
 import { EMULATOR, GuardedEmulator, times } from "../../fixtures/guard.js";
 import { FaultyLine, redisUrl, removeKeys, TEST_REDIS_URL, TestRedis, WHY_SKIPPED } from "../../fixtures/redis.js";
 
-/** Ten calls in each window, of which seven make what the limit counts in. */
-const LIMIT = 70;
-const PER_WINDOW = 10;
-const WINDOW_MS = 1000;
-/** Timers and Redis round to milliseconds. */
-const SLACK_MS = 20;
+const LIMIT = 64;
+/** Of 64, an interval has one for itself, and the first a quarter of the other 32. */
+const FIRST_INTERVAL = 9;
+/** Twenty times as fast as it is. */
+const INTERVAL_MS = 50;
+const LIMIT_MS = 30 * INTERVAL_MS;
+/** For a machine that is so much later with one call than with another. */
+const LATE_MS = 10 * INTERVAL_MS;
 
-type Limits = Config["acs"]["pace"];
-const pace: Limits = {
-  percent: 100,
-  createIdentity: LIMIT,
-  createIdentityWithToken: LIMIT,
-  issueToken: LIMIT,
-  revokeTokens: LIMIT,
-  deleteIdentity: LIMIT,
-  exchangeTeamsToken: LIMIT,
-};
-const options = { acs: { pace, timeoutSeconds: 20 }, windowSeconds: 1 };
+function paceOf(limit: number): Config["acs"]["pace"] {
+  return { percent: 100, ...forEach(() => limit) };
+}
+
+function forEach<Value>(of: () => Value) {
+  return Object.fromEntries(SERVICE_OPERATIONS.map((operation) => [operation, of()])) as Record<
+    ServiceOperation,
+    Value
+  >;
+}
+
+/** However slow the machine, nobody's time is up. */
+const timeoutSeconds = 60;
+const options = { acs: { pace: paceOf(LIMIT), timeoutSeconds }, intervalMs: INTERVAL_MS };
 
 /** The most that came within any so many milliseconds. */
 function mostWithin(moments: readonly number[], milliseconds: number): number {
@@ -31,46 +37,30 @@ function mostWithin(moments: readonly number[], milliseconds: number): number {
   return Math.max(0, ...counts);
 }
 
-/**
- * The issues that had ended before the windows that could have begun by then had room for them. A busy machine puts off an
- * end and never brings one forward.
- */
-function tooEarly(guarded: readonly GuardedEmulator[], began: number, perWindow = PER_WINDOW): number[] {
-  const moments = guarded
+/** When the issues of all of them ended. */
+function issuesOf(guarded: readonly GuardedEmulator[]): number[] {
+  return guarded
     .flatMap(({ attempts }) => attempts)
     .filter(({ operation }) => operation === "issueToken")
-    .map(({ at }) => at - began + SLACK_MS)
-    .sort((one, other) => one - other);
-  return moments.filter((at, index) => index >= perWindow * (Math.floor(at / WINDOW_MS) + 1));
+    .map(({ at }) => at);
 }
 
-describe("the share of the limit that a window has", () => {
+describe("the pace", () => {
   it.each([
-    [1000, 100, 142],
-    [500, 100, 71],
-    [1000, 50, 71],
-    [1, 100, 1],
+    [1000, 100, 1000],
+    [1000, 50, 500],
+    [500, 33, 165],
+    [1, 50, 1],
   ])("of %i at %i percent is %i", (limit, percent, calls) => {
-    expect(callsPerWindow(limit, percent)).toBe(calls);
+    expect(budgetOf(limit, percent).limit).toBe(calls);
   });
 
   it("keeps any 30 s below the limit, however calls come", async () => {
     let time = 0;
-    const counter = () =>
-      createCounter(
-        { config: { instances: 1, rememberedCounts: 10 }, now: () => time, observe: () => {}, windowSeconds: 5 },
-        "x",
-        callsPerWindow(1000, 100),
-      );
-    const counters = {
-      createIdentity: counter(),
-      createIdentityWithToken: counter(),
-      issueToken: counter(),
-      revokeTokens: counter(),
-      deleteIdentity: counter(),
-      exchangeTeamsToken: counter(),
-    };
-    const paced = new Pace({ counters, key: "contoso", elapsed: () => time, observe: () => {} });
+    const now = () => time;
+    const counters = forEach(() => slidingMemoryCounter({ ...budgetOf(1000, 100), intervalMs: 1000, now }));
+    const limits = forEach(() => 1000);
+    const paced = new Pace({ counters, limits, key: "contoso", elapsed: now, observe: () => {} });
     const granted: number[] = [];
     // Now in floods, now in drops.
     for (let step = 0; step < 4000; step++) {
@@ -79,45 +69,63 @@ describe("the share of the limit that a window has", () => {
         if (paced.heldFor("issueToken") === 0 && (await paced.take("issueToken")).granted) granted.push(time);
       }
     }
-    expect(granted.length).toBeGreaterThan(2000);
-    expect(mostWithin(granted, 30_000)).toBeLessThan(1000);
+    expect(granted.length).toBeGreaterThan(2500);
+    // And a second more, for calls that are slow to get there.
+    expect(mostWithin(granted, 31_000)).toBeLessThanOrEqual(1000);
   });
 });
 
 describe("calls of one instance", () => {
-  it("beyond a window's wait for the next ones, and each operation for its own", async () => {
+  it("that come at once after a quiet time are made at once, a third of the limit in three intervals", async () => {
+    const guarded = await GuardedEmulator.start({ acs: { pace: paceOf(1000), timeoutSeconds } });
+    const outcomes = await times(330, () => guarded.issue());
+    expect(outcomes.filter((outcome) => outcome !== "ok")).toEqual([]);
+    // The first may be nearly over.
+    const holds = await guarded.metric('gateway_service_holds_total{operation="issueToken",reason="pace"}');
+    expect(holds).toBeLessThanOrEqual(3);
+  });
+
+  it("beyond an interval's wait for the next ones, and each operation for its own", async () => {
     const guarded = await GuardedEmulator.start(options);
     const began = Date.now();
-    const outcomes = await Promise.all([times(25, () => guarded.issue()), times(PER_WINDOW, () => guarded.create())]);
-    expect(outcomes.flat()).toEqual(Array.from({ length: 35 }, () => "ok"));
-    expect(Date.now() - began).toBeGreaterThan(2 * WINDOW_MS - SLACK_MS);
-    expect(tooEarly([guarded], began)).toEqual([]);
-    // The creates did not wait for the second window of the issues.
+    const outcomes = await Promise.all([
+      times(100, () => guarded.issue()),
+      times(FIRST_INTERVAL, () => guarded.create()),
+    ]);
+    expect(outcomes.flat().filter((outcome) => outcome !== "ok")).toEqual([]);
+    expect(Date.now() - began).toBeGreaterThan(LIMIT_MS);
+    expect(mostWithin(issuesOf([guarded]), LIMIT_MS - LATE_MS)).toBeLessThanOrEqual(LIMIT);
+    // The creates did not wait for what the issues had to wait for.
     const order = guarded.attempts.map(({ operation }) => operation);
-    expect(order.lastIndexOf("createIdentityWithToken")).toBeLessThan(2 * PER_WINDOW);
-    expect(await guarded.metric('gateway_service_holds_total{operation="issueToken",reason="pace"}')).toBe(2);
+    expect(order.lastIndexOf("createIdentityWithToken")).toBeLessThan(order.lastIndexOf("issueToken") - 50);
+    expect(await guarded.metric('gateway_service_holds_total{operation="issueToken",reason="pace"}')).toBeGreaterThan(
+      9,
+    );
   });
 
-  it("that cannot wait for the next window are told at once when to come back", async () => {
-    const guarded = await GuardedEmulator.start({ acs: { pace, timeoutSeconds: 4 } });
-    const began = performance.now();
+  it("that cannot be made in time are told when all who wait will have been", async () => {
+    // Three of six intervals, in two seconds; then none is left.
+    const guarded = await GuardedEmulator.start({ acs: { pace: paceOf(3), timeoutSeconds: 4 } });
     const outcomes = await times(12, () => guarded.issue());
-    expect(outcomes.filter((outcome) => outcome === "ok")).toHaveLength(PER_WINDOW);
-    expect(outcomes.filter((outcome) => outcome === "notBegun, effect none, retry after 5")).toHaveLength(2);
-    expect(performance.now() - began).toBeLessThan(1900);
-    expect(await guarded.reached("issueAccessToken")).toBe(PER_WINDOW);
+    const refused = outcomes.filter((outcome) => outcome !== "ok");
+    expect(await guarded.reached("issueAccessToken")).toBe(12 - refused.length);
+    expect(refused.length).toBeGreaterThanOrEqual(9);
+    const waits = refused.map((outcome) => Number(/^notBegun, effect none, retry after (\d+)$/.exec(outcome)?.[1]));
+    // The first to go tells of the eight behind it, ten seconds each.
+    expect(Math.max(...waits)).toBeGreaterThan(80);
+    expect(Math.min(...waits)).toBeGreaterThanOrEqual(1);
   });
 
-  it("go to the most urgent when the next window begins", async () => {
+  it("go to the most urgent when the next interval begins", async () => {
     const guarded = await GuardedEmulator.start(options);
-    await times(PER_WINDOW, () => guarded.issue());
     const ended: string[] = [];
     const note = (urgency: "early" | "expiring") => async () => {
       await guarded.issue({ urgency });
       ended.push(urgency);
     };
-    await Promise.all([times(PER_WINDOW, note("early")), times(PER_WINDOW, note("expiring"))]);
-    expect(ended.slice(0, PER_WINDOW)).toEqual(Array.from({ length: PER_WINDOW }, () => "expiring"));
+    await Promise.all([times(60, note("early")), times(5, note("expiring"))]);
+    // Two intervals may have had their calls by then.
+    expect(ended.lastIndexOf("expiring")).toBeLessThan(2 * FIRST_INTERVAL + 5);
   });
 });
 
@@ -139,20 +147,18 @@ describe.skipIf(!TEST_REDIS_URL)(`calls of two instances with one Redis${WHY_SKI
 
   it("keep one pace together", async () => {
     const both = await two(await FaultyLine.open());
-    const began = Date.now();
-    const outcomes = await Promise.all(both.map((guarded) => times(20, () => guarded.issue())));
-    expect(outcomes.flat()).toEqual(Array.from({ length: 40 }, () => "ok"));
-    expect(Date.now() - began).toBeGreaterThan(3 * WINDOW_MS - SLACK_MS);
-    expect(tooEarly(both, began)).toEqual([]);
+    const outcomes = await Promise.all(both.map((guarded) => times(50, () => guarded.issue())));
+    expect(outcomes.flat().filter((outcome) => outcome !== "ok")).toEqual([]);
+    expect(mostWithin(issuesOf(both), LIMIT_MS - LATE_MS)).toBeLessThanOrEqual(LIMIT);
   });
 
   it("keep each its part of it while Redis is away", async () => {
     const line = await FaultyLine.open();
     const both = await two(line);
     line.cut();
-    const began = Date.now();
-    await Promise.all(both.map((guarded) => times(15, () => guarded.issue())));
-    expect(Date.now() - began).toBeGreaterThan(2 * WINDOW_MS - SLACK_MS);
-    for (const guarded of both) expect(tooEarly([guarded], began, PER_WINDOW / 2)).toEqual([]);
+    const outcomes = await Promise.all(both.map((guarded) => times(50, () => guarded.issue())));
+    expect(outcomes.flat().filter((outcome) => outcome !== "ok")).toEqual([]);
+    for (const guarded of both)
+      expect(mostWithin(issuesOf([guarded]), LIMIT_MS - LATE_MS)).toBeLessThanOrEqual(LIMIT / 2);
   });
 });
