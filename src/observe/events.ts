@@ -51,11 +51,28 @@ export interface UntrustedDocument {
   readonly refused: boolean;
 }
 
-/** Spans that are lost are told of no more often, and then of all since. */
-const LOST_SPANS_EVERY_MS = 60_000;
+/** What happens by thousands is told of no more often, and then of all since. */
+const TELL_EVERY_MS = 60_000;
+
+class OnceInAWhile {
+  #count = 0;
+  #toldAt = Number.NEGATIVE_INFINITY;
+
+  /** How many there are to tell of; undefined: not now. */
+  add(count: number): number | undefined {
+    this.#count += count;
+    const now = performance.now();
+    if (now - this.#toldAt < TELL_EVERY_MS) return undefined;
+    this.#toldAt = now;
+    const all = this.#count;
+    this.#count = 0;
+    return all;
+  }
+}
 
 export class Events implements LoadWatcher, ExportWatcher {
-  readonly #lostSpans = { count: 0, toldAt: Number.NEGATIVE_INFINITY };
+  readonly #lostSpans = new OnceInAWhile();
+  readonly #callsTooMany = new OnceInAWhile();
 
   constructor(
     private readonly log: EventLog,
@@ -73,16 +90,11 @@ export class Events implements LoadWatcher, ExportWatcher {
     this.tracing?.ended(summary);
   }
 
-  /** Counted, and told once in a while: a collector that is away is so for thousands. */
+  /** A collector that is away is so for thousands. */
   onSpansLost(reason: LostReason, count: number, error?: Error): void {
     this.metrics.spansLost.inc({ reason }, count);
-    const lost = this.#lostSpans;
-    lost.count += count;
-    const now = performance.now();
-    if (now - lost.toldAt < LOST_SPANS_EVERY_MS) return;
-    this.log.warn({ reason, spans: lost.count, err: error }, "trace spans lost");
-    lost.toldAt = now;
-    lost.count = 0;
+    const spans = this.#lostSpans.add(count);
+    if (spans !== undefined) this.log.warn({ reason, spans, err: error }, "trace spans lost");
   }
 
   onSpansSent(count: number): void {
@@ -167,6 +179,10 @@ export class Events implements LoadWatcher, ExportWatcher {
   serviceCallShed(operation: ServiceOperation, reason: ShedReason): void {
     this.metrics.serviceCallsShed.inc({ operation, reason });
     this.log.debug({ operation, reason }, "service call shed");
+    // Of an outage it is told by itself, and of those who left nobody is to be told.
+    if (reason !== "full" && reason !== "tooLate") return;
+    const calls = this.#callsTooMany.add(1);
+    if (calls !== undefined) this.log.warn({ operation, reason, calls }, "too many service calls: some are not made");
   }
 
   /** All calls of an operation wait: for the pace that keeps to the resource's limits, or because the service asked for it. */

@@ -124,6 +124,8 @@ describe("when not all calls can be under way", () => {
     expect(await guarded.issue()).toMatch(/^notBegun, effect none/);
     expect(await Promise.all([underWay, ...waiting])).toEqual(["ok", "ok", "ok"]);
     expect(await guarded.metric('gateway_service_calls_shed_total{operation="issueToken",reason="full"}')).toBe(2);
+    // Once in a while.
+    expect(guarded.logged("too many service calls")).toBe(1);
     expect(await guarded.reached("issueAccessToken")).toBe(3);
   });
 
