@@ -15,7 +15,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["identities"],
   ["acs", "auth", "limits", "observe", "policy", "shared", "store"],
   ["audit"],
-  ["keys"],
+  ["key-checks", "keys"],
   ["config"],
   ["calendar", "deadline", "ending", "errors", "heap", "json", "loop", "outgoing", "text", "version"],
 ];

@@ -57,7 +57,7 @@ async function examine(config: Config, life: LifeOptions | undefined, now: () =>
     examineConfiguration(config),
     examinePublicUrl(config),
     ...config.issuers.map((issuer) => examineIssuer(issuer, now)),
-    examineStore(config.store, now),
+    examineStore(config, now),
     examineRedis(config, now),
     examineService(config, life),
     examineAudit(config, life !== undefined),

@@ -12,6 +12,7 @@ import type { ErrorCode } from "../errors.js";
 import type { LoadWatcher, ShedReason as RequestShedReason, Signs } from "../http/load.js";
 import type { Identity } from "../identities/identity.js";
 import type { ServiceWork } from "../identities/service-work.js";
+import type { KeyName } from "../key-checks.js";
 import type { ClientInfo } from "../policy/call.js";
 import type { CacheOutcome } from "../tokens/cache.js";
 import type { Metrics } from "./metrics.js";
@@ -219,6 +220,14 @@ export class Events implements LoadWatcher, ExportWatcher {
   /** A database that several instances may share, and nothing that they have in common for what is counted and used up. */
   nothingShared(): void {
     this.log.warn({}, "without redis.url, limits, used DPoP proofs and the token cache are each instance's own");
+  }
+
+  /** Expected once where it was changed; else an instance has another one. */
+  keyIsAnother(name: KeyName): void {
+    this.log.warn(
+      { key: name },
+      "this key is not the one that the database was used with last: unless it was just changed, give all instances the same",
+    );
   }
 
   /** Once an outage. What Redis would have answered is asked of the service or counted here; DPoP proofs are refused. */

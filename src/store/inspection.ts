@@ -8,6 +8,7 @@ import { dirname, resolve } from "node:path";
 import { Kysely, type RawBuilder, sql } from "kysely";
 import type { StoreConfig } from "../config/config.js";
 import { openSqlite } from "./dialect-sqlite.js";
+import { KeyCheckStore } from "./key-check-store.js";
 import { type SchemaState, stateOfSchema } from "./migrations.js";
 import { describeServer, LEAST_VERSION, nameDatabase } from "./postgres-server.js";
 import type { Tables } from "./tables.js";
@@ -22,6 +23,8 @@ export interface StoreInspection {
   clock(): Promise<number | undefined>;
   /** Adds a row and takes it back, and asks for the same right on each table. Rejects when it may not. */
   tryToWrite(): Promise<void>;
+  /** What tells the keys that it was used with last, by their names; of a schema that has them. */
+  keyChecks(): Promise<ReadonlyMap<string, string>>;
   /** Rejects when the next version could not change the schema. */
   tryToMakeTable(): Promise<void>;
   close(): Promise<void>;
@@ -57,6 +60,7 @@ function inspectSqlite(file: string): StoreInspection {
       const writing = new Kysely<Tables>({ dialect: openSqlite(file, "writing") });
       await rolledBack(writing, writeToAll).finally(() => writing.destroy());
     },
+    keyChecks: () => new KeyCheckStore(database).all(),
     tryToMakeTable: async () => {},
     close: () => database.destroy(),
   };
@@ -83,6 +87,7 @@ async function inspectPostgres(config: StoreConfig & { readonly kind: "postgres"
     clock: async () =>
       Number(await readText(database, sql`select round(extract(epoch from clock_timestamp()) * 1000)::text as value`)),
     tryToWrite: () => rolledBack(database, writeToAll),
+    keyChecks: () => new KeyCheckStore(database).all(),
     tryToMakeTable: () =>
       rolledBack(database, (transaction) =>
         transaction.schema.createTable("doctor").addColumn("id", "integer").execute(),
@@ -125,6 +130,7 @@ const TABLES: Readonly<Record<keyof Tables, string>> = {
   audit_erasures: "identity_id",
   audit_dropped: "writer",
   audit_writers: "writer",
+  key_checks: "name",
 };
 
 /** A row in one table. Of the others, statements that find nothing to change: the database asks for the right to all the same. */

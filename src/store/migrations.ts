@@ -18,6 +18,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0007-audit-writers": { up: createAuditWriters },
   "0008-audit-phase": { up: createMissingPhaseIndex },
   "0009-audit-fewer-indexes": { up: dropAuditIndexes },
+  "0010-key-checks": { up: createKeyChecks },
 };
 
 /**
@@ -287,6 +288,14 @@ async function createMissingPhaseIndex(database: Kysely<unknown>): Promise<void>
 async function dropAuditIndexes(database: Kysely<unknown>): Promise<void> {
   for (const name of ["audit_events_phase", "audit_events_identity", "audit_events_actor"])
     await database.schema.dropIndex(name).ifExists().execute();
+}
+
+async function createKeyChecks(database: Kysely<unknown>): Promise<void> {
+  await database.schema
+    .createTable("key_checks")
+    .addColumn("name", text(database), (column) => column.primaryKey())
+    .addColumn("value", text(database), (column) => column.notNull())
+    .execute();
 }
 
 /** Of the records that are listed, or of those that are not. */

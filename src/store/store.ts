@@ -18,6 +18,7 @@ import { ErasureStore } from "./erasure-store.js";
 import { type IdentityRows, rowsOfSqlite, rowsTogether } from "./identity-rows.js";
 import { type BeforeRecord, IdentityStore } from "./identity-store.js";
 import { InventoryStore } from "./inventory-store.js";
+import { KeyCheckStore } from "./key-check-store.js";
 import { MappingStore } from "./mapping-store.js";
 import { migrate, TooNewSchema } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
@@ -40,6 +41,7 @@ export interface Store {
   readonly auditTail: AuditTail;
   readonly listing: AuditListing;
   readonly erasures: ErasureStore;
+  readonly keyChecks: KeyCheckStore;
   /** Resolves when the database answers, to the trail too. */
   check(): Promise<void>;
   close(): Promise<void>;
@@ -213,6 +215,7 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: Identity
     auditTail: new AuditTail(database),
     listing,
     erasures: new ErasureStore(database),
+    keyChecks: new KeyCheckStore(database),
     check: async () => {
       await Promise.all(all.map((each) => sql`select 1`.execute(each)));
     },

@@ -13,6 +13,7 @@ export interface Tables {
   readonly audit_erasures: ErasureRow;
   readonly audit_dropped: Dropped;
   readonly audit_writers: WriterRow;
+  readonly key_checks: KeyCheckRow;
 }
 
 export interface IdentityRow {
@@ -79,6 +80,14 @@ export interface WriterRow {
   readonly writer: string;
   /** Of its newest record, or up to so much before that as `WRITER_NOTED_MS` says. */
   readonly written_at: number;
+}
+
+/** A key that the database was used with last. */
+interface KeyCheckRow {
+  /** As `KeyChecks` names it. */
+  readonly name: string;
+  /** Tells it from others, and does not tell it. */
+  readonly value: string;
 }
 
 /** One record of the audit trail. */

@@ -96,7 +96,8 @@ describe.each(DATABASES)("doctor, where all is well, on %s", (kind) => {
     expect(ids).toEqual([
       ...["configuration", "keys", "server.publicUrl", "issuer.discovery", "issuer.keys", "issuer.clock"],
       ...(kind === "sqlite" ? ["store.space", "store.file"] : []),
-      ...["store.connection", "store.encoding", "store.schema", "store.writable", "store.migrations", "store.clock"],
+      ...["store.connection", "store.encoding", "store.schema", "store.writable", "store.keys", "store.migrations"],
+      "store.clock",
       ...["redis.connection", "service.reachable", "service.access", "audit.checkpoints", "documents"],
     ]);
     expect(Object.keys(document)).toEqual(["format", "startedAt", "result", "counts", "checks"]);

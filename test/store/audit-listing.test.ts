@@ -236,7 +236,7 @@ describe("a database of the version before", () => {
       database.exec(`drop index if exists ${index}; create index ${index} on audit_events (${columns}, at, id)`);
     }
     database.exec("alter table audit_events drop column listed; delete from kysely_migration where name >= '0006'");
-    database.exec("drop table audit_writers");
+    database.exec("drop table audit_writers; drop table key_checks");
     database.close();
     store = await openStore({ kind: "sqlite", file });
     expect(await store.listing.count()).toBe(0);

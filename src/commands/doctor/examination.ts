@@ -21,6 +21,7 @@ export const CHECK_IDS = [
   "store.encoding",
   "store.schema",
   "store.writable",
+  "store.keys",
   "store.migrations",
   "store.clock",
   "redis.connection",

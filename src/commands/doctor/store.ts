@@ -1,4 +1,6 @@
-import type { StoreConfig } from "../../config/config.js";
+import type { Config, StoreConfig } from "../../config/config.js";
+import { otherKeys } from "../../key-checks.js";
+import { findKeys, openKeys } from "../../keys.js";
 import { findFile, freeBytes, inspectStore, type StoreInspection } from "../../store/inspection.js";
 import type { SchemaState } from "../../store/migrations.js";
 import { Examination, type Finding, fail, ok, type Result, warn } from "./examination.js";
@@ -14,9 +16,10 @@ const CONNECTION_CURE =
   "see that the database is there and lets this user in, or name another with DATABASE_URL; the gateway does not start without it";
 
 /** Whether the gateway can keep its identities and its audit trail. */
-export async function examineStore(config: StoreConfig, now: () => number): Promise<readonly Result[]> {
+export async function examineStore(config: Config, now: () => number): Promise<readonly Result[]> {
   const examination = new Examination();
-  const isThere = config.kind === "postgres" || (await examineFile(examination, config.file));
+  const { store } = config;
+  const isThere = store.kind === "postgres" || (await examineFile(examination, store.file));
   if (isThere) await examineDatabase(examination, config, now);
   return examination.results;
 }
@@ -41,17 +44,24 @@ async function judgeSpace(file: string): Promise<Finding> {
   return free < LITTLE_BYTES ? warn(message, cure) : ok(message);
 }
 
-async function examineDatabase(examination: Examination, config: StoreConfig, now: () => number): Promise<void> {
-  const inspection = await openInspection(examination, config);
+async function examineDatabase(examination: Examination, config: Config, now: () => number): Promise<void> {
+  const inspection = await openInspection(examination, config.store);
   if (inspection === undefined) return;
   try {
-    await examineOpened(examination, inspection, now);
+    await examineOpened(examination, inspection, config, now);
   } finally {
     await inspection.close();
   }
 }
 
-const OTHERS = ["store.encoding", "store.schema", "store.writable", "store.migrations", "store.clock"] as const;
+const OTHERS = [
+  "store.encoding",
+  "store.schema",
+  "store.writable",
+  "store.keys",
+  "store.migrations",
+  "store.clock",
+] as const;
 
 /** Undefined when it does not answer, which is said then. */
 async function openInspection(examination: Examination, config: StoreConfig): Promise<StoreInspection | undefined> {
@@ -68,7 +78,12 @@ async function openInspection(examination: Examination, config: StoreConfig): Pr
   return undefined;
 }
 
-async function examineOpened(examination: Examination, inspection: StoreInspection, now: () => number): Promise<void> {
+async function examineOpened(
+  examination: Examination,
+  inspection: StoreInspection,
+  config: Config,
+  now: () => number,
+): Promise<void> {
   await examination.check({ id: "store.encoding", cure: CONNECTION_CURE }, async () => {
     const { encoding, keepsEveryText } = await inspection.describe();
     if (keepsEveryText) return ok(encoding);
@@ -79,7 +94,7 @@ async function examineOpened(examination: Examination, inspection: StoreInspecti
     schema = await inspection.schema();
     return SCHEMA[schema];
   });
-  await examineWriting(examination, inspection, schema);
+  await examineTables(examination, inspection, config, schema);
   const cure = "set the clocks of this machine and of the database's (NTP)";
   await examination.check({ id: "store.clock", cure }, () => compareClocks(inspection, now, cure));
 }
@@ -98,9 +113,10 @@ const SCHEMA: Readonly<Record<SchemaState, Finding>> = {
   "too new": fail("is of a later version of the gateway, and this one cannot use it", "run the later version"),
 };
 
-async function examineWriting(
+async function examineTables(
   examination: Examination,
   inspection: StoreInspection,
+  config: Config,
   schema: SchemaState | undefined,
 ): Promise<void> {
   if (schema === "current" || schema === "newer") {
@@ -109,12 +125,32 @@ async function examineWriting(
       await inspection.tryToWrite();
       return ok("may write to each table");
     });
-  } else examination.skip("store.writable", undefined, "its tables are not those of this version");
+    await examination.check({ id: "store.keys", cure: KEYS_CURE }, () => judgeKeys(inspection, config));
+  } else {
+    for (const id of ["store.writable", "store.keys"] as const)
+      examination.skip(id, undefined, "its tables are not those of this version");
+  }
   const cure = "let this user create tables in the database's first schema: a new version may have to, when it starts";
   await examination.check({ id: "store.migrations", cure }, async () => {
     await inspection.tryToMakeTable();
     return ok("may change the schema");
   });
+}
+
+const KEYS_CURE = "give all instances the same keys, unless these were just changed";
+
+async function judgeKeys(inspection: StoreInspection, config: Config): Promise<Finding> {
+  const known = await inspection.keyChecks();
+  if (known.size === 0) return ok("has not been used with any key yet");
+  // To open them would make them.
+  if (findKeys(config) === "yet to be made")
+    return warn(
+      "the keys that it was used with last are gone: the next start makes others",
+      "restore keys.json from a back-up",
+    );
+  const others = otherKeys(known, openKeys(config));
+  if (others.length === 0) return ok("the keys are those that it was used with last");
+  return warn(`it was used last with another ${others.join(" and another ")}`, KEYS_CURE);
 }
 
 async function compareClocks(inspection: StoreInspection, now: () => number, cure: string): Promise<Finding> {
