@@ -145,10 +145,12 @@ const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 function checkProxies({ proxies }: ShapedConfig["server"], report: Report): ServerConfig["proxies"] {
   const at = (...rest: PropertyKey[]) => ["server", "proxies", ...rest];
   const addresses = proxies.addresses.flatMap((address, index) => {
-    if (address !== null && !isAddressRange(address)) {
+    if (address === null) return [];
+    if (!isAddressRange(address))
       report(at("addresses", index), "must be an IP address, or a range such as 10.0.0.0/8");
-    }
-    return address ?? [];
+    else if (/\/0+$/.test(address))
+      report(at("addresses", index), "is every address, so that whoever calls is believed; name those of the proxies");
+    return address;
   });
   const header = (key: "clientAddressHeader" | "clientCertificateHeader") => {
     const name = proxies[key];
@@ -158,6 +160,11 @@ function checkProxies({ proxies }: ShapedConfig["server"], report: Report): Serv
       report(at(key), "needs proxies.addresses: from anyone else the header proves nothing");
     return name.toLowerCase();
   };
+  const headers = [proxies.clientAddressHeader, proxies.clientCertificateHeader];
+  if (addresses.some(isAddressRange) && headers.every((name) => name === null)) {
+    const cure = "set CLIENT_ADDRESS_HEADER, such as x-forwarded-for, or clientCertificateHeader";
+    report(at("addresses"), `are of no use without the name of the header in which their word is taken: ${cure}`);
+  }
   return {
     addresses,
     clientAddressHeader: header("clientAddressHeader"),
@@ -259,8 +266,10 @@ function checkIssuers(issuers: ShapedConfig["issuers"], report: Report): IssuerC
 }
 
 function checkRules({ policy, issuers }: ShapedConfig, report: Report): void {
-  policy.rules.forEach(({ when }, index) => {
+  policy.rules.forEach(({ when, permissions, scopes }, index) => {
     const at = ["policy", "rules", index, "when"];
+    if (permissions.length === 0 && scopes.length === 0)
+      report(["policy", "rules", index], "grants nothing: give it permissions or scopes, or take it away");
     const tests = [when.includes, when.equals].filter((test) => test !== undefined).length;
     if (when.claim === undefined && tests > 0) report(at, "compares with includes or equals but names no claim");
     if (when.claim !== undefined && tests !== 1) report(at, "names a claim and needs one of includes and equals");
@@ -282,6 +291,7 @@ function checkStore({ url, maxConnections, queueSize }: ShapedConfig["store"], r
   const path = ["store", "url"];
   if (/^postgres(ql)?:/i.test(url)) {
     if (!isPostgresUrl(url)) report(path, POSTGRES_FORM);
+    else if (!hasSslMode(url)) report(path, `has an sslmode that is none of ${SSL_MODES.join(", ")}`);
     return { kind: "postgres", url: new Secret(url), maxConnections, queueSize };
   }
   const file = /^sqlite:(.+)$/.exec(url)?.[1];
@@ -409,6 +419,14 @@ function isPostgresUrl(text: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** As the driver knows them. */
+const SSL_MODES = ["disable", "prefer", "require", "verify-ca", "verify-full", "no-verify"] as const;
+
+function hasSslMode(text: string): boolean {
+  const mode = URL.parse(text)?.searchParams.get("sslmode");
+  return mode === null || mode === undefined || SSL_MODES.some((known) => known === mode);
 }
 
 function refuseDevelopmentSettings({ graphql }: ShapedConfig, report: Report): void {

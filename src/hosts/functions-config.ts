@@ -8,6 +8,8 @@ import { StartError } from "../errors.js";
 type AuthLevel = "anonymous" | "function";
 
 const LOOPBACK = "127.0.0.1";
+/** To whose list App Service's front end adds the client's address, always. */
+const FRONT_END_HEADER = "x-forwarded-for";
 const EACH_MINUTE = "0 * * * * *";
 /** What the platform leaves in an app setting when it may not, or cannot, read the secret that is meant. */
 const UNRESOLVED = /^@Microsoft\.KeyVault\(/i;
@@ -27,7 +29,8 @@ export function configOf(env: Environment): Config {
   const { HTTP_AUTH_LEVEL: level } = env;
   if (level && level !== "anonymous" && level !== "function")
     throw new StartError("HTTP_AUTH_LEVEL is anonymous or function.");
-  const config = load({ ...env, PUBLIC_URL: env.PUBLIC_URL || addressOf(env) });
+  const CLIENT_ADDRESS_HEADER = env.TRUSTED_PROXY ? FRONT_END_HEADER : "";
+  const config = load({ ...env, CLIENT_ADDRESS_HEADER, PUBLIC_URL: env.PUBLIC_URL || addressOf(env) });
   const { store, server } = config;
   if (store.kind === "sqlite" && !isOnDevelopersMachine(env))
     throw new StartError(
@@ -61,13 +64,10 @@ function addressOf(env: Environment): string {
   return isOnDevelopersMachine(env) ? `http://${host}` : `https://${host}`;
 }
 
-/**
- * Requests come from this process. App Service's front end adds the client's address to the list in X-Forwarded-For, always; where
- * there is no front end, anybody may have written it.
- */
+/** Requests come from this process. Where there is no front end, anybody may have written the header. */
 function proxiesOf(proxies: Config["server"]["proxies"], env: Environment): Config["server"]["proxies"] {
   if (!env.WEBSITE_SITE_NAME || isOnDevelopersMachine(env)) return { ...proxies, clientAddressHeader: null };
-  return { ...proxies, addresses: [LOOPBACK, ...proxies.addresses], clientAddressHeader: "x-forwarded-for" };
+  return { ...proxies, addresses: [LOOPBACK, ...proxies.addresses], clientAddressHeader: FRONT_END_HEADER };
 }
 
 /** As `func start` sets it. */

@@ -256,7 +256,7 @@ export class Events implements LoadWatcher, ExportWatcher {
   }
 
   tokensRevoked({ requestId, identity, reason }: IdentityChange): void {
-    this.log.info({ requestId, identityId: identity.id, reason }, "tokens revoked");
+    this.log.info({ requestId, identityId: identity.id, reason }, "revocation of tokens accepted");
   }
 
   identityProvisioned(requestId: string, identity: Identity): void {

@@ -94,15 +94,30 @@ interface Watched {
 function watch(client: Redis, { onLost, onBack }: Pick<RedisOptions, "onLost" | "onBack">): Watched {
   let last: Error | undefined;
   let state: "there" | "away" | "stopped" = "there";
+  /** Of this connection: it is to another database than it should be. */
+  let isRefused = false;
+  let retry: NodeJS.Timeout | undefined;
   const lost = (error: Error) => {
     last = error;
     if (state !== "there") return;
     state = "away";
     onLost(error);
   };
-  client.on("error", lost);
+  client.on("connect", () => {
+    isRefused = false;
+  });
+  client.on("error", (error: Error) => {
+    isRefused ||= isOfSelect(error);
+    lost(error);
+  });
+  // The client would go on, and in the database number 0, where others may have what is theirs.
+  const leave = () => {
+    client.disconnect();
+    retry = setTimeout(() => client.connect().catch(() => {}), LAST_RETRY_MS).unref();
+  };
   client.on("close", () => lost(last ?? new Error("the connection was closed")));
   client.on("ready", () => {
+    if (isRefused) return leave();
     last = undefined;
     if (state !== "away") return;
     state = "there";
@@ -112,6 +127,12 @@ function watch(client: Redis, { onLost, onBack }: Pick<RedisOptions, "onLost" | 
     problem: () => last,
     stop: () => {
       state = "stopped";
+      clearTimeout(retry);
     },
   };
+}
+
+/** Refused: there is no database of this number, or this user may not use it. */
+function isOfSelect(error: Error): boolean {
+  return (error as { command?: { name?: string } }).command?.name === "select";
 }

@@ -395,6 +395,19 @@ describe("doctor and the service", () => {
     expect(busy.code).toBe(0);
   });
 
+  it("is none when a server answers that has no such path", async () => {
+    const server = createServer((_, response) => response.writeHead(404).end());
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const { connectionString, endpoint } = operator.emulator;
+    const { code, found } = await examine({
+      ACS_CONNECTION_STRING: connectionString.replace(new URL(endpoint).host, `127.0.0.1:${port}`),
+    });
+    server.close();
+    expect(code).toBe(1);
+    expect(found("service.access")).toEqual([failed("acs.connectionString", /404/)]);
+  });
+
   it("that fails in the middle has the identity deleted all the same", async () => {
     for (const operation of ["issueAccessToken", "revokeAccessTokens"]) {
       const access = operation === "issueAccessToken" ? [{ operation, kind: "delay", delayMs: 1 }] : [];

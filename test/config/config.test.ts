@@ -299,21 +299,27 @@ describe("a broken file", () => {
     ],
     [
       "a rule that compares nothing",
-      MINIMAL.replace("[]", "[{ name: a, when: { claim: roles } }]"),
+      MINIMAL.replace("[]", "[{ name: a, when: { claim: roles }, scopes: [CHAT] }]"),
       ENV,
       ["policy.rules[0].when names a claim and needs one of includes and equals."],
     ],
     [
       "a rule without a claim",
-      MINIMAL.replace("[]", "[{ name: a, when: { equals: x } }]"),
+      MINIMAL.replace("[]", "[{ name: a, when: { equals: x }, scopes: [CHAT] }]"),
       ENV,
       ["policy.rules[0].when compares with includes or equals but names no claim."],
     ],
     [
       "a rule for an issuer that is not accepted",
-      MINIMAL.replace("[]", "[{ name: a, when: { issuer: https://b.example.com } }]"),
+      MINIMAL.replace("[]", "[{ name: a, when: { issuer: https://b.example.com }, scopes: [CHAT] }]"),
       ENV,
       ["policy.rules[0].when.issuer is none of the issuers in this file, so the rule could never match."],
+    ],
+    [
+      "a rule that grants nothing",
+      MINIMAL.replace("[]", "[{ name: a, when: {}, maxLifetimeMinutes: 60 }]"),
+      ENV,
+      ["policy.rules[0] grants nothing: give it permissions or scopes, or take it away."],
     ],
     [
       "a lifetime under the service's least",
@@ -480,6 +486,26 @@ describe("a broken file", () => {
       `${MINIMAL}server: { proxies: { addresses: ["10.0.0.0/33", "proxy.example.com", "::1/129"] } }`,
       ENV,
       [0, 1, 2].map((at) => `server.proxies.addresses[${at}] must be an IP address, or a range such as 10.0.0.0/8.`),
+    ],
+    [
+      "proxies whose word is taken for nothing",
+      MINIMAL,
+      { ...ENV, TRUSTED_PROXY: "10.0.0.0/8" },
+      [
+        "server.proxies.addresses are of no use without the name of the header in which their word is taken: set CLIENT_ADDRESS_HEADER, such as x-forwarded-for, or clientCertificateHeader.",
+      ],
+    ],
+    [
+      "proxies that are everybody",
+      MINIMAL,
+      { ...ENV, TRUSTED_PROXY: "0.0.0.0/0", CLIENT_ADDRESS_HEADER: "x-forwarded-for" },
+      ["server.proxies.addresses[0] is every address, so that whoever calls is believed; name those of the proxies."],
+    ],
+    [
+      "a Postgres URL with an sslmode that there is not",
+      WITH_KEYS,
+      { ...ENV, DATABASE_URL: "postgres://u@h/d?sslmode=requre" },
+      ["store.url has an sslmode that is none of disable, prefer, require, verify-ca, verify-full, no-verify."],
     ],
     [
       "a proxy's header without proxies",

@@ -115,7 +115,7 @@ describe("the manifests", () => {
 
 describe("the pods", () => {
   it("listen where the gateway does, and where the image says", () => {
-    const { server } = loadConfig(undefined, { ...SETTINGS, ...SECRETS }, "production");
+    const { server } = loadConfig("deploy/kubernetes/base/gateway.yaml", { ...SETTINGS, ...SECRETS }, "production");
     const ports = Object.fromEntries(container?.ports?.map(({ name, containerPort }) => [name, containerPort]) ?? []);
     expect(ports).toEqual({ http: server.port, admin: server.admin.port });
     expect(readFileSync("Dockerfile", "utf8")).toContain(`EXPOSE ${ports.http} ${ports.admin}`);
@@ -160,7 +160,11 @@ describe("the pods", () => {
   });
 
   it("share the budgets and Postgres' connections by as many as there may be", () => {
-    const { store, limits } = loadConfig(undefined, { ...SETTINGS, ...SECRETS }, "production");
+    const { store, limits } = loadConfig(
+      "deploy/kubernetes/base/gateway.yaml",
+      { ...SETTINGS, ...SECRETS },
+      "production",
+    );
     if (store.kind !== "postgres") throw new Error("not on Postgres");
     expect(limits.instances).toBe(autoscaler?.maxReplicas);
     // One more pod through a roll-out; of each instance one for the trail and one while it starts; Postgres' default is 100.

@@ -318,6 +318,17 @@ describe("who the client is", PATIENT, () => {
     },
   );
 
+  it.skipIf(!ON_POSTGRES)(
+    `in Azure is said by a proxy before the front end, if it is named${ON_POSTGRES ? "" : " (left out: TEST_POSTGRES_URL is not set)"}`,
+    async () => {
+      const app = await startOne(operator, { LIMIT_FAILED_AUTH_PER_ADDRESS: "2", TRUSTED_PROXY: "192.0.2.0/24" });
+      const statuses: number[] = [];
+      for (const client of ["203.0.113.1", "203.0.113.2", "203.0.113.2", "203.0.113.2"])
+        statuses.push((await guess(app, "192.0.2.1:4711", client)).status);
+      expect(statuses).toEqual([401, 401, 401, 429]);
+    },
+  );
+
   it("on a developer's machine, where nobody stands in front, is not taken from a header", async () => {
     const app = await startOne(operator, { LIMIT_FAILED_AUTH_PER_ADDRESS: "2", ...DEVELOPMENT });
     const statuses: number[] = [];

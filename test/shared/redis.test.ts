@@ -1,4 +1,6 @@
+import { randomUUID } from "node:crypto";
 import { performance } from "node:perf_hooks";
+import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FaultyLine, redisUrl, removeKeys, TEST_REDIS_URL, TestRedis, WHY_SKIPPED } from "../fixtures/redis.js";
 
@@ -121,5 +123,40 @@ describe.skipIf(!TEST_REDIS_URL)(`the connection to Redis${WHY_SKIPPED}`, () => 
     await redis.close();
     await expect.poll(() => redis.connection.client.status).toBe("end");
     expect(redis.outages).toEqual([]);
+  });
+});
+
+describe.skipIf(!TEST_REDIS_URL)(`a database of Redis that cannot be used${WHY_SKIPPED}`, () => {
+  const name = `test-${randomUUID()}`;
+  let admin: Redis;
+  let redis: TestRedis;
+  beforeEach(async () => {
+    admin = new Redis(redisUrl());
+    await admin.call("acl", "setuser", name, "on", ">secret", "~*", "&*", "+@all", "-select");
+    const url = new URL(redisUrl());
+    [url.username, url.password, url.pathname] = [name, "secret", "/1"];
+    redis = new TestRedis(url.href);
+  });
+  afterEach(async () => {
+    await redis.close();
+    await admin.call("acl", "deluser", name);
+    admin.disconnect();
+  });
+
+  it("is an outage, and no other is used in its place; once it may be used, it is", async () => {
+    const { client } = redis.connection;
+    let attempts = 0;
+    client.on("connecting", () => attempts++);
+    const trying = setInterval(() => void client.set("a", "b").catch(() => {}), 1);
+    await expect.poll(() => attempts, { timeout: 5000 }).toBeGreaterThan(1);
+    expect(redis.outages).toEqual(["lost"]);
+    await expect(redis.connection.check()).rejects.toThrow(/not connected \(NOPERM .*select/);
+    clearInterval(trying);
+    expect(await admin.exists(`${redis.prefix}a`)).toBe(0);
+    await admin.call("acl", "setuser", name, "+select");
+    await expect.poll(() => redis.outages, { timeout: 5000 }).toEqual(["lost", "back"]);
+    expect(await client.set("a", "b")).toBe("OK");
+    expect(await admin.exists(`${redis.prefix}a`)).toBe(0);
+    await client.del("a");
   });
 });

@@ -79,5 +79,7 @@ function judge(error: unknown, access: AcsAccess): Finding {
       : fail(message, "see whether the service has an outage, and what lies between it and this machine");
   }
   if (/\b40[13]\b/.test(message)) return fail(message, cureOf(access));
+  if (/\b404\b/.test(message))
+    return fail(message, "correct the endpoint: what answers there is not Communication Services");
   return warn(message, "see whether a token can be had: the service answered in a way that is not known");
 }
