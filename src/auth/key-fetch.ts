@@ -54,9 +54,20 @@ export async function discoverJwksUri(issuer: string, deadline: AbortSignal): Pr
 
 /** A JSON object. */
 async function fetchJson(address: string, deadline: AbortSignal): Promise<object> {
-  const value = parseOrSay(await fetchBytes(address, deadline), address);
+  const value = parseOrSay(await fetchOrSay(address, deadline), address);
   if (value === null || typeof value !== "object") throw new Error(`${address} is no JSON object`);
   return value;
+}
+
+/** Metadata and keys may be at different hosts: which of them it was is half of the matter. */
+async function fetchOrSay(address: string, deadline: AbortSignal): Promise<Buffer> {
+  try {
+    return await fetchBytes(address, deadline);
+  } catch (error) {
+    if (error instanceof Error && error.message.startsWith(address)) throw error;
+    const why = deadline.aborted ? "did not answer in time" : "cannot be fetched";
+    throw new Error(`${address} ${why}`, { cause: error });
+  }
 }
 
 function parseOrSay(bytes: Buffer, address: string): unknown {

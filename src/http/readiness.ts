@@ -71,8 +71,15 @@ export class Readiness {
 /** The message, and the code of what lies behind it, such as ECONNREFUSED. */
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return "unknown";
-  const { code } = (error.cause ?? {}) as { code?: unknown };
-  return typeof code === "string" ? `${error.message} (${code})` : error.message;
+  const code = codeOf(error.cause);
+  return code === undefined ? error.message : `${error.message} (${code})`;
+}
+
+/** The first that is the system's or a database's. */
+function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code, cause } = error as { code?: unknown; cause?: unknown };
+  return typeof code === "string" ? code : codeOf(cause);
 }
 
 async function report({ name, check, optional }: Dependency): Promise<Report> {

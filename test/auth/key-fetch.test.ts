@@ -26,6 +26,14 @@ describe("the keys of an issuer", () => {
     expect(unusable).toEqual(["a member of the wrong type", "not for signatures"]);
   });
 
+  it("that cannot be had are told with the address where they are", async () => {
+    issuer.keyOutage = { hangs: true };
+    const waiting = fetchKeys(address(), [], AbortSignal.timeout(100));
+    await expect(waiting).rejects.toThrow(`${address()} did not answer in time`);
+    const nowhere = discoverJwksUri("http://127.0.0.1:9", soon());
+    await expect(nowhere).rejects.toThrow("http://127.0.0.1:9/.well-known/openid-configuration cannot be fetched");
+  });
+
   it("that are known are the same objects", async () => {
     const { usable } = await fetched();
     issuer.keys.push(newKey("new"));

@@ -164,7 +164,10 @@ describe("doctor and an issuer", () => {
 
   it("that cannot be reached, or names another, of which nothing more can be found out", async () => {
     for (const [change, message] of [
-      [{ OIDC_ISSUER: "http://127.0.0.1:9" }, /ECONNREFUSED/],
+      [
+        { OIDC_ISSUER: "http://127.0.0.1:9" },
+        /:9\/.well-known\/openid-configuration cannot be fetched: .*ECONNREFUSED/,
+      ],
       [{ OIDC_ISSUER: `${about()}/` }, /names another issuer/],
     ] as const) {
       const { code, found } = await examine(change);
