@@ -95,7 +95,7 @@ interface Commands {
 
 /** Shared by all instances of one Redis. */
 export function slidingRedisCounter(
-  { client }: RedisConnection,
+  { client }: Pick<RedisConnection, "client">,
   { name, ...options }: SlidingOptions & { /** Sets this counter's keys apart. */ readonly name: string },
 ): Counter {
   const { limit, intervals, intervalMs } = options;
