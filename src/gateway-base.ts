@@ -8,7 +8,6 @@ import { Eraser } from "./identities/eraser.js";
 import type { ApplicationUser } from "./identities/identity.js";
 import { ServiceWorker } from "./identities/service-worker.js";
 import { hashUser as keyedUserHash } from "./identities/user-hash.js";
-import { noteKeys } from "./key-checks.js";
 import { openKeys } from "./keys.js";
 import { Events } from "./observe/events.js";
 import type { Logger } from "./observe/logger.js";
@@ -47,7 +46,6 @@ export async function openRecords(config: Config, options: BaseOptions, closers:
   const store = await openStore(config.store, { tracing, onHeld: (reason) => events.schemaWaits(reason) });
   closers.push(() => store.close());
   const keys = openKeys(config);
-  await noteKeys(store.keyChecks, keys, (name) => events.keyIsAnother(name));
   const hashUser = (user: ApplicationUser) => keyedUserHash(user, keys.auditKey);
   const feed = new AuditFeed({ trail: store.auditTail, now });
   const audit = await openAudit(

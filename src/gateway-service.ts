@@ -88,7 +88,7 @@ function openPace(parts: ServiceParts, resource: string): Pace {
     const part = Math.max(1, Math.floor(budget.limit / config.limits.instances));
     return withFallback(
       slidingRedisCounter(redis, { ...budget, name: `pace:${operation}` }),
-      slidingMemoryCounter({ ...budget, limit: part, now: elapsed }),
+      slidingMemoryCounter({ ...budget, limit: part, lendsNothing: true, now: elapsed }),
       (error) => events.limitCountedHere(error),
     );
   };

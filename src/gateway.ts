@@ -32,6 +32,7 @@ import { IdentityLifecycle } from "./identities/lifecycle.js";
 import { Operations } from "./identities/operations.js";
 import { Provisioning } from "./identities/provisioning.js";
 import { Revocation } from "./identities/revocation.js";
+import { noteKeys } from "./key-checks.js";
 import { Limits } from "./limits/limits.js";
 import type { Metrics } from "./observe/metrics.js";
 import { rememberingEntitlements } from "./policy/policy.js";
@@ -108,6 +109,7 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   const records = await openRecords(config, options, closers);
   const { now, metrics, events, store, keys } = records;
   if (store.schema === "newer") events.schemaIsNewer();
+  await noteKeys(store.keyChecks, keys, (name) => events.keyIsAnother(name));
   const { attempts, work, listing } = store;
   metrics.observe("gateway_provisioning_attempts_in_doubt", () => attempts.countInDoubt(now()));
   metrics.observe("gateway_service_work_pending", () => work.count());

@@ -23,19 +23,29 @@ export function otherKeys(known: ReadonlyMap<string, string>, keys: CheckedKeys)
   });
 }
 
-/** Tells of keys in whose place there were others, and has the database know these. */
+/** What to say of such a key. */
+export const ANOTHER_KEY =
+  "this key is not the one that the database was used with last: unless it was just changed, give all instances the same";
+
+/**
+ * For a gateway that starts: tells of keys in whose place there were others, and has the database know these. Of several that start
+ * at once on a new database one is the first.
+ */
 export async function noteKeys(
   checks: KeyCheckStore,
   keys: CheckedKeys,
   observe: (name: KeyName) => void,
 ): Promise<void> {
-  const known = await checks.all();
-  for (const name of otherKeys(known, keys)) observe(name);
-  for (const name of KEY_NAMES) {
+  const own = KEY_NAMES.flatMap((name) => {
     const [first] = keysOf(keys, name);
-    const value = first && checkValueOf(name, first);
-    if (value !== undefined && known.get(name) !== value) await checks.set(name, value);
-  }
+    return first ? [{ name, value: checkValueOf(name, first) }] : [];
+  });
+  let known = await checks.all();
+  const unknown = own.filter(({ name }) => !known.has(name));
+  for (const { name, value } of unknown) await checks.add(name, value);
+  if (unknown.length > 0) known = await checks.all();
+  for (const name of otherKeys(known, keys)) observe(name);
+  for (const { name, value } of own) if (known.get(name) !== value) await checks.set(name, value);
 }
 
 /** The first is in use. */

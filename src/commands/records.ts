@@ -5,6 +5,7 @@ import { secretsIn } from "../config/secrets.js";
 import { GatewayError, StartError } from "../errors.js";
 import type { Closers } from "../gateway-audit.js";
 import { closeAll, openRecords, type Records } from "../gateway-base.js";
+import { ANOTHER_KEY, otherKeys } from "../key-checks.js";
 import { createLogger } from "../observe/logger.js";
 import type { Host } from "./host.js";
 
@@ -19,6 +20,9 @@ export async function withRecords<Result>(
   const logger = createLogger({ level: "error", secrets: secretsIn(config), destination });
   try {
     const records = await openRecords(config, { logger, now: host.now, standardOutput: host.stdout }, closers);
+    // Which a command does not change: the instances are those that the database is used by.
+    const others = otherKeys(await records.store.keyChecks.all(), records.keys);
+    for (const name of others) host.report(`${name}: ${ANOTHER_KEY}.`);
     return await work(records);
   } catch (error) {
     throw asStartError(error);

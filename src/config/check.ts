@@ -422,11 +422,12 @@ function isPostgresUrl(text: string): boolean {
 }
 
 /** As the driver knows them. */
-const SSL_MODES = ["disable", "prefer", "require", "verify-ca", "verify-full", "no-verify"] as const;
+const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full", "no-verify"] as const;
 
+/** Or none. Of several the driver takes the last. */
 function hasSslMode(text: string): boolean {
-  const mode = URL.parse(text)?.searchParams.get("sslmode");
-  return mode === null || mode === undefined || SSL_MODES.some((known) => known === mode);
+  const mode = URL.parse(text)?.searchParams.getAll("sslmode").at(-1);
+  return !mode || SSL_MODES.some((known) => known === mode);
 }
 
 function refuseDevelopmentSettings({ graphql }: ShapedConfig, report: Report): void {

@@ -29,7 +29,7 @@ export function configOf(env: Environment): Config {
   const { HTTP_AUTH_LEVEL: level } = env;
   if (level && level !== "anonymous" && level !== "function")
     throw new StartError("HTTP_AUTH_LEVEL is anonymous or function.");
-  const CLIENT_ADDRESS_HEADER = env.TRUSTED_PROXY ? FRONT_END_HEADER : "";
+  const CLIENT_ADDRESS_HEADER = env.TRUSTED_PROXY ? FRONT_END_HEADER : env.CLIENT_ADDRESS_HEADER;
   const config = load({ ...env, CLIENT_ADDRESS_HEADER, PUBLIC_URL: env.PUBLIC_URL || addressOf(env) });
   const { store, server } = config;
   if (store.kind === "sqlite" && !isOnDevelopersMachine(env))

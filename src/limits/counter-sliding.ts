@@ -15,18 +15,29 @@ interface SlidingOptions {
   readonly intervalMs: number;
 }
 
+interface MemoryOptions extends SlidingOptions {
+  /** Only what is spread evenly: for who stands in for another counter, which may just have lent all that there is. */
+  readonly lendsNothing?: boolean;
+  readonly now: () => number;
+}
+
 /** Of what is left to be lent, an interval may have one part in so many. */
 const LENT_PARTS = 4;
 
-/** What each interval may have whatever is lent. */
-function evenShare({ limit, intervals }: SlidingOptions): number {
-  return Math.floor(limit / 2 / intervals);
+/** What is spread evenly. */
+function evenPart({ limit }: SlidingOptions): number {
+  return Math.floor(limit / 2);
 }
 
 /** In this process. For few keys: none is forgotten. */
-export function slidingMemoryCounter(options: SlidingOptions & { readonly now: () => number }): Counter {
-  const { limit, intervals, intervalMs, now } = options;
-  const even = evenShare(options);
+export function slidingMemoryCounter(options: MemoryOptions): Counter {
+  const { limit, intervals, intervalMs, lendsNothing = false, now } = options;
+  const even = evenPart(options);
+  /** Of an interval, whatever is lent; in whole numbers, so that any so many have all of it. */
+  const shareOf = (interval: number) => {
+    const place = interval % intervals;
+    return Math.floor(((place + 1) * even) / intervals) - Math.floor((place * even) / intervals);
+  };
   const spentOf = new Map<string, Map<number, number>>();
   return {
     take: async (key) => {
@@ -37,9 +48,10 @@ export function slidingMemoryCounter(options: SlidingOptions & { readonly now: (
       let lent = 0;
       for (const [other, count] of spent) {
         if (Math.abs(other - interval) >= intervals) spent.delete(other);
-        else if (other !== interval) lent += Math.max(0, count - even);
+        else if (other !== interval) lent += Math.max(0, count - shareOf(other));
       }
-      const share = even + Math.max(0, Math.ceil((limit - intervals * even - lent) / LENT_PARTS));
+      const toLend = lendsNothing ? 0 : Math.max(0, Math.ceil((limit - even - lent) / LENT_PARTS));
+      const share = shareOf(interval) + toLend;
       const here = spent.get(interval) ?? 0;
       const granted = here < share;
       if (granted) spent.set(interval, here + 1);
@@ -62,15 +74,19 @@ local interval_ms, intervals, limit, even, parts = tonumber(ARGV[1]), tonumber(A
 local clock = redis.call('time')
 local time = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local interval = math.floor(time / interval_ms)
+local function share_of(other)
+  local place = other % intervals
+  return math.floor((place + 1) * even / intervals) - math.floor(place * even / intervals)
+end
 local lent, here = 0, 0
 local spent = redis.call('hgetall', KEYS[1])
 for index = 1, #spent, 2 do
   local other, count = tonumber(spent[index]), tonumber(spent[index + 1])
   if math.abs(other - interval) >= intervals then redis.call('hdel', KEYS[1], spent[index])
-  elseif other ~= interval then lent = lent + math.max(0, count - even)
+  elseif other ~= interval then lent = lent + math.max(0, count - share_of(other))
   else here = count end
 end
-local share = even + math.max(0, math.ceil((limit - intervals * even - lent) / parts))
+local share = share_of(interval) + math.max(0, math.ceil((limit - even - lent) / parts))
 local left = (interval + 1) * interval_ms - time
 if here >= share then return {0, 0, left, interval} end
 redis.call('hincrby', KEYS[1], interval, 1)
@@ -102,7 +118,7 @@ export function slidingRedisCounter(
   client.defineCommand("slidingTake", { numberOfKeys: 1, lua: TAKE });
   client.defineCommand("slidingGiveBack", { numberOfKeys: 1, lua: GIVE_BACK });
   const commands = client as unknown as Commands;
-  const even = evenShare(options);
+  const even = evenPart(options);
   return {
     take: async (key): Promise<Take> => {
       const at = `${name}:${key}`;

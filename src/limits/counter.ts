@@ -1,6 +1,7 @@
 /**
- * Counts how much of one budget each key has taken, in fixed windows: a key's window begins with its first take and ends so
- * many seconds later, whatever is taken or refused meanwhile. Concurrent takes of a budget of n let exactly n through.
+ * Counts how much of one budget each key has taken. Where windows are fixed, a key's begins with its first take and ends so many
+ * seconds later, whatever is taken or refused meanwhile; where they slide, each interval is one. Concurrent takes of what is left, n,
+ * let exactly n through.
  */
 export interface Counter {
   /** Takes one, if one is left. Rejects when the counter cannot be asked. */

@@ -12,7 +12,7 @@ import type { ErrorCode } from "../errors.js";
 import type { LoadWatcher, ShedReason as RequestShedReason, Signs } from "../http/load.js";
 import type { Identity } from "../identities/identity.js";
 import type { ServiceWork } from "../identities/service-work.js";
-import type { KeyName } from "../key-checks.js";
+import { ANOTHER_KEY, type KeyName } from "../key-checks.js";
 import type { ClientInfo } from "../policy/call.js";
 import type { CacheOutcome } from "../tokens/cache.js";
 import type { Metrics } from "./metrics.js";
@@ -183,7 +183,7 @@ export class Events implements LoadWatcher, ExportWatcher {
     // Of an outage it is told by itself, and of those who left nobody is to be told.
     if (reason !== "full" && reason !== "tooLate") return;
     const calls = this.#callsTooMany.add(1);
-    if (calls !== undefined) this.log.warn({ operation, reason, calls }, "too many service calls: some are not made");
+    if (calls !== undefined) this.log.warn({ calls }, "too many service calls: some are not made");
   }
 
   /** All calls of an operation wait: for the pace that keeps to the resource's limits, or because the service asked for it. */
@@ -224,10 +224,7 @@ export class Events implements LoadWatcher, ExportWatcher {
 
   /** Expected once where it was changed; else an instance has another one. */
   keyIsAnother(name: KeyName): void {
-    this.log.warn(
-      { key: name },
-      "this key is not the one that the database was used with last: unless it was just changed, give all instances the same",
-    );
+    this.log.warn({ key: name }, ANOTHER_KEY);
   }
 
   /** Once an outage. What Redis would have answered is asked of the service or counted here; DPoP proofs are refused. */

@@ -112,8 +112,13 @@ function watch(client: Redis, { onLost, onBack }: Pick<RedisOptions, "onLost" | 
   });
   // The client would go on, and in the database number 0, where others may have what is theirs.
   const leave = () => {
+    if (state === "stopped") return;
+    // Until its connection is closed the client takes no other.
+    client.once("end", () => {
+      if (state === "stopped") return;
+      retry = setTimeout(() => client.connect().catch(() => {}), LAST_RETRY_MS).unref();
+    });
     client.disconnect();
-    retry = setTimeout(() => client.connect().catch(() => {}), LAST_RETRY_MS).unref();
   };
   client.on("close", () => lost(last ?? new Error("the connection was closed")));
   client.on("ready", () => {

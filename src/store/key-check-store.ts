@@ -11,6 +11,15 @@ export class KeyCheckStore {
     return new Map(rows.map(({ name, value }) => [name, value]));
   }
 
+  /** Unless there is one. */
+  async add(name: string, value: string): Promise<void> {
+    await this.database
+      .insertInto("key_checks")
+      .values({ name, value })
+      .onConflict((conflict) => conflict.column("name").doNothing())
+      .execute();
+  }
+
   async set(name: string, value: string): Promise<void> {
     await this.database
       .insertInto("key_checks")

@@ -44,6 +44,27 @@ describe.each(DATABASES)("keys that are not those of the other instances, on %s"
     expect(await warnedOf({ TOKEN_CACHE_KEY: ANOTHER })).toEqual(["AUDIT_KEY"]);
   });
 
+  it("are told by commands, which change nothing of what is known", async () => {
+    await warnedOf();
+    const users = operator.path("users.csv");
+    writeFileSync(users, "issuer,subject,communicationUserId\n");
+    const { stderr } = await operator.run(["import", "--file", users, "--resource-id", operator.emulator.resourceId], {
+      AUDIT_KEY: ANOTHER,
+    });
+    expect(stderr).toContain(`AUDIT_KEY: ${WARNING}`);
+    expect(
+      (await operator.run(["import", "--file", users, "--resource-id", operator.emulator.resourceId])).stderr,
+    ).not.toContain(WARNING);
+    expect(await warnedOf()).toEqual([]);
+  });
+
+  it("are told when instances start at once on a new database", async () => {
+    await operator.withStore(async () => {});
+    const keys = [1, 2, 3].map((byte) => Buffer.alloc(32, byte).toString("base64"));
+    const warned = await Promise.all(keys.map((key) => warnedOf({ AUDIT_KEY: key })));
+    expect(warned.flat()).toEqual(["AUDIT_KEY", "AUDIT_KEY"]);
+  });
+
   it("are not in the database", async () => {
     await warnedOf();
     const rows = (await operator.ask("select name, value from key_checks order by name")) as Record<string, string>[];

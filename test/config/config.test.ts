@@ -505,7 +505,7 @@ describe("a broken file", () => {
       "a Postgres URL with an sslmode that there is not",
       WITH_KEYS,
       { ...ENV, DATABASE_URL: "postgres://u@h/d?sslmode=requre" },
-      ["store.url has an sslmode that is none of disable, prefer, require, verify-ca, verify-full, no-verify."],
+      ["store.url has an sslmode that is none of disable, allow, prefer, require, verify-ca, verify-full, no-verify."],
     ],
     [
       "a proxy's header without proxies",

@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
+import { type AddressInfo, createConnection, createServer } from "node:net";
 import { performance } from "node:perf_hooks";
+import { setTimeout } from "node:timers/promises";
 import { Redis } from "ioredis";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { FaultyLine, redisUrl, removeKeys, TEST_REDIS_URL, TestRedis, WHY_SKIPPED } from "../fixtures/redis.js";
 
 /** Less than the time-out of a command, so it was not that. */
@@ -114,7 +116,7 @@ describe.skipIf(!TEST_REDIS_URL)(`the connection to Redis${WHY_SKIPPED}`, () => 
   });
 
   it("stays the same through an idle time: silence alone is no fault", async () => {
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await setTimeout(1500);
     await redis.connection.check();
     expect(redis.outages).toEqual([]);
   });
@@ -141,6 +143,43 @@ describe.skipIf(!TEST_REDIS_URL)(`a database of Redis that cannot be used${WHY_S
     await redis.close();
     await admin.call("acl", "deluser", name);
     admin.disconnect();
+  });
+
+  /** Before Redis: whose end of a connection comes long after ours, and what it says a little after it was said. */
+  async function slowLine(): Promise<{ port: number; connections: () => number }> {
+    let connections = 0;
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      connections += 1;
+      const { hostname, port } = new URL(redisUrl());
+      const redis = createConnection({ host: hostname, port: Number(port), allowHalfOpen: true });
+      socket.on("data", (data) => redis.write(data));
+      redis.on("data", (data) => void setTimeout(60).then(() => socket.writable && socket.write(data)));
+      socket.on("end", () => void setTimeout(1500).then(() => socket.destroy()));
+      socket.on("close", () => redis.destroy());
+      for (const each of [socket, redis]) each.on("error", () => {});
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void server.close());
+    return { port: (server.address() as AddressInfo).port, connections: () => connections };
+  }
+
+  it("is tried again when the connection to it takes its time to end", async () => {
+    const { port } = await slowLine();
+    const slow = new TestRedis(`redis://${name}:secret@127.0.0.1:${port}/1`);
+    onTestFinished(() => slow.close());
+    await expect.poll(() => slow.outages).toEqual(["lost"]);
+    await admin.call("acl", "setuser", name, "+select");
+    await expect.poll(() => slow.outages, { timeout: 10_000 }).toEqual(["lost", "back"]);
+  });
+
+  it("is not tried again once the gateway has closed", async () => {
+    const { port, connections } = await slowLine();
+    const slow = new TestRedis(`redis://${name}:secret@127.0.0.1:${port}/1`);
+    await expect.poll(() => slow.outages).toEqual(["lost"]);
+    await slow.close();
+    // Longer than what is waited for before the next one.
+    await setTimeout(3500);
+    expect(connections()).toBe(1);
   });
 
   it("is an outage, and no other is used in its place; once it may be used, it is", async () => {

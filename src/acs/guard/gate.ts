@@ -93,7 +93,8 @@ export class Gate {
   refusal(operation: ServiceOperation, reason: ShedReason, retryAfterSeconds?: number): ServiceFailure {
     const { pace, random, observe } = this.#parts;
     observe(operation, reason);
-    const soonest = Math.max(1, Math.ceil(pace.heldFor(operation) / 1000 + pace.secondsFor(operation, this.waiting)));
+    const before = this.#line.all((waiter) => waiter.operation === operation).length;
+    const soonest = Math.max(1, Math.ceil(pace.heldFor(operation) / 1000 + pace.secondsFor(operation, before)));
     return new ServiceFailure("notBegun", MESSAGES[reason], {
       retryAfterSeconds: (retryAfterSeconds ?? soonest) + Math.floor(random() * SPREAD_SECONDS),
     });
@@ -121,7 +122,8 @@ export class Gate {
     if (held === 0) return;
     const free = elapsed() + held;
     const late = this.#line.all((waiter) => waiter.operation === operation && waiter.beginUntil < free);
-    for (const waiter of late) this.#shed(waiter, "tooLate");
+    // From behind: each is told of those who wait before it.
+    for (const waiter of late.reverse()) this.#shed(waiter, "tooLate");
   }
 
   /**

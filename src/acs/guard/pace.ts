@@ -43,9 +43,9 @@ export class Pace {
     return Math.max(0, (this.#heldUntil.get(operation) ?? 0) - now);
   }
 
-  /** For so many calls, one after the other, once what was left of a quiet time is spent. */
+  /** For so many calls, at least, once what was left of a quiet time is spent. */
   secondsFor(operation: ServiceOperation, calls: number): number {
-    return (calls * LIMIT_SECONDS) / this.#parts.limits[operation];
+    return (calls * INTERVALS) / this.#parts.limits[operation];
   }
 
   hold(operation: ServiceOperation, milliseconds: number, reason: HoldReason): void {

@@ -46,6 +46,8 @@ describe("an outage of the service", () => {
       expect(await guarded.reached("issueAccessToken")).toBeLessThan(CALLS / 3);
       expect(outcomes.at(-1)).toMatch(/^notBegun, effect none, retry after [123]$/);
       expect(await guarded.metric("gateway_service_breaker_open")).toBe(1);
+      // An outage is no crowd.
+      expect(guarded.logged("too many service calls")).toBe(0);
       await guarded.control("DELETE", "/faults");
       await recovers(guarded);
     },
