@@ -12,6 +12,6 @@ const destination = logOutput(process.stdout, Date.now);
 const gateway = await startGateway(config, {
   logger: createLogger({ level: config.log.level, secrets: secretsIn(config), destination }),
   standardOutput: process.stdout,
-  ...(process.argv[2] === "without-trail" && { trail: { record: async () => {} } }),
+  ...(process.argv[2] === "without-trail" && { trail: { record: async () => true } }),
 });
 process.on("SIGTERM", () => void gateway.close().then(() => process.exit(0)));

@@ -76,11 +76,12 @@ export async function openAudit(base: AuditBase, options: AuditOptions, closers:
 /** With a span for how long each event waits to be durable. */
 function traced(trail: Trail, tracing: Tracing): Pick<Trail, "record"> {
   return {
-    record: (event, deadline, behind) => {
+    record: (event, deadline, { behind, premise } = {}) => {
       const attributes = { "gateway.audit.action": event.action, "gateway.audit.phase": event.phase };
       // What it asks is asked for this call, though the trail says when.
       const behindIt = behind && AsyncResource.bind(behind);
-      return tracing.span({ name: "audit append", attributes }, () => trail.record(event, deadline, behindIt));
+      const options = { behind: behindIt, premise };
+      return tracing.span({ name: "audit append", attributes }, () => trail.record(event, deadline, options));
     },
   };
 }

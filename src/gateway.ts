@@ -43,6 +43,7 @@ import { redisSingleUse } from "./shared/single-use-redis.js";
 import { TokenCache } from "./tokens/cache.js";
 import { TeamsExchange } from "./tokens/exchange.js";
 import { TokenIssuance } from "./tokens/issue.js";
+import { RowMemory } from "./tokens/row-memory.js";
 import { createSeal, noSeal } from "./tokens/seal.js";
 
 export interface Gateway {
@@ -239,9 +240,10 @@ function createServices(base: Base, closers: Closers): Services {
   const cache = createTokenCache(base);
   const common = { identities, audit, events, now };
   const issuing = { ...common, work, service, provisioning, cache, limits, random, onLostIdentity };
+  const rows = store.audit.takesPremises ? new RowMemory(config.tokens.cacheSize) : undefined;
   const issuers = config.issuers.map(({ issuer }) => issuer);
   return {
-    issuance: new TokenIssuance(issuing),
+    issuance: new TokenIssuance({ ...issuing, rows }),
     teams: new TeamsExchange({ ...common, service, limits, random }),
     revocation: new Revocation({ ...common, worker }),
     operations: new Operations({ attempts, work, now }),

@@ -9,8 +9,8 @@ import { GatewayError, Refusal } from "../errors.js";
 import type { ApplicationUser } from "../identities/identity.js";
 import type { Call } from "../policy/call.js";
 import type { Fingerprint } from "./fingerprint.js";
-import type { AuditAction, AuditEvent, AuditPhase } from "./record.js";
-import type { Trail } from "./trail.js";
+import type { AuditAction, AuditEvent, AuditPhase, Premise } from "./record.js";
+import type { RecordOptions, Trail } from "./trail.js";
 
 /** What an event is about; left out: null. */
 export interface About {
@@ -39,6 +39,13 @@ export interface TokenAndLook<Token, Seen> {
   readonly token: Recorded<Token>;
   /** The one that was made behind the record, or another where that is too old by now. */
   readonly lastLook: () => Promise<Seen>;
+}
+
+/** A token that is to be recorded, and how to look at what may have changed meanwhile. */
+interface AboutToken<Token, Seen> {
+  readonly about: About;
+  readonly token: Token;
+  readonly look: () => Promise<Seen>;
 }
 
 interface AuditLogParts {
@@ -131,10 +138,27 @@ export class CallAudit {
   /** The same with a look at what may have changed, which begins with the record there, and has mostly ended when that is durable. */
   async tokenAndLook<Token extends TokenLike, Seen>(
     action: "TOKEN_ISSUED" | "TOKEN_REUSED",
-    about: About,
-    token: Token,
-    look: () => Promise<Seen>,
+    of: AboutToken<Token, Seen>,
   ): Promise<TokenAndLook<Token, Seen>> {
+    const noted = await this.#tokenAndLook(action, of);
+    if (noted === undefined) throw new Error("the trail has not written what it was to write in any case");
+    return noted;
+  }
+
+  /** The same on a premise; undefined, with nothing recorded, when it may not hold. */
+  async tokenAndLookIf<Token extends TokenLike, Seen>(
+    premise: Premise,
+    action: "TOKEN_REUSED",
+    of: AboutToken<Token, Seen>,
+  ): Promise<TokenAndLook<Token, Seen> | undefined> {
+    return await this.#tokenAndLook(action, of, premise);
+  }
+
+  async #tokenAndLook<Token extends TokenLike, Seen>(
+    action: AuditAction,
+    { about, token, look }: AboutToken<Token, Seen>,
+    premise?: Premise,
+  ): Promise<TokenAndLook<Token, Seen> | undefined> {
     let seen: Promise<Seen> | undefined;
     let at = Number.NEGATIVE_INFINITY;
     const see = () => {
@@ -144,7 +168,7 @@ export class CallAudit {
       seen.catch(() => {});
       return seen;
     };
-    await this.#record("OUTCOME", action, about, token, see);
+    if (!(await this.#record("OUTCOME", action, about, token, { behind: see, premise }))) return undefined;
     const lastLook = () => (seen !== undefined && performance.now() - at <= LOOK_MS ? seen : see());
     return { token: token as Recorded<Token>, lastLook };
   }
@@ -165,8 +189,8 @@ export class CallAudit {
     action: AuditAction,
     { identityId = null, scopes = null, reason = null }: About,
     token?: TokenLike,
-    behind?: () => void,
-  ): Promise<void> {
+    options?: RecordOptions,
+  ): Promise<boolean> {
     const { caller, requestId, client } = this.asked;
     // These are the client's own words.
     const { redact } = this.parts;
@@ -184,8 +208,9 @@ export class CallAudit {
       clientName: redacted(client.name),
       clientVersion: redacted(client.version),
     };
-    await this.parts.trail.record(event, this.deadline(), behind);
-    this.parts.observe?.(event);
+    const isWritten = await this.parts.trail.record(event, this.deadline(), options);
+    if (isWritten) this.parts.observe?.(event);
+    return isWritten;
   }
 }
 

@@ -46,6 +46,17 @@ export interface AuditEvent {
   readonly clientVersion: string | null;
 }
 
+/**
+ * A row of an identity, as it was when it was read: what an event relies on that is to be recorded only if it is still so. That it is
+ * ACTIVE, and no revocation is pending, goes with it.
+ */
+export interface Premise {
+  readonly identityId: string;
+  readonly communicationUserId: string;
+  /** The row's count. */
+  readonly revocations: number;
+}
+
 /** An event in its place in a writer's chain. */
 export interface AuditRecord extends AuditEvent {
   /** A process, from its start to its end, or to a write whose outcome it does not know: a random text. */

@@ -2,12 +2,10 @@ import type { Deadline } from "../deadline.js";
 import { GatewayError } from "../errors.js";
 import type { Place, Tracing } from "../observe/tracing.js";
 import { type ChainEnd, chain, GENESIS } from "./chain.js";
-import type { AuditEvent, AuditRecord } from "./record.js";
+import type { AuditEvent, AuditRecord, Premise } from "./record.js";
 
 /** A statement has bounds on its parameters, and whoever waits for one write should not wait for everybody. */
 const MOST_IN_A_WRITE = 250;
-/** So many are written without waiting for more: what waits is held by requests that could be answered. */
-const ENOUGH_FOR_A_WRITE = 32;
 /** In so many turns of the event loop, what has been read from a socket by then gets to the trail, unless it waits for others. */
 const QUIET_TURNS = 2;
 /** Where others have much to do that leaves no record, turns are long. */
@@ -25,16 +23,28 @@ const SWEEP_MS = 25;
 export interface TrailStore {
   /** How many writes it does its best with under way at a time. */
   readonly writesAtOnce: number;
+  /** So many records are written without waiting for more: what waits is held by requests that could be answered. */
+  readonly enoughForAWrite: number;
   /**
    * All or none, durable once it resolves. With the last record of a write that has yet to end, none unless that has become
-   * durable, so that a chain has no holes; false when it has not, or the store cannot tell, or wants to be asked again. Calls `behind`
-   * as soon as what is then asked of identities behind a record is answered as it is with these records there; where the answer is
-   * false, it was called in vain.
+   * durable, so that a chain has no holes; and none unless all premises hold. False when that is not so, or the store cannot tell, or
+   * wants to be asked again; then nothing is stored, now or later. Calls `behind` as soon as what is then asked of identities behind a
+   * record is answered as it is with these records there; where the answer is false, it was called in vain.
    */
-  append(
-    records: readonly AuditRecord[],
-    options?: { readonly after?: Pick<ChainEnd, "writer" | "sequence"> | undefined; readonly behind?: () => void },
-  ): Promise<boolean>;
+  append(records: readonly AuditRecord[], options?: AppendOptions): Promise<boolean>;
+}
+
+export interface AppendOptions {
+  readonly after?: Pick<ChainEnd, "writer" | "sequence"> | undefined;
+  readonly premises?: readonly Premise[];
+  readonly behind?: () => void;
+}
+
+export interface RecordOptions {
+  /** Called before the event is durable, for what can be asked while the disk is waited for; and again if it has to be written anew. */
+  readonly behind?: (() => void) | undefined;
+  /** The event is written only if this holds. */
+  readonly premise?: Premise | undefined;
 }
 
 /** Where records go besides. */
@@ -73,7 +83,9 @@ interface Waiting {
   readonly at: number;
   readonly deadline: Pick<Deadline, "aborted">;
   readonly behind: (() => void) | undefined;
-  readonly resolve: () => void;
+  readonly premise: Premise | undefined;
+  /** Whether it was written. */
+  readonly resolve: (isWritten: boolean) => void;
   readonly reject: (error: GatewayError) => void;
   /** In the trace of whoever waits. */
   readonly place: Place | undefined;
@@ -91,6 +103,8 @@ interface Write {
   /** Once it is stored and told, or has failed. */
   readonly settled: PromiseWithResolvers<void>;
   isStored: boolean;
+  /** Nothing of it was stored, or will be, and what it was to write is in the queue again. */
+  isVoid: boolean;
   /** Whoever asked has been told that it failed. */
   isGivenUp: boolean;
 }
@@ -113,6 +127,8 @@ export class Trail {
   #at = 0;
   /** Oldest first. */
   readonly #underWay: Write[] = [];
+  /** Sent after one that is void, and so void too, whose answers are yet to come: until then nothing goes on from before them. */
+  readonly #void = new Set<Write>();
   /** Writes that are yet to go one after the other. */
   #alone = 0;
   #isNextDue = false;
@@ -130,17 +146,21 @@ export class Trail {
   }
 
   /**
-   * Resolves once the event is durable. AUDIT_UNAVAILABLE when it is not by the deadline, or cannot be. `behind` is called before that,
-   * for what can be asked while the disk is waited for (`TrailStore`), and once more if the record has to be written anew.
+   * True once the event is durable; false, with nothing written, when it was not to be without a premise that may not hold.
+   * AUDIT_UNAVAILABLE when it is not by the deadline, or cannot be.
    */
-  record(event: AuditEvent, deadline: Pick<Deadline, "aborted">, behind?: () => void): Promise<void> {
+  record(
+    event: AuditEvent,
+    deadline: Pick<Deadline, "aborted">,
+    { behind, premise }: RecordOptions = {},
+  ): Promise<boolean> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed) throw unavailable(new Error("the trail is closed"));
       if (this.#queue.length >= this.#parts.queueSize)
         throw unavailable(new Error("too many events wait to be written"));
       this.#at = afterStep(this.#at, this.#parts.now());
       const place = this.#parts.tracing?.place();
-      const waiting = { event, at: this.#at, deadline, behind, resolve, reject, place, isLetGo: false };
+      const waiting = { event, at: this.#at, deadline, behind, premise, resolve, reject, place, isLetGo: false };
       this.#queue.push(waiting);
       this.#sweep ??= setInterval(() => this.#letGo(), SWEEP_MS).unref();
       this.#next();
@@ -181,7 +201,7 @@ export class Trail {
   /** A write for what this turn of the event loop brings, all together; among many who ask, for what the next ones bring, too. */
   #next(): void {
     const most = this.#alone > 0 ? 1 : this.#parts.store.writesAtOnce;
-    if (this.#isNextDue || this.#queue.length === 0 || this.#underWay.length >= most) return;
+    if (this.#isNextDue || this.#queue.length === 0 || this.#void.size > 0 || this.#underWay.length >= most) return;
     this.#isNextDue = true;
     this.#gather(QUIET_TURNS, this.#parts.elapsed() + MOST_GATHERING_MS);
   }
@@ -206,7 +226,7 @@ export class Trail {
   /** Whether so many are of more than one request, and neither enough nor all that there is room for. */
   #isWorthMore(length: number): boolean {
     const isCrowd = length > MOST_OF_ONE || this.#isLastShared;
-    return isCrowd && length < Math.min(ENOUGH_FOR_A_WRITE, this.#parts.queueSize);
+    return isCrowd && length < Math.min(this.#parts.store.enoughForAWrite, this.#parts.queueSize);
   }
 
   #begin(batch: readonly Waiting[]): void {
@@ -219,6 +239,7 @@ export class Trail {
       ...this.#chained(batch),
       settled: Promise.withResolvers(),
       isStored: false,
+      isVoid: false,
       isGivenUp: false,
     };
     this.#end = write.end;
@@ -232,10 +253,12 @@ export class Trail {
   async #see(write: Write, before: Write | undefined): Promise<void> {
     try {
       await inTime(this.#keepTraced(write, before), this.#parts.writeTimeoutMs);
-      if (!write.isGivenUp) for (const { resolve } of write.batch) resolve();
+      if (write.isStored && !write.isGivenUp) for (const { resolve } of write.batch) resolve(true);
     } catch (error) {
-      if (!write.isGivenUp) this.#fail(write, error);
+      if (write.isVoid) this.#end = this.#newChain();
+      else if (!write.isGivenUp) this.#fail(write, error);
     }
+    this.#void.delete(write);
     const index = this.#underWay.indexOf(write);
     if (index !== -1) this.#underWay.splice(index, 1);
     if (this.#isIdle) this.#idle?.resolve();
@@ -252,28 +275,53 @@ export class Trail {
   async #keep(write: Write, before: Write | undefined): Promise<void> {
     const { sinks, observe } = this.#parts;
     try {
-      await this.#store(write, before);
-      write.isStored = true;
-      if (!write.isGivenUp) observe.written(write.records.length, write.end);
+      write.isStored = await this.#store(write, before);
+      if (write.isStored && !write.isGivenUp) observe.written(write.records.length, write.end);
     } finally {
       write.settled.resolve();
     }
-    await sinks?.take(write.records, write.begin.hash);
+    if (write.isStored) await sinks?.take(write.records, write.begin.hash);
   }
 
-  /** Resolves once the one before is settled, too: an answer that came after another may be seen before it. */
-  async #store({ records, batch }: Write, before: Write | undefined): Promise<void> {
+  /**
+   * Whether they are stored; else what they were to write is in the queue again. Resolves once the one before is settled, too: an answer
+   * that came after another may be seen before it.
+   */
+  async #store(write: Write, before: Write | undefined): Promise<boolean> {
+    const { records, batch } = write;
     const { store } = this.#parts;
     const behind = () => {
       for (const waiting of batch) waiting.behind?.();
     };
-    const isStored = await store.append(records, { after: before?.isStored ? undefined : before?.end, behind });
+    const premises = batch.flatMap(({ premise }) => premise ?? []);
+    const after = before?.isStored ? undefined : before?.end;
+    const isStored = await store.append(records, { after, premises, behind });
     await before?.settled.promise;
-    if (isStored) return;
+    if (isStored) return true;
+    if (write.isVoid || write.isGivenUp) return false;
     if (before && !before.isStored) throw new Error("the records that they go on from have not been stored");
-    // Something between gateway and database does not keep the two together, or the connection was another one just now.
-    this.#alone = ALONE_AFTER_VAIN;
+    // Something between gateway and database may not keep the two together, or the connection was another one just now.
+    if (after !== undefined) this.#alone = ALONE_AFTER_VAIN;
+    if (premises.length > 0) {
+      this.#takeBack(write);
+      return false;
+    }
     if (!(await store.append(records, { behind }))) throw new Error("the database has not run the write, twice");
+    return true;
+  }
+
+  /**
+   * A write of which nothing is stored, as a premise may not hold: whoever named one is told so. The others are written anew, with what
+   * was sent after it and goes on from records that will never be.
+   */
+  #takeBack(refuted: Write): void {
+    const [, ...after] = this.#underWay.splice(this.#underWay.indexOf(refuted));
+    for (const write of [refuted, ...after]) write.isVoid = true;
+    for (const write of after) this.#void.add(write);
+    this.#end = refuted.begin;
+    const others = refuted.batch.filter(({ premise }) => premise === undefined);
+    this.#queue.unshift(...others, ...after.flatMap(({ batch }) => batch));
+    for (const { premise, resolve } of refuted.batch) if (premise !== undefined) resolve(false);
   }
 
   #fail(write: Write, error: unknown): void {

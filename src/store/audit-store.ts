@@ -1,9 +1,10 @@
 import { type CompiledQuery, type Kysely, type RawBuilder, sql } from "kysely";
 import { type AuditRecord, idAfter, recordId } from "../audit/record.js";
+import type { AppendOptions } from "../audit/trail.js";
 import type { TokenScope } from "../config/config.js";
 import type { ApplicationUser } from "../identities/identity.js";
 import { AuditListing } from "./audit-listing.js";
-import { insertValues, type RecordInsert } from "./record-insert.js";
+import { type InsertTerms, insertValues, type RecordInsert } from "./record-insert.js";
 import type { AuditRow, RecordRow, Tables, WriterRow } from "./tables.js";
 import { inTransaction } from "./transaction.js";
 
@@ -13,6 +14,9 @@ const BATCH = 1000;
 const ALONG_IDENTITY = ["action", "phase", "at", "id"] as const;
 
 const NO_ACTOR = { actor_issuer: null, actor_subject: null, actor_salt: null } as const;
+
+/** A write on SQLite costs much the same for few as for many, and so it waits for the rest of a crowd. */
+const ENOUGH_FOR_A_WRITE = 32;
 
 /** How far a writer's entry in `audit_writers` may be behind its newest record: one statement more for a crowd of them. */
 export const WRITER_NOTED_MS = 5000;
@@ -26,6 +30,8 @@ interface TrailDatabase {
   readonly insert?: RecordInsert | undefined;
   /** One, unless its statements are sent before those in front of them are answered, and `insert` knows what they go on from. */
   readonly writesAtOnce?: number | undefined;
+  /** 32 unless given: for a write that takes time of this process for itself more than for its records. */
+  readonly enoughForAWrite?: number | undefined;
   /** Of a statement that was not run and can be asked again. */
   readonly isNotRun?: ((error: unknown) => boolean) | undefined;
 }
@@ -74,19 +80,25 @@ export class AuditStore {
     return this.trail.writesAtOnce ?? 1;
   }
 
+  get enoughForAWrite(): number {
+    return this.trail.enoughForAWrite ?? ENOUGH_FOR_A_WRITE;
+  }
+
+  /** Whether records can be added on a premise. */
+  get takesPremises(): boolean {
+    return this.#insert.takesPremises;
+  }
+
   /**
-   * All or none, in one statement, durable once it resolves. False, with none stored, when `after` is not what was added last, or
-   * they have to be asked for again. Rejects when one of them is there already. Calls `behind` as soon as what is asked for behind
+   * All or none, in one statement, durable once it resolves. False, with none stored, when `after` is not what was added last, a
+   * premise does not hold, or they have to be asked for again. Rejects when one of them is there already. Calls `behind` as soon as what is asked for behind
    * records is answered with these there, while the disk is waited for, or the server; where the answer is false it was called in
    * vain.
    */
-  async append(
-    records: readonly AuditRecord[],
-    { after, behind }: { readonly after?: Place | undefined; readonly behind?: () => void } = {},
-  ): Promise<boolean> {
+  async append(records: readonly AuditRecord[], { after, premises, behind }: AppendOptions = {}): Promise<boolean> {
     const newest = records.at(-1);
     if (newest === undefined) return true;
-    const adding = this.#add(newest, records.map(toRow), after && recordId(after));
+    const adding = this.#add(newest, records.map(toRow), { after: after && recordId(after), premises });
     const isSentAhead = this.writesAtOnce > 1;
     if (isSentAhead) behind?.();
     if (!(await adding)) return false;
@@ -95,20 +107,20 @@ export class AuditStore {
     return true;
   }
 
-  async #add(newest: AuditRecord, rows: readonly RecordRow[], after: string | undefined): Promise<boolean> {
-    if (this.#isNoted(newest)) return await this.#changes(this.#insert.add(rows, after));
-    const isAdded = await this.#addNoting(rows, { writer: newest.writer, written_at: newest.at }, after);
+  async #add(newest: AuditRecord, rows: readonly RecordRow[], terms: InsertTerms): Promise<boolean> {
+    if (this.#isNoted(newest)) return await this.#changes(this.#insert.add(rows, terms));
+    const isAdded = await this.#addNoting(rows, { writer: newest.writer, written_at: newest.at }, terms);
     if (isAdded) this.#noted = newest;
     return isAdded;
   }
 
   /** Both or none: a chain whose first write fails is not to be looked for. */
-  async #addNoting(rows: readonly RecordRow[], writer: WriterRow, after: string | undefined): Promise<boolean> {
-    const together = this.#insert.addNoting?.(rows, writer, after);
+  async #addNoting(rows: readonly RecordRow[], writer: WriterRow, terms: InsertTerms): Promise<boolean> {
+    const together = this.#insert.addNoting?.(rows, writer, terms);
     if (together) return await this.#changes(together);
     return await inTransaction(this.trail.database, async (transaction) => {
       await noteWriter(transaction, writer);
-      await transaction.executeQuery(this.#insert.add(rows, after));
+      await transaction.executeQuery(this.#insert.add(rows, terms));
       return true;
     });
   }

@@ -1,15 +1,21 @@
 /** The statement that adds records to the trail, in the form that the database is quickest at. */
 import { CompiledQuery, InsertQueryNode, type Kysely, sql, TableNode } from "kysely";
+import type { Premise } from "../audit/record.js";
 import type { RecordRow, Tables, WriterRow } from "./tables.js";
 
 export interface RecordInsert {
-  /**
-   * All rows in one statement, of which there is one at least. With the id of another record, none unless that is what the
-   * session has added last; then the statement changes nothing.
-   */
-  add(rows: readonly RecordRow[], after?: string): CompiledQuery;
+  /** Whether it can tell if premises hold. */
+  readonly takesPremises: boolean;
+  /** All rows in one statement, of which there is one at least; none, and nothing is changed, where one of the terms is not met. */
+  add(rows: readonly RecordRow[], terms?: InsertTerms): CompiledQuery;
   /** The same, with the entry of the writer, both or neither; where the database has a statement for that. */
-  addNoting?(rows: readonly RecordRow[], writer: WriterRow, after?: string): CompiledQuery;
+  addNoting?(rows: readonly RecordRow[], writer: WriterRow, terms?: InsertTerms): CompiledQuery;
+}
+
+export interface InsertTerms {
+  /** The id of what the session has added last. */
+  readonly after?: string | undefined;
+  readonly premises?: readonly Premise[] | undefined;
 }
 
 /** What a statement of ours is to a dialect. */
@@ -27,8 +33,10 @@ export function insertValues(database: Kysely<Tables>, listed: 0 | 1): RecordIns
     return text;
   };
   return {
-    add: (rows, after) => {
+    takesPremises: false,
+    add: (rows, { after, premises = [] } = {}) => {
       if (after !== undefined) throw new Error("this database takes one write after the other");
+      if (premises.length > 0) throw new Error("this database is asked for rows before a write, not in it");
       const text = texts.get(rows.length) ?? makeText(rows);
       // Each row has its values in the order in which the text has the columns.
       return asInsert(CompiledQuery.raw(text, rows.flatMap(Object.values)));
@@ -69,12 +77,19 @@ const TYPED = Object.entries(TYPES)
  */
 const LAST = "'acs_token_gateway.last_record'";
 const PLACE = `with place as materialized (
-    select case when $2::text is null or current_setting(${LAST}, true) = $2 then set_config(${LAST}, $3, false) end as last)`;
+    select case when ($2::text is null or current_setting(${LAST}, true) = $2)
+      and ($4::json is null or not exists (
+        select from json_to_recordset($4) as premise ("identityId" text, "communicationUserId" text, revocations bigint)
+        where not exists (
+          select from identities
+          where id = premise."identityId" and communication_user_id = premise."communicationUserId"
+            and identities.revocations = premise.revocations and status = 'ACTIVE' and revocation_pending = 0)))
+      then set_config(${LAST}, $3, false) end as last)`;
 const ADD = `insert into audit_events (${COLUMNS}, listed)
   select ${COLUMNS}, 1 from place, json_to_recordset($1::json) as record (${TYPED}) where place.last is not null`;
 const INSERT_JSON = `${PLACE} ${ADD}`;
 const INSERT_JSON_NOTING = `${PLACE}, added as (${ADD} returning 1)
-  insert into audit_writers (writer, written_at) select $4, $5 where exists (select from added)
+  insert into audit_writers (writer, written_at) select $5, $6 where exists (select from added)
   on conflict (writer) do update set written_at = excluded.written_at`;
 
 /**
@@ -82,13 +97,18 @@ const INSERT_JSON_NOTING = `${PLACE}, added as (${ADD} returning 1)
  * than the rows do.
  */
 export const insertJson: RecordInsert = {
-  add: (rows, after) => asInsert(CompiledQuery.raw(INSERT_JSON, valuesOf(rows, after))),
-  addNoting: (rows, { writer, written_at }, after) =>
-    asInsert(CompiledQuery.raw(INSERT_JSON_NOTING, [...valuesOf(rows, after), writer, written_at])),
+  takesPremises: true,
+  add: (rows, terms) => asInsert(CompiledQuery.raw(INSERT_JSON, valuesOf(rows, terms))),
+  addNoting: (rows, { writer, written_at }, terms) =>
+    asInsert(CompiledQuery.raw(INSERT_JSON_NOTING, [...valuesOf(rows, terms), writer, written_at])),
 };
 
-function valuesOf(rows: readonly RecordRow[], after: string | undefined): (string | null | undefined)[] {
-  return [JSON.stringify(rows), after ?? null, rows.at(-1)?.id];
+function valuesOf(
+  rows: readonly RecordRow[],
+  { after, premises = [] }: InsertTerms = {},
+): (string | null | undefined)[] {
+  const ifThese = premises.length === 0 ? null : JSON.stringify(premises);
+  return [JSON.stringify(rows), after ?? null, rows.at(-1)?.id, ifThese];
 }
 
 /** Both: to plan them costs as much as to run them, and there is only one plan, however large the table. */

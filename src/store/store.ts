@@ -49,6 +49,8 @@ export interface Store {
 
 /** One is on its way while the server works on another: it waits for no answer, and the gateway not for the server. */
 const TRAIL_WRITES_AT_ONCE = 2;
+/** Two smaller ones follow each other more closely than two of all that there is: while the server is at one, the next comes together. */
+const ENOUGH_FOR_A_WRITE = 11;
 /** Behind each write there is a look at the rows that its records are about, in up to three statements. */
 const TRAIL_STATEMENTS_AT_ONCE = 4 * TRAIL_WRITES_AT_ONCE;
 
@@ -125,7 +127,12 @@ async function openPostgresStore(
     const held = { isHeld: isTableHeld, onHeld };
     const schema = await bringUpToDate(patient, name, held).finally(() => patient.destroy());
     // Its own, so that no reads, however many and long, keep a record from being written; but those few that wait for a record.
-    const forTrail = { insert: insertJson, writesAtOnce: TRAIL_WRITES_AT_ONCE, isNotRun: isPlanLost };
+    const forTrail = {
+      insert: insertJson,
+      writesAtOnce: TRAIL_WRITES_AT_ONCE,
+      enoughForAWrite: ENOUGH_FOR_A_WRITE,
+      isNotRun: isPlanLost,
+    };
     const trail = { database: open("trail", 1), ...forTrail };
     const rowsBehind = rowsTogether(trail.database);
     return storeOf(database, { ...trail, schema, unsynced: UNSYNCED, rowsBehind }, rowsTogether(database));
@@ -184,6 +191,7 @@ interface TrailDatabase {
   readonly listsLater?: boolean;
   readonly insert?: RecordInsert;
   readonly writesAtOnce?: number;
+  readonly enoughForAWrite?: number;
   readonly isNotRun?: (error: unknown) => boolean;
   readonly unsynced?: BeforeRecord["unsynced"];
   /** Over its connection, where that has one statement after the other. */
@@ -192,7 +200,7 @@ interface TrailDatabase {
 
 function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: IdentityRows): Store {
   const all = [...new Set([database, trail.database])];
-  const { insert, writesAtOnce, isNotRun, unsynced, rowsBehind } = trail;
+  const { insert, writesAtOnce, enoughForAWrite, isNotRun, unsynced, rowsBehind } = trail;
   // Where nothing is listed later, the trail's connection is for records and what is asked behind them; what somebody has marked is
   // listed all the same.
   const besideRecords = trail.listsLater ? trail.database : database;
@@ -209,6 +217,7 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: Identity
       sync: trail.wal?.sync,
       insert,
       writesAtOnce,
+      enoughForAWrite,
       isNotRun,
     }),
     auditReader: new AuditReader(database, (condition) => listing.listThose(condition)),

@@ -2,9 +2,10 @@
  * Tokens that the service has issued, kept for reuse: same identity, same scopes, same lifetime.
  *
  * The cache is never the truth. Each entry notes the identity's count of revocations under which its token was issued, and
- * is good only while the row, read by the caller for this request, still shows that count: a revoked token stays where it
- * is and is not handed out. Likewise it notes the access key that the token was made with, which must still be the one in
- * use: a key that is made anew at the service takes its tokens with it. Whatever is wrong with the cache is a miss, and costs a call to the service.
+ * is good only while the row still shows that count, as the caller has read for this request, or has the record of it written only
+ * if it is so: a revoked token stays where it is and is not handed out. Likewise it notes the access key that the token was made
+ * with, which must still be the one in use: a key that is made anew at the service takes its tokens with it. Whatever is wrong with
+ * the cache is a miss, and costs a call to the service.
  */
 import type { ServiceToken } from "../acs/service.js";
 import type { TokenScope } from "../config/config.js";

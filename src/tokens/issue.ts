@@ -4,7 +4,8 @@
  * authorise → find the identity → from the cache, or: limit → mint → record → answer, and keep. A first-time user gets identity
  * and token in one service call, a known one costs one issue call or none. A token counts as issued only once the
  * identity's row and the audit trail have taken note of it, and the row is looked at once more before the token leaves, with the
- * record there: if tokens were revoked while this one was under way, it is dropped.
+ * record there: if tokens were revoked while this one was under way, it is dropped. For who comes again the row need not be looked at
+ * before, where the trail takes a record on the premise that it is what is remembered.
  */
 import {
   type CommunicationService,
@@ -31,6 +32,7 @@ import type { WorkStore } from "../store/work-store.js";
 import type { TokenCache, TokenLookup } from "./cache.js";
 import { distinct, grantToken } from "./grant.js";
 import { refreshAfter, requireUsefulLife } from "./lifetime.js";
+import type { RowMemory } from "./row-memory.js";
 import { urgencyOf } from "./urgency.js";
 
 export interface IssueInput {
@@ -59,6 +61,8 @@ interface IssuanceParts {
   readonly work: WorkStore;
   readonly limits: Limits;
   readonly cache: TokenCache;
+  /** Where the trail takes records on a premise. */
+  readonly rows?: RowMemory | undefined;
   readonly audit: AuditLog;
   readonly events: Events;
   readonly now: () => number;
@@ -81,6 +85,14 @@ interface Order {
   readonly call: Call;
   readonly request: TokenRequest;
   readonly forceNew: boolean;
+  /** The cache has nothing for the identity as it is here. */
+  readonly missedFor: Identity | undefined;
+}
+
+/** What a refusal is recorded about. */
+interface RefusedAbout {
+  identityId: string | null;
+  readonly scopes: readonly TokenScope[];
 }
 
 export class TokenIssuance {
@@ -95,18 +107,63 @@ export class TokenIssuance {
     // What a refusal is recorded about: what was asked for, until it is found.
     const about = { identityId: asIdentityId(input.identityId), scopes: distinct(input.scopes) };
     return await audit.orRefused(about, async () => {
+      const again = await this.#reuse(call, input, about);
+      if (again !== undefined && "token" in again) return again;
       const known = await this.#findIdentity(call, input.identityId);
       about.identityId = known?.id ?? null;
-      return await this.#issueTo(known, call, input);
+      return await this.#issueTo(known, call, input, again?.missedFor);
     });
   }
 
-  async #issueTo(known: Identity | undefined, call: Call, input: IssueInput): Promise<IssuedToken> {
+  async #issueTo(
+    known: Identity | undefined,
+    call: Call,
+    input: IssueInput,
+    missedFor: Identity | undefined,
+  ): Promise<IssuedToken> {
     const request = grantToken(call.entitlements, input);
-    const order = { call, request, forceNew: input.forceNew };
-    const { identity, token } = await this.#tokenFor(order, known);
-    this.#parts.events.tokenIssued(call.requestId, identity);
-    const { now, random } = this.#parts;
+    const order = { call, request, forceNew: input.forceNew, missedFor };
+    return this.#issued(order, await this.#tokenFor(order, known));
+  }
+
+  /**
+   * Without a look at the row before the record, for who comes again: the record is written only if the row is still what is
+   * remembered of it. Undefined, or with what the cache has nothing for, when that is not so or cannot be tried: the row tells then.
+   */
+  async #reuse(
+    call: Call,
+    input: IssueInput,
+    about: RefusedAbout,
+  ): Promise<IssuedToken | { readonly missedFor: Identity } | undefined> {
+    const { rows, cache, audit } = this.#parts;
+    const identity = input.identityId === null && !input.forceNew ? rows?.find(call.caller) : undefined;
+    if (rows === undefined || identity === undefined) return undefined;
+    requirePermission(call.entitlements, "TOKEN_ISSUE");
+    const request = grantIfAllowed(call, input);
+    if (request === undefined) return undefined;
+    const token = await cache.get(lookupOf(identity, request), identity.revocations);
+    if (token === undefined) return { missedFor: identity };
+    const { id, communicationUserId, revocations } = identity;
+    const look = () => this.#confirmGood(identity, "findBehindRecord");
+    const noted = await audit
+      .of(call)
+      .tokenAndLookIf({ identityId: id, communicationUserId, revocations }, "TOKEN_REUSED", {
+        about: { identityId: id, scopes: request.scopes },
+        token,
+        look,
+      });
+    if (noted === undefined) {
+      rows.forget(call.caller);
+      return undefined;
+    }
+    about.identityId = id;
+    return this.#issued({ call, request }, { identity: await noted.lastLook(), token: noted.token });
+  }
+
+  #issued({ call, request }: Pick<Order, "call" | "request">, { identity, token }: Issued): IssuedToken {
+    const { now, random, events, rows } = this.#parts;
+    events.tokenIssued(call.requestId, identity);
+    rows?.keep(identity);
     return { ...token, refreshAfter: refreshAfter(now(), token.expiresOn, random()), scopes: request.scopes, identity };
   }
 
@@ -139,13 +196,14 @@ export class TokenIssuance {
   }
 
   async #issueFor(order: Order, identity: Identity): Promise<Issued> {
-    const { call, request, forceNew } = order;
+    const { call, request, forceNew, missedFor } = order;
     refuseUnusable(identity);
     await this.#refusePending(identity);
     const { cache, audit } = this.#parts;
     try {
       const lookup = lookupOf(identity, request);
-      const cached = forceNew ? undefined : await cache.get(lookup, identity.revocations);
+      const isMissed = missedFor?.id === identity.id && missedFor.revocations === identity.revocations;
+      const cached = forceNew || isMissed ? undefined : await cache.get(lookup, identity.revocations);
       const { token, lastLook } = cached
         ? await this.#note(audit.of(call), "TOKEN_REUSED", { identity, request, token: cached })
         : await this.#mintOrShare(order, identity);
@@ -180,7 +238,7 @@ export class TokenIssuance {
   ): Promise<Noted> {
     const about = { identityId: identity.id, scopes: request.scopes };
     const look = () => this.#confirmGood(identity, "findBehindRecord");
-    return await audit.tokenAndLook(action, about, token, look);
+    return await audit.tokenAndLook(action, { about, token, look });
   }
 
   /**
@@ -262,6 +320,15 @@ export class TokenIssuance {
     }
     await identities.disown(identity, newAttemptId(), now());
     return (await identities.findById(identity.id)) ?? identity;
+  }
+}
+
+/** Undefined for what is to be refused, as that is recorded with the row that is there. */
+function grantIfAllowed({ entitlements }: Call, input: IssueInput): TokenRequest | undefined {
+  try {
+    return grantToken(entitlements, input);
+  } catch {
+    return undefined;
   }
 }
 

@@ -105,7 +105,7 @@ async function close(): Promise<void> {
 const record = (requestId: string) => opened.trail.record(event(requestId), never);
 const names = (count: number, from = 0) => Array.from({ length: count }, (_, index) => `r${from + index}`);
 const recordAll = (requestIds: readonly string[]) => Promise.allSettled(requestIds.map(record));
-const refusedIn = (results: readonly PromiseSettledResult<void>[]) =>
+const refusedIn = (results: readonly PromiseSettledResult<unknown>[]) =>
   results.filter(({ status }) => status === "rejected").length;
 
 /** Of records that are whole, each a line of an export, and have an unbroken chain of each writer. */

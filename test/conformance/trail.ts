@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ChainEnd } from "../../src/audit/chain.js";
 import type { AuditEvent, AuditRecord } from "../../src/audit/record.js";
 import { Trail, type TrailStore } from "../../src/audit/trail.js";
@@ -56,6 +56,10 @@ class FaultyStore implements TrailStore {
     return this.store.writesAtOnce;
   }
 
+  get enoughForAWrite(): number {
+    return this.store.enoughForAWrite;
+  }
+
   async append(...args: Parameters<TrailStore["append"]>): Promise<boolean> {
     this.writes += 1;
     this.atOnce += 1;
@@ -91,8 +95,8 @@ class FaultyStore implements TrailStore {
   }
 }
 
-/** What a trail must do on every database. */
-export function trailConformance(name: string, open: () => Promise<OpenedTrail>): void {
+/** What a trail must do on every database; on one that takes premises, that as well. */
+export function trailConformance(name: string, open: () => Promise<OpenedTrail>, takesPremises = false): void {
   describe(`a trail on ${name}`, () => {
     let opened: OpenedTrail;
     let faulty: FaultyStore;
@@ -142,9 +146,9 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
     });
     const record = (trail: Trail, requestId: string, deadline = never) => trail.record(event(requestId), deadline);
     /** So many writes, each of one record, that the next one waits. The oldest has this fault. */
-    async function hold(trail: Trail, fault: Fault = "hangs", then = () => {}): Promise<Promise<void>[]> {
+    async function hold(trail: Trail, fault: Fault = "hangs", then = () => {}): Promise<Promise<unknown>[]> {
       faulty.faults.push(fault);
-      const held: Promise<void>[] = [];
+      const held: Promise<unknown>[] = [];
       while (held.length < faulty.writesAtOnce) {
         const one = record(trail, "held");
         one.catch(() => {});
@@ -160,6 +164,11 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
       for (const records of chains) expect(faultIn(records)).toBeUndefined();
       return chains;
     }
+
+    it("is of a store that takes premises, or does not", () => {
+      start();
+      expect(opened.store.audit.takesPremises).toBe(takesPremises);
+    });
 
     it("keeps what was told, to the letter", async () => {
       await record(start(), "one");
@@ -193,7 +202,7 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
     });
 
     describe("among many", () => {
-      let told: Promise<void>[];
+      let told: Promise<unknown>[];
       let trail: Trail;
       let elapsed: number;
 
@@ -213,10 +222,11 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
 
       it("a write waits for what turns bring, until there is enough", async () => {
         begin();
-        expect(await tell(3, 3, 3, 3, 3, 3, 3, 3, 3, 3)).toBe(0);
-        expect(await tell(3)).toBe(1);
+        const { enoughForAWrite: enough } = faulty;
+        expect(await tell(3, ...new Array<number>(enough - 4).fill(1))).toBe(0);
+        expect(await tell(1)).toBe(1);
         await Promise.all(told);
-        expect((await wholeChains()).map((chain) => chain.length)).toEqual([33]);
+        expect((await wholeChains()).map((chain) => chain.length)).toEqual([enough]);
       });
 
       it("a write waits two turns that bring nothing, each time", async () => {
@@ -422,7 +432,7 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
       const first = record(trail, "first");
       await expect.poll(() => faulty.writes).toBe(1);
       const looks = vi.fn();
-      const second = trail.record(event("second"), never, looks);
+      const second = trail.record(event("second"), never, { behind: looks });
       await expect.poll(() => faulty.writes).toBe(faulty.writesAtOnce);
       expect(looks).not.toHaveBeenCalled();
       faulty.hanging[0]?.();
@@ -434,9 +444,73 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>)
       const trail = start();
       faulty.faults.push("is to be asked for again");
       const looks = vi.fn();
-      await trail.record(event("again"), never, looks);
+      await trail.record(event("again"), never, { behind: looks });
       expect(looks).toHaveBeenCalledTimes(2);
       expect((await wholeChains()).map(requestsIn)).toEqual([["again"]]);
+    });
+
+    describe.runIf(takesPremises)("on a premise", () => {
+      const IDENTITY = { identityId: "idn_premise", communicationUserId: "8:acs:a_b", revocations: 2 };
+      const row = `'idn_premise', 'https://i.example.com', 'premise', '8:acs:a_b', 'ACTIVE', 0, 2, 0`;
+      beforeEach(async () => {
+        await opened.ask("delete from identities where subject = 'premise' returning id");
+        await opened.ask(`insert into identities (id, issuer, subject, communication_user_id, status, created_at, revocations,
+          revocation_pending) values (${row}) returning id`);
+      });
+      const rely = (trail: Trail, requestId: string, premise = IDENTITY) =>
+        trail.record(event(requestId), never, { premise });
+
+      it("writes an event while that holds", async () => {
+        const trail = start();
+        expect(await Promise.all([rely(trail, "a"), record(trail, "b"), rely(trail, "c")])).toEqual([true, true, true]);
+        expect((await wholeChains()).map(requestsIn)).toEqual([["a", "b", "c"]]);
+      });
+
+      it.each([
+        ["revocations = 3"],
+        ["communication_user_id = '8:acs:a_c'"],
+        ["communication_user_id = null"],
+        ["status = 'SUSPENDED'"],
+        ["revocation_pending = 1"],
+        ["id = 'idn_other'"],
+      ])("writes no event once it does not (%s), and the others all the same", async (change) => {
+        const trail = start();
+        await record(trail, "before");
+        await opened.ask(`update identities set ${change} where id = 'idn_premise' returning id`);
+        const told = [record(trail, "a"), rely(trail, "b"), record(trail, "c"), rely(trail, "d")];
+        expect(await Promise.all(told)).toEqual([true, false, true, false]);
+        await record(trail, "after");
+        expect((await wholeChains()).map(requestsIn)).toEqual([["before", "a", "c", "after"]]);
+        expect(failures).toEqual([]);
+      });
+
+      it("writes anew what was sent after such an event, on its own premise", async () => {
+        const trail = start();
+        faulty.faults.push("is answered late");
+        const first = [record(trail, "a"), rely(trail, "b", { ...IDENTITY, revocations: 1 })];
+        await expect.poll(() => faulty.writes).toBe(1);
+        const behind = [rely(trail, "c"), record(trail, "d"), rely(trail, "e", { ...IDENTITY, revocations: 3 })];
+        await expect.poll(() => faulty.writes).toBe(2);
+        const waiting = record(trail, "f");
+        await setImmediate();
+        faulty.hanging[0]?.();
+        expect(await Promise.all([...first, ...behind, waiting])).toEqual([true, false, false, true, false, true]);
+        expect((await wholeChains()).map(requestsIn)).toEqual([["a", "d", "f"]]);
+        expect(failures).toEqual([]);
+      });
+
+      it("looks behind each event that was written, with it there", async () => {
+        const trail = start();
+        const looks: string[] = [];
+        const told = ["a", "b"].map((name) =>
+          trail.record(event(name), never, {
+            behind: () => looks.push(name),
+            premise: name === "a" ? { ...IDENTITY, revocations: 1 } : undefined,
+          }),
+        );
+        expect(await Promise.all(told)).toEqual([false, true]);
+        expect(looks.filter((name) => name === "b")).toHaveLength(2);
+      });
     });
 
     it("sends ahead again after a while", async () => {

@@ -58,7 +58,12 @@ function provisionings(processes: number): [Provisioning, ...Provisioning[]] {
       attempts: store.attempts,
       service: guarded.service,
       audit: new AuditLog({
-        trail: { record: async (event) => await onRecord(event) },
+        trail: {
+          record: async (event) => {
+            await onRecord(event);
+            return true;
+          },
+        },
         fingerprint: createFingerprint(new Secret(Buffer.alloc(32, 5).toString("base64"))),
         redact: (text) => text,
         timeoutMs: 5000,

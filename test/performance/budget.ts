@@ -34,7 +34,12 @@ const BUDGET: readonly Line[] = [
   ["answer write", "head and body together", [1, 1, 1, 1, 1]],
 
   ["sql", "who has an identity: the row by its user", [1, 1, 1, 1, 1], "SQLite"],
-  ["sql", "the same, for all who ask in one turn of the event loop", [1, 0, 1, 1, 1], "Postgres"],
+  [
+    "sql",
+    "the same, for all who ask in one turn of the event loop; none for who comes again",
+    [0, 0, 1, 1, 1],
+    "Postgres",
+  ],
   ["sql", "the same, before the row is claimed and after", [0, 0, 0, 0, 2]],
   ["sql", "the row claimed for its user", [0, 0, 0, 0, 1]],
   ["sql", "the attempt: what was left of an older one, begun, the row looked at again", [0, 0, 0, 0, 3]],
@@ -50,7 +55,7 @@ const BUDGET: readonly Line[] = [
   ["commit", "the issue noted", [0, 0, 0, 1, 0]],
   ["commit", "audit records", [1, 0, 0, 2, 2]],
   ["sync of the trail", "audit records, after each of their commits", [1, 0, 0, 2, 2], "SQLite"],
-  ["postgres write", "one for each statement", [3, 0, 1, 5, 14], "Postgres"],
+  ["postgres write", "one for each statement", [2, 0, 1, 5, 14], "Postgres"],
 
   ["redis command", "the user's budget of requests", [1, 1, 1, 1, 1], "Redis"],
   ["redis command", "budgets of the user's and the issuer's mints, by a script each", [0, 0, 0, 2, 2], "Redis"],
@@ -78,8 +83,9 @@ const BUDGET: readonly Line[] = [
   ["timer", "a write of the trail: the turn that is waited for, and its time-out", [2, 0, 0, 4, 4]],
   ["timer", "how long a call may wait before the service", [0, 0, 0, 1, 1]],
   ["timer", "of each command the time-outs of its answer and of the connection", [4, 4, 2, 12, 10], "Redis"],
-  ["timer", "of each statement the time-outs of node-postgres and its pool", [8, 2, 3, 13, 34], "Postgres"],
-  ["timer", "the turn in which rows that are asked for together are read", [2, 0, 0, 2, 4]],
+  ["timer", "of each statement the time-outs of node-postgres and its pool", [5, 2, 3, 13, 34], "Postgres"],
+  ["timer", "the turn in which rows that are asked for together are read", [2, 0, 0, 2, 4], "SQLite"],
+  ["timer", "the same", [1, 0, 0, 2, 4], "Postgres"],
 
   ["signal", "the request's deadline, for who may have to wait for another call", [0, 0, 0, 1, 1]],
   ["signal", "a call to the service: deadlines of its own, and what its client makes of them", [0, 0, 0, 4, 4]],

@@ -100,6 +100,7 @@ describe("issuing a token", () => {
     [beforeRecord, afterRecord] = [undefined, undefined];
     const records: TrailStore = {
       writesAtOnce: 1,
+      enoughForAWrite: 32,
       append: async (...args) => {
         await beforeRecord?.();
         const isStored = await store.audit.append(...args);
