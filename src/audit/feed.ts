@@ -184,7 +184,8 @@ export class AuditFeed {
       throw error;
     } finally {
       this.#looking = undefined;
-      if (this.#followers > 0) this.#lookIn(this.#isBehind() ? 0 : LOOK_MS);
+      // What came meanwhile, this look may not have seen.
+      if (this.#followers > 0) this.#lookIn(this.#isBehind() ? 0 : this.#isNudged ? NUDGE_MS : LOOK_MS);
       else this.#rest();
     }
   }

@@ -35,6 +35,8 @@ interface FirstToken {
   readonly request: TokenRequest;
   /** Asked by that call alone, before the service is; what it throws ends the attempt. */
   readonly admit: () => Promise<void>;
+  /** Told what it failed with once it was admitted, whether the call still waits for that or not. Never rejects. */
+  readonly failed: (error: unknown) => Promise<void>;
 }
 
 interface OwnAttempt {
@@ -145,9 +147,9 @@ export class Provisioning {
   }
 
   async #make(attempt: OwnAttempt, claimed: Identity, order: Order): Promise<Made> {
-    const current = await this.#reread(claimed);
+    const current = await this.#unlessInVain(attempt, () => this.#reread(claimed));
     if (current.status === "PROVISIONING") {
-      await this.#admit(attempt, order);
+      await this.#unlessInVain(attempt, () => this.#admit(attempt, order));
       return await this.#carryOut(attempt, current, order);
     }
     // Another attempt ended between the two writes.
@@ -155,16 +157,26 @@ export class Provisioning {
     return { identity: current };
   }
 
-  async #admit(attempt: OwnAttempt, { audit, first }: Order): Promise<void> {
-    const { identityId } = attempt;
+  /** Nobody else need wait for an attempt that ends before the service was asked. */
+  async #unlessInVain<Result>(attempt: OwnAttempt, work: () => Promise<Result>): Promise<Result> {
     try {
-      await first?.admit();
-      if (first === undefined) await audit.intent("IDENTITY_PROVISIONED", { identityId });
-      else await audit.intent("TOKEN_ISSUED", { identityId, scopes: first.request.scopes });
+      return await work();
     } catch (error) {
       // Where that fails, too, the lease does it.
       await this.#release(attempt).catch(() => {});
       throw new NeverAsked(error);
+    }
+  }
+
+  async #admit({ identityId }: OwnAttempt, { audit, first, deadline }: Order): Promise<void> {
+    if (deadline.aborted) throw requestIsOver();
+    await first?.admit();
+    try {
+      if (first === undefined) await audit.intent("IDENTITY_PROVISIONED", { identityId });
+      else await audit.intent("TOKEN_ISSUED", { identityId, scopes: first.request.scopes });
+    } catch (error) {
+      await first?.failed(error);
+      throw error;
     }
   }
 
@@ -192,6 +204,7 @@ export class Provisioning {
     try {
       return { identity: bound, token: await this.#recordMade(bound, usable ? made.token : undefined, order) };
     } catch (failure) {
+      await order.first?.failed(failure);
       return { identity: bound, failure };
     }
   }
@@ -236,6 +249,7 @@ export class Provisioning {
         ? await service.createIdentity({ beginBy })
         : await service.createIdentityWithToken(first.request, { beginBy });
     } catch (error) {
+      await first?.failed(error);
       if (error instanceof ServiceFailure && error.reason === "notBegun" && beginBy.aborted) {
         await attempts.fail(attemptId, "RELEASED", undefined, now());
         throw new NeverAsked(error);

@@ -164,6 +164,8 @@ const WRITES: ReadonlySet<RootOperationNode["kind"]> = new Set([
  */
 class PatientConnection implements DatabaseConnection {
   #busySince: number | undefined;
+  /** Long after that, whoever is in the way is another one. */
+  #busyAt = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly connection: DatabaseConnection) {}
 
@@ -175,8 +177,10 @@ class PatientConnection implements DatabaseConnection {
         return result;
       } catch (error) {
         if (!isBusy(error)) throw error;
-        this.#busySince ??= performance.now();
-        if (performance.now() - this.#busySince > BUSY_LIMIT_MS) throw error;
+        const at = performance.now();
+        if (this.#busySince === undefined || at - this.#busyAt > BUSY_LIMIT_MS) this.#busySince = at;
+        this.#busyAt = at;
+        if (at - this.#busySince > BUSY_LIMIT_MS) throw error;
       }
       await setTimeout(BUSY_PAUSE_MS);
     }

@@ -85,8 +85,12 @@ interface Order {
   readonly call: Call;
   readonly request: TokenRequest;
   readonly forceNew: boolean;
-  /** The cache has nothing for the identity as it is here. */
-  readonly missedFor: Identity | undefined;
+}
+
+/** Neither of them is anybody's deadline's: who asked may have left. */
+interface Counted {
+  readonly admit: () => Promise<void>;
+  readonly failed: (error: unknown) => Promise<void>;
 }
 
 /** What a refusal is recorded about. */
@@ -108,41 +112,32 @@ export class TokenIssuance {
     const about = { identityId: asIdentityId(input.identityId), scopes: distinct(input.scopes) };
     return await audit.orRefused(about, async () => {
       const again = await this.#reuse(call, input, about);
-      if (again !== undefined && "token" in again) return again;
+      if (again !== undefined) return again;
       const known = await this.#findIdentity(call, input.identityId);
       about.identityId = known?.id ?? null;
-      return await this.#issueTo(known, call, input, again?.missedFor);
+      return await this.#issueTo(known, call, input);
     });
   }
 
-  async #issueTo(
-    known: Identity | undefined,
-    call: Call,
-    input: IssueInput,
-    missedFor: Identity | undefined,
-  ): Promise<IssuedToken> {
+  async #issueTo(known: Identity | undefined, call: Call, input: IssueInput): Promise<IssuedToken> {
     const request = grantToken(call.entitlements, input);
-    const order = { call, request, forceNew: input.forceNew, missedFor };
+    const order = { call, request, forceNew: input.forceNew };
     return this.#issued(order, await this.#tokenFor(order, known));
   }
 
   /**
    * Without a look at the row before the record, for who comes again: the record is written only if the row is still what is
-   * remembered of it. Undefined, or with what the cache has nothing for, when that is not so or cannot be tried: the row tells then.
+   * remembered of it. Undefined when that is not so or cannot be tried: the row tells then.
    */
-  async #reuse(
-    call: Call,
-    input: IssueInput,
-    about: RefusedAbout,
-  ): Promise<IssuedToken | { readonly missedFor: Identity } | undefined> {
+  async #reuse(call: Call, input: IssueInput, about: RefusedAbout): Promise<IssuedToken | undefined> {
     const { rows, cache, audit } = this.#parts;
-    const identity = input.identityId === null && !input.forceNew ? rows?.find(call.caller) : undefined;
-    if (rows === undefined || identity === undefined) return undefined;
+    if (rows === undefined || input.identityId !== null || input.forceNew) return undefined;
     requirePermission(call.entitlements, "TOKEN_ISSUE");
     const request = grantIfAllowed(call, input);
-    if (request === undefined) return undefined;
+    const identity = request && rows.find(call.caller, request);
+    if (request === undefined || identity === undefined) return undefined;
     const token = await cache.get(lookupOf(identity, request), identity.revocations);
-    if (token === undefined) return { missedFor: identity };
+    if (token === undefined) return undefined;
     const { id, communicationUserId, revocations } = identity;
     const look = () => this.#confirmGood(identity, "findBehindRecord");
     const noted = await audit
@@ -163,7 +158,7 @@ export class TokenIssuance {
   #issued({ call, request }: Pick<Order, "call" | "request">, { identity, token }: Issued): IssuedToken {
     const { now, random, events, rows } = this.#parts;
     events.tokenIssued(call.requestId, identity);
-    rows?.keep(identity);
+    rows?.keep(identity, request);
     return { ...token, refreshAfter: refreshAfter(now(), token.expiresOn, random()), scopes: request.scopes, identity };
   }
 
@@ -181,9 +176,8 @@ export class TokenIssuance {
     if (known !== undefined && known.status !== "PROVISIONING") return await this.#issueFor(order, known);
     const { call, request } = order;
     const user = known?.user ?? call.caller;
-    const { identity, token } = await this.#counted(call, user, (admit) =>
-      this.#parts.provisioning.ensure(user, call, { request, admit }),
-    );
+    const first = { request, ...this.#counted(call, user) };
+    const { identity, token } = await this.#parts.provisioning.ensure(user, call, first);
     if (token !== undefined) {
       requireUsefulLife(token, this.#parts.now());
       // Not waited for: it would only keep the token from leaving.
@@ -196,14 +190,13 @@ export class TokenIssuance {
   }
 
   async #issueFor(order: Order, identity: Identity): Promise<Issued> {
-    const { call, request, forceNew, missedFor } = order;
+    const { call, request, forceNew } = order;
     refuseUnusable(identity);
     await this.#refusePending(identity);
     const { cache, audit } = this.#parts;
     try {
       const lookup = lookupOf(identity, request);
-      const isMissed = missedFor?.id === identity.id && missedFor.revocations === identity.revocations;
-      const cached = forceNew || isMissed ? undefined : await cache.get(lookup, identity.revocations);
+      const cached = forceNew ? undefined : await cache.get(lookup, identity.revocations);
       const { token, lastLook } = cached
         ? await this.#note(audit.of(call), "TOKEN_REUSED", { identity, request, token: cached })
         : await this.#mintOrShare(order, identity);
@@ -252,11 +245,16 @@ export class TokenIssuance {
     }
     const { user, communicationUserId } = identity;
     const audit = this.#parts.audit.beyond(call);
-    const token = await this.#counted(call, user, async (admit) => {
-      await admit();
+    const { admit, failed } = this.#counted(call, user);
+    await admit();
+    const issue = async () => {
       await audit.intent("TOKEN_ISSUED", { identityId: identity.id, scopes: request.scopes });
       const urgency = urgencyOf(identity, request, now());
       return await service.issueToken(communicationUserId, request, { beginBy: call.deadline.signal, urgency });
+    };
+    const token = await issue().catch(async (error: unknown) => {
+      await failed(error);
+      throw error;
     });
     requireUsefulLife(token, now());
     const noted = await identities.recordIssue(identity.id, identity.revocations, now());
@@ -264,25 +262,21 @@ export class TokenIssuance {
     return await this.#note(audit, "TOKEN_ISSUED", { identity, request, token });
   }
 
-  /** What is minted, counted once it is admitted; given back when the service makes none. */
-  async #counted<Made>(
-    { quotas }: Call,
-    user: ApplicationUser,
-    make: (admit: () => Promise<void>) => Promise<Made>,
-  ): Promise<Made> {
+  /** One token, counted once it is admitted, and given back when it fails without one. */
+  #counted({ quotas }: Call, user: ApplicationUser): Counted {
     let mint: Mint | undefined;
-    try {
-      return await make(async () => {
+    return {
+      admit: async () => {
         mint = await this.#parts.limits.takeMint(user);
         quotas.push(mint.quota);
-      });
-    } catch (error) {
-      if (mint && (hasMintedNothing(error) || isUnrecorded(error) || error instanceof IdentityNotOwned)) {
+      },
+      failed: async (error) => {
+        const isInVain = hasMintedNothing(error) || isUnrecorded(error) || error instanceof IdentityNotOwned;
+        if (mint === undefined || !isInVain) return;
         quotas.splice(quotas.indexOf(mint.quota), 1);
         await mint.giveBack();
-      }
-      throw error;
-    }
+      },
+    };
   }
 
   /**

@@ -1,36 +1,44 @@
+import type { TokenRequest } from "../acs/service.js";
 import type { ApplicationUser, Identity } from "../identities/identity.js";
 
 /** A row that can be relied on in a record, if it is still so. */
 export type GoodIdentity = Identity & { readonly communicationUserId: string; readonly user: ApplicationUser };
 
+interface Remembered {
+  readonly identity: GoodIdentity;
+  /** What the token was for that was given last: one for the same is likely to be in the cache. */
+  readonly request: TokenRequest;
+}
+
 /**
- * Users' rows as they were read last, for who has a record written on the premise that they are still so. Never the truth: whoever
- * gets one has to say what it relies on. When full, the one goes that was not used for longest.
+ * Users' rows as they were when a token was given last, for who has a record written on the premise that they are still so. Never
+ * the truth: whoever gets one has to say what it relies on. When full, the one goes that was not used for longest.
  */
 export class RowMemory {
   readonly #most: number;
   /** In the order of their last use. */
-  readonly #rows = new Map<string, GoodIdentity>();
+  readonly #rows = new Map<string, Remembered>();
 
   constructor(most: number) {
     this.#most = most;
   }
 
-  find(user: ApplicationUser): GoodIdentity | undefined {
+  /** Of who asks for the same once more. */
+  find(user: ApplicationUser, request: TokenRequest): GoodIdentity | undefined {
     const key = keyOf(user);
     const found = this.#rows.get(key);
-    if (found === undefined) return undefined;
+    if (found === undefined || !isSame(found.request, request)) return undefined;
     this.#rows.delete(key);
     this.#rows.set(key, found);
-    return found;
+    return found.identity;
   }
 
   /** One of which no record would be written is not kept. */
-  keep(identity: Identity): void {
+  keep(identity: Identity, request: TokenRequest): void {
     if (!isGood(identity)) return;
     const key = keyOf(identity.user);
     this.#rows.delete(key);
-    this.#rows.set(key, identity);
+    this.#rows.set(key, { identity, request });
     for (const oldest of this.#rows.keys()) {
       if (this.#rows.size <= this.#most) break;
       this.#rows.delete(oldest);
@@ -45,6 +53,15 @@ export class RowMemory {
 function isGood(identity: Identity): identity is GoodIdentity {
   const { status, revocationPending, communicationUserId, user } = identity;
   return status === "ACTIVE" && !revocationPending && communicationUserId !== null && user !== null;
+}
+
+/** In another order it is another: nothing is lost by that but a look at the row. */
+function isSame(one: TokenRequest, other: TokenRequest): boolean {
+  return (
+    one.lifetimeMinutes === other.lifetimeMinutes &&
+    one.scopes.length === other.scopes.length &&
+    one.scopes.every((scope, index) => scope === other.scopes[index])
+  );
 }
 
 /** No part can be taken for another. */

@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { createRemoteJWKSet, decodeJwt, jwtVerify } from "jose";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Client, Rig } from "../fixtures/rig.js";
@@ -284,4 +285,35 @@ describe("a caller without TOKEN_ISSUE", () => {
       await closed.close();
     }
   });
+});
+
+it("takes nothing from the budgets for a first token of which nothing came, though the request's time was up by then", async () => {
+  const hasty = await Rig.start({
+    configure: (config) => ({
+      ...config,
+      server: { ...config.server, requestTimeoutSeconds: 1 },
+      limits: { ...config.limits, mintsPerIssuer: 2 },
+    }),
+  });
+  for (const subject of ["one", "two", "three"]) {
+    await hasty.fault({
+      operation: "createIdentity",
+      kind: "status",
+      status: 429,
+      retryAfterSeconds: 1,
+      delayMs: 1300,
+    });
+    expect(await (await hasty.member(subject)).execute(IssueAccessTokenDocument, { scopes: ["CHAT"] })).toMatchObject({
+      status: 504,
+    });
+    await hasty.clearFaults();
+    await setTimeout(1500);
+  }
+  for (const subject of ["four", "five"]) {
+    const { issueAccessToken } = await (await hasty.member(subject)).ask(IssueAccessTokenDocument, {
+      scopes: ["CHAT"],
+    });
+    expect(issueAccessToken.accessToken).not.toBeNull();
+  }
+  await hasty.close();
 });

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ServiceFailure } from "../../src/acs/service.js";
 import { createFingerprint } from "../../src/audit/fingerprint.js";
 import { AuditLog } from "../../src/audit/log.js";
 import type { AuditEvent } from "../../src/audit/record.js";
@@ -171,7 +172,8 @@ describe("those who wait while an identity is being made", () => {
       asked += 1;
       await spent();
     };
-    const wanting = () => outcomeOf(one.ensure(user, callOf("wants a token"), { request, admit }));
+    const first = { request, admit, failed: async () => {} };
+    const wanting = () => outcomeOf(one.ensure(user, callOf("wants a token"), first));
     const told = [wanting(), wanting(), wanting()];
     await setTimeout(30);
     const operator = outcomeOf(one.ensure(user, callOf("wants none")));
@@ -211,5 +213,55 @@ describe("those who wait while an identity is being made", () => {
     await one.finish();
     expect([await first, await second]).toEqual(["RATE_LIMITED", "UPSTREAM_UNAVAILABLE"]);
     expect(await callsAtService()).toBe(0);
+  });
+});
+
+describe("an attempt that fails", () => {
+  it("tells of it whoever was admitted, whose time may be up by then", async () => {
+    const [one] = provisionings(1);
+    await guarded.fault({ operation: "createIdentity", kind: "status", status: 503, delayMs: 400 });
+    const failures: unknown[] = [];
+    const first = {
+      request,
+      admit: async () => {},
+      failed: async (error: unknown) => {
+        failures.push(error);
+      },
+    };
+    expect(await outcomeOf(one.ensure(user, callOf("impatient", 150), first))).toBe("DEADLINE_EXCEEDED");
+    expect(failures).toEqual([]);
+    await one.finish();
+    expect(failures).toEqual([expect.any(ServiceFailure)]);
+  });
+
+  it("admits nobody whose time is up, and asks nobody", async () => {
+    const [one] = provisionings(1);
+    const call = callOf("late", 100);
+    const findByIds = store.identities.findByIds.bind(store.identities);
+    store.identities.findByIds = async (ids) => {
+      await setTimeout(200);
+      return await findByIds(ids);
+    };
+    let admitted = 0;
+    const admit = async () => {
+      admitted += 1;
+    };
+    const first = { request, admit, failed: async () => {} };
+    expect(await outcomeOf(one.ensure(user, call, first))).toBe("DEADLINE_EXCEEDED");
+    await one.finish();
+    expect([admitted, await callsAtService(), await store.attempts.countInDoubt(now() + LEASE_MS)]).toEqual([0, 0, 0]);
+  });
+
+  it("for want of the database before the service was asked is nobody's to wait for, and leaves no doubt", async () => {
+    const [one] = provisionings(1);
+    const findByIds = store.identities.findByIds.bind(store.identities);
+    store.identities.findByIds = async () => {
+      store.identities.findByIds = findByIds;
+      throw new GatewayError("STORE_UNAVAILABLE", "away");
+    };
+    expect(await outcomeOf(one.ensure(user, callOf("first")))).toBe("STORE_UNAVAILABLE");
+    expect(await outcomeOf(one.ensure(user, callOf("second", 2000)))).toBe("ACTIVE");
+    expect(await callsAtService()).toBe(1);
+    expect(await store.attempts.countInDoubt(now() + LEASE_MS)).toBe(0);
   });
 });

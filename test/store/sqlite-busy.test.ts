@@ -48,6 +48,18 @@ describe("a SQLite database to which another process writes", () => {
     expect(done).toEqual(["other things", "written"]);
   });
 
+  it("is waited for again long after it was given up, though nothing was written between", async () => {
+    lock();
+    await expect(write("first")).rejects.toMatchObject(unavailable);
+    await unlock();
+    await setTimeout(1200);
+    lock();
+    const writing = write("second");
+    await setTimeout(50);
+    await unlock();
+    await writing;
+  });
+
   it("is given up by all who wait when that takes long, not by one after the other, and is asked again", async () => {
     lock();
     const started = performance.now();

@@ -73,10 +73,13 @@ export class Breaker {
   /** Makes the call and learns from it. To be asked only when `openFor` has just answered 0. */
   async run<Result>(call: () => Promise<Result>): Promise<Result> {
     const openings = this.#openings;
+    const isProbe = this.#policy.state !== CircuitState.Closed;
     const { settled } = await this.#policy.execute(async (): Promise<Outcome<Result>> => {
       const [result] = await Promise.allSettled([call()]);
+      // A probe whose caller has left has not found out that the service is back.
+      const isBad = isOutage(result) || (isProbe && isLeft(result));
       // What was under way when the breaker opened says nothing that is new, least of all about a probe.
-      return { settled: result, isOutage: isOutage(result) && openings === this.#openings };
+      return { settled: result, isOutage: isBad && openings === this.#openings };
     });
     if (settled.status === "rejected") throw settled.reason;
     return settled.value;
@@ -112,6 +115,10 @@ interface Outcome<Result> {
 
 function showsOutage(outcome: unknown): boolean {
   return (outcome as Outcome<unknown>).isOutage;
+}
+
+function isLeft(settled: PromiseSettledResult<unknown>): boolean {
+  return settled.status === "rejected" && settled.reason instanceof ServiceFailure && settled.reason.reason === "left";
 }
 
 function isOutage(settled: PromiseSettledResult<unknown>): boolean {

@@ -50,6 +50,20 @@ describe("the breaker", () => {
     expect(turns).toEqual([]);
   });
 
+  it("takes a probe whose caller has left for no answer, and any other call's for nothing", async () => {
+    const left = new ServiceFailure("left", "the caller's time was up");
+    await fail(100, left);
+    expect(turns).toEqual([]);
+    await fail(100);
+    time += breaker.openFor("issueToken");
+    await fail(1, left);
+    expect(breaker.isOpen).toBe(true);
+    expect(breaker.openFor("issueToken")).toBe(1500);
+    time += 1500;
+    await works();
+    expect(breaker.isOpen).toBe(false);
+  });
+
   it("probes after pauses that are doubled up to half a minute, and closes at the first answer", async () => {
     await fail(20);
     const pauses: number[] = [];
