@@ -29,7 +29,7 @@ import type { Store } from "./store/store.js";
  * less than a lease's margin, as an attempt holds its lease meanwhile.
  */
 const AUDIT_WRITE_MS = 3000;
-/** How long an address may take for a checkpoint; a stop may wait for one that is under way and for the last one. */
+/** How long an address may take for a checkpoint, and a stop for the last one, with any that is under way. */
 const CHECKPOINT_POST_MS = 3000;
 /** Of the seconds that a stop may take. */
 const AUDIT_CLOSE_MS = 2000;
@@ -101,9 +101,17 @@ function openCheckpoints(
   const interval = setInterval(() => void checkpoints.flush(), checkpointSeconds * 1000);
   closers.push(async () => {
     clearInterval(interval);
-    await checkpoints.flush();
+    await flushInTime(checkpoints);
   });
   return checkpoints;
+}
+
+/** A standard output that nobody reads never takes its line: what is closed after must not wait for that. */
+async function flushInTime(checkpoints: Checkpoints): Promise<void> {
+  const enough = Promise.withResolvers<void>();
+  const timer = setTimeout(enough.resolve, CHECKPOINT_POST_MS);
+  await Promise.race([checkpoints.flush(), enough.promise]);
+  clearTimeout(timer);
 }
 
 function openCheckpointSink(

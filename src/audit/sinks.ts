@@ -40,6 +40,7 @@ export class Sink {
   #waiting = 0;
   #writing: Promise<void> | undefined;
   #isDown = false;
+  #isClosing = false;
 
   constructor(parts: SinkParts) {
     this.#parts = parts;
@@ -49,11 +50,14 @@ export class Sink {
     return this.#parts.isRequired;
   }
 
-  /** Resolves once they are written, and rejects when they cannot be now; they may be later all the same. */
+  /**
+   * Resolves once they are written, and rejects when they cannot be now; they may be later all the same, unless it is being closed:
+   * nobody would write them then.
+   */
   take(lines: readonly string[]): Promise<void> {
     const { queueSize, observe } = this.#parts;
-    if (this.#waiting + lines.length > queueSize) {
-      const error = new Error("too many records wait for it");
+    if (this.#isClosing || this.#waiting + lines.length > queueSize) {
+      const error = new Error(this.#isClosing ? "it is being closed" : "too many records wait for it");
       this.#down(error);
       observe.lost(lines.length);
       // Nothing else would ask whether it is back.
@@ -70,6 +74,7 @@ export class Sink {
 
   /** Tries once more to write what it has, for as long as given. */
   async close(milliseconds: number): Promise<void> {
+    this.#isClosing = true;
     const enough = new AbortController();
     const nap = setTimeout(milliseconds, undefined, { signal: enough.signal }).catch(() => {});
     // One that is under way may have begun to fail: what it leaves is tried anew.
@@ -96,7 +101,8 @@ export class Sink {
       this.#down(error);
       for (const { taken } of this.#queue) taken.reject(error);
     }
-    this.#writing = undefined;
+    // As it closes there is one more behind this, which is not to be forgotten.
+    if (!this.#isClosing) this.#writing = undefined;
   }
 
   /** A batch that was written in part goes on where that ended: no line is torn or doubled. */

@@ -61,6 +61,8 @@ export class FunctionsGateway {
 
   async #start(): Promise<Gateway | undefined> {
     try {
+      // What fails at once would be forgotten before `begin` remembers it, and then be remembered for ever.
+      await nextTurn();
       const { env, logDestination: destination, standardOutput } = this.#options;
       const config = configOf(env);
       useProxy(config.proxy, env);

@@ -74,9 +74,11 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       const answer = refused ?? (await route(options.routes, request, requestId));
       if (closing) response.setHeader("connection", "close");
       send(response, requestId, answer, options.fixedHeaders);
-      if (!isWhole(answer)) return await writeEvents(response, answer.body, options.clientTimeoutMs);
+      if (!isWhole(answer)) await writeEvents(response, answer.body, options.clientTimeoutMs);
     } catch (error) {
       options.onFailure(requestId, error);
+      // Who may have a part of an answer gets no second one, and would wait for the rest.
+      if (response.headersSent && !response.writableEnded) response.destroy();
       const answer = json(500, { error: "Something went wrong on our side." });
       send(response, requestId, answer, options.fixedHeaders);
     }
@@ -170,7 +172,7 @@ function createBoundedServer(options: ListenOptions, { respond, ended }: Respond
   return server;
 }
 
-/** An answer that its client does not take ends with the connection. Most go to the system at once, whole. */
+/** An answer that its client does not take, or the end of one, ends with the connection. Most go to the system at once, whole. */
 function cutUnlessTaken(response: ServerResponse, clientTimeoutMs: number): void {
   if (response.closed || response.socket?.writableLength === 0) return;
   const cut = setTimeout(() => response.destroy(), clientTimeoutMs);

@@ -208,6 +208,35 @@ it("a sink whose file ended within a line has no line of nothing in the next one
   expect(inFile()).toEqual(["r0"]);
 });
 
+it("a sink that is being closed tries once more what a write has left, and takes nothing beside that", async () => {
+  const tries: PromiseWithResolvers<void>[] = [];
+  const texts: string[] = [];
+  const write = async (bytes: Buffer) => {
+    const underWay = Promise.withResolvers<void>();
+    tries.push(underWay);
+    await underWay.promise;
+    texts.push(bytes.toString());
+    return bytes.length;
+  };
+  const lost: number[] = [];
+  const observe = { down: () => {}, back: () => {}, lost: (count: number) => lost.push(count) };
+  const sink = new Sink({ output: { write, close: () => {} }, isRequired: true, queueSize: 10, observe });
+  const before = sink.take(["before"]);
+  const closed = sink.close(5000);
+  tries[0]?.reject(new Error("no room"));
+  await expect(before).rejects.toThrow("no room");
+  await expect.poll(() => tries).toHaveLength(2);
+  const refused = sink.take(["while", "closing"]);
+  expect(tries).toHaveLength(2);
+  await expect(refused).rejects.toThrow("it is being closed");
+  tries[1]?.resolve();
+  await closed;
+  await expect(sink.take(["after"])).rejects.toThrow("it is being closed");
+  expect(tries).toHaveLength(2);
+  expect(texts).toEqual(["before\n"]);
+  expect(lost).toEqual([2, 1]);
+});
+
 describe.skipIf(!HAS_FULL_DEVICE)("a sink on a full disk", () => {
   const fill = () => symlinkSync("/dev/full", file);
   const clear = () => rmSync(file);

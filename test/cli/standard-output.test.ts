@@ -32,7 +32,7 @@ beforeEach(async () => {
       `issuers: [{ issuer: "${issuer.url}", audience: "${AUDIENCE}" }]`,
       "policy: { rules: [{ name: all, when: {}, permissions: [TOKEN_ISSUE], scopes: [CHAT] }] }",
       "limits: { requestsPerSubject: 1000000, mintsPerSubject: 1000000 }",
-      "audit: { sinks: [{ to: stdout, required: false }] }",
+      "audit: { sinks: [{ to: stdout, required: false }], checkpoints: stdout }",
     ].join("\n"),
   );
   gateway = Cli.start(["serve", "--config", "gateway.yaml"], {
@@ -48,6 +48,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   for (const cli of [gateway, emulator]) cli.kill("SIGKILL");
+  gateway.resume();
   for (const cli of [gateway, emulator]) await cli.ended();
   await issuer.close();
   rmSync(folder, { recursive: true });
@@ -64,7 +65,7 @@ async function ask(count: number): Promise<void> {
   }
 }
 
-describe("standard output, to which the log and audit records go", () => {
+describe("standard output, to which the log, audit records and checkpoints go", () => {
   it("holds up no request and no stop when nobody reads it, and has whole lines and what was dropped once somebody does", async () => {
     gateway.stall();
     await ask(MANY);
@@ -87,5 +88,14 @@ describe("standard output, to which the log and audit records go", () => {
     const parsed = lines.slice(0, -1).map((line) => JSON.parse(line) as object);
     expect(parsed.filter((line) => "hash" in line).length).toBeGreaterThan(AT_ONCE);
     expect(parsed.filter((line) => "level" in line).length).toBeGreaterThan(AT_ONCE);
+  }, 60_000);
+
+  it("is waited for no longer than a stop may take when nobody reads it to the end", async () => {
+    gateway.stall();
+    await ask(MANY);
+    gateway.kill("SIGTERM");
+    // Cut off after 10 s, it would be 1.
+    await expect.poll(() => gateway.exitCode, { timeout: 15_000 }).not.toBeNull();
+    expect(gateway.exitCode).toBe(0);
   }, 60_000);
 });
