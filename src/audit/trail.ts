@@ -218,7 +218,7 @@ export class Trail {
       if (turns > 0 && this.#isWorthMore(length) && this.#parts.elapsed() < until)
         return this.#gather(isMore ? QUIET_TURNS : turns - 1, until);
       this.#isNextDue = false;
-      if (length > 0) this.#begin(this.#queue.splice(0, MOST_IN_A_WRITE));
+      if (length > 0 && this.#void.size === 0) this.#begin(this.#queue.splice(0, MOST_IN_A_WRITE));
       this.#next();
     });
   }
@@ -300,12 +300,12 @@ export class Trail {
     if (isStored) return true;
     if (write.isVoid || write.isGivenUp) return false;
     if (before && !before.isStored) throw new Error("the records that they go on from have not been stored");
-    // Something between gateway and database may not keep the two together, or the connection was another one just now.
-    if (after !== undefined) this.#alone = ALONE_AFTER_VAIN;
     if (premises.length > 0) {
       this.#takeBack(write);
       return false;
     }
+    // Something between gateway and database does not keep the two together, or the connection was another one just now.
+    this.#alone = ALONE_AFTER_VAIN;
     if (!(await store.append(records, { behind }))) throw new Error("the database has not run the write, twice");
     return true;
   }
@@ -318,7 +318,8 @@ export class Trail {
     const [, ...after] = this.#underWay.splice(this.#underWay.indexOf(refuted));
     for (const write of [refuted, ...after]) write.isVoid = true;
     for (const write of after) this.#void.add(write);
-    this.#end = refuted.begin;
+    // Unless one that was sent after it has failed meanwhile, and might still be run.
+    this.#end = this.#end.writer === refuted.end.writer ? refuted.begin : this.#newChain();
     const others = refuted.batch.filter(({ premise }) => premise === undefined);
     this.#queue.unshift(...others, ...after.flatMap(({ batch }) => batch));
     for (const { premise, resolve } of refuted.batch) if (premise !== undefined) resolve(false);

@@ -109,6 +109,9 @@ export class AuditStore {
 
   async #add(newest: AuditRecord, rows: readonly RecordRow[], terms: InsertTerms): Promise<boolean> {
     if (this.#isNoted(newest)) return await this.#changes(this.#insert.add(rows, terms));
+    // Ahead of the next one, which waits for it no longer than for any. What keeps it from being run tells by that one.
+    const { replan } = this.#insert;
+    if (replan && this.#noted) void this.trail.database.executeQuery(replan).catch(() => {});
     const isAdded = await this.#addNoting(rows, { writer: newest.writer, written_at: newest.at }, terms);
     if (isAdded) this.#noted = newest;
     return isAdded;

@@ -31,8 +31,8 @@ interface PostgresOptions {
   readonly queueSize: number;
   readonly purpose: Purpose;
   /**
-   * Statements of which the server keeps the plan with each connection: such as have but one, as a plan that was right for a
-   * small table is kept when the table has grown; and outside of a transaction, which a lost plan would end.
+   * Statements of which the server keeps the plan with each connection: such as have but one, or are planned anew once in a while, as a
+   * plan that was right for a small table is kept when the table has grown; and outside of a transaction, which a lost plan would end.
    */
   readonly prepared?: readonly string[];
   /** How many statements a connection may have under way, each sent before the one in front of it is answered; none of them in a transaction. */

@@ -29,12 +29,15 @@ export function statementsOf(system: DatabaseSystem): (sql: string) => SpanAbout
   };
 }
 
+const CHANGE = /\b(insert|update|delete)\s+(?:into\s+|from\s+)?"?([a-z_]+)"?/i;
+
 /** Statements are the store's own, and none has a table's name in a text. */
 function describe(sql: string, system: DatabaseSystem): SpanAbout {
   const [, first = ""] = /^\s*(\w+)/.exec(sql) ?? [];
-  const [, changed] = /\b(insert|update|delete)\b/i.exec(sql) ?? [];
-  const operation = (first.toLowerCase() === "with" ? (changed ?? "select") : first).toUpperCase();
-  const [, table] = /\b(?:from|into|update)\s+"?([a-z_]+)"?/i.exec(sql) ?? [];
+  // What comes before a change is there for its sake.
+  const change = first.toLowerCase() === "with" ? CHANGE.exec(sql) : null;
+  const operation = (first.toLowerCase() === "with" ? (change?.[1] ?? "select") : first).toUpperCase();
+  const [, table] = change ? change.slice(1) : (/\b(?:from|into|update)\s+"?([a-z_]+)"?/i.exec(sql) ?? []);
   const attributes = {
     "db.system.name": system,
     "db.operation.name": operation,

@@ -4,6 +4,8 @@ import type { Premise } from "../audit/record.js";
 import type { RecordRow, Tables, WriterRow } from "./tables.js";
 
 export interface RecordInsert {
+  /** To be run once in a while over the same connection, as the tables grow for which its plans are kept. */
+  readonly replan?: CompiledQuery;
   /** Whether it can tell if premises hold. */
   readonly takesPremises: boolean;
   /** All rows in one statement, of which there is one at least; none, and nothing is changed, where one of the terms is not met. */
@@ -76,21 +78,30 @@ const TYPED = Object.entries(TYPES)
  * it can be sent before that has been answered, and no table has to be read, for which a kept plan may be wrong.
  */
 const LAST = "'acs_token_gateway.last_record'";
-const PLACE = `with place as materialized (
-    select case when ($2::text is null or current_setting(${LAST}, true) = $2)
-      and ($4::json is null or not exists (
-        select from json_to_recordset($4) as premise ("identityId" text, "communicationUserId" text, revocations bigint)
-        where not exists (
-          select from identities
-          where id = premise."identityId" and communication_user_id = premise."communicationUserId"
-            and identities.revocations = premise.revocations and status = 'ACTIVE' and revocation_pending = 0)))
-      then set_config(${LAST}, $3, false) end as last)`;
+const FOLLOWS = `($2::text is null or current_setting(${LAST}, true) = $2)`;
+/** For a table of which little is known, or that is small, a plan may look at all of it; so none is kept for long (`replan`). */
+const HOLD = `not exists (
+  select from json_to_recordset($4::json) as premise ("identityId" text, "communicationUserId" text, revocations bigint)
+  where not exists (
+    select from identities
+    where id = premise."identityId" and communication_user_id = premise."communicationUserId"
+      and identities.revocations = premise.revocations and status = 'ACTIVE' and revocation_pending = 0))`;
 const ADD = `insert into audit_events (${COLUMNS}, listed)
   select ${COLUMNS}, 1 from place, json_to_recordset($1::json) as record (${TYPED}) where place.last is not null`;
-const INSERT_JSON = `${PLACE} ${ADD}`;
-const INSERT_JSON_NOTING = `${PLACE}, added as (${ADD} returning 1)
-  insert into audit_writers (writer, written_at) select $5, $6 where exists (select from added)
-  on conflict (writer) do update set written_at = excluded.written_at`;
+
+/** With and without the writer's entry, whose parameters come last. */
+function textsOf(condition: string, parameters: number) {
+  const place = `with place as materialized (
+    select case when ${condition} then set_config(${LAST}, $3, false) end as last)`;
+  const noting = `, added as (${ADD} returning 1)
+    insert into audit_writers (writer, written_at) select $${parameters + 1}, $${parameters + 2} where exists (select from added)
+    on conflict (writer) do update set written_at = excluded.written_at`;
+  return { add: `${place} ${ADD}`, noting: `${place}${noting}` };
+}
+
+/** Who holds the table of identities holds up those records alone that rely on one. */
+const ANYWAY = textsOf(FOLLOWS, 3);
+const ON_PREMISES = textsOf(`${FOLLOWS} and ${HOLD}`, 4);
 
 /**
  * For Postgres: one parameter with all rows. Twenty for each row cost the client, and the server that has to plan for them, more
@@ -98,21 +109,26 @@ const INSERT_JSON_NOTING = `${PLACE}, added as (${ADD} returning 1)
  */
 export const insertJson: RecordInsert = {
   takesPremises: true,
-  add: (rows, terms) => asInsert(CompiledQuery.raw(INSERT_JSON, valuesOf(rows, terms))),
+  replan: CompiledQuery.raw("discard plans"),
+  add: (rows, terms) => asInsert(CompiledQuery.raw(textsFor(terms).add, valuesOf(rows, terms))),
   addNoting: (rows, { writer, written_at }, terms) =>
-    asInsert(CompiledQuery.raw(INSERT_JSON_NOTING, [...valuesOf(rows, terms), writer, written_at])),
+    asInsert(CompiledQuery.raw(textsFor(terms).noting, [...valuesOf(rows, terms), writer, written_at])),
 };
+
+function textsFor({ premises = [] }: InsertTerms = {}) {
+  return premises.length === 0 ? ANYWAY : ON_PREMISES;
+}
 
 function valuesOf(
   rows: readonly RecordRow[],
   { after, premises = [] }: InsertTerms = {},
 ): (string | null | undefined)[] {
-  const ifThese = premises.length === 0 ? null : JSON.stringify(premises);
-  return [JSON.stringify(rows), after ?? null, rows.at(-1)?.id, ifThese];
+  const values = [JSON.stringify(rows), after ?? null, rows.at(-1)?.id];
+  return premises.length === 0 ? values : [...values, JSON.stringify(premises)];
 }
 
-/** Both: to plan them costs as much as to run them, and there is only one plan, however large the table. */
-export const INSERTS_OF_JSON = [INSERT_JSON, INSERT_JSON_NOTING];
+/** All: to plan them costs as much as to run them, and for the trail there is only one plan, however large it is. */
+export const INSERTS_OF_JSON = [ANYWAY, ON_PREMISES].flatMap(Object.values<string>);
 
 function asInsert(query: CompiledQuery): CompiledQuery {
   return { ...query, query: INSERT_NODE };

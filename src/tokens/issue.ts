@@ -122,7 +122,10 @@ export class TokenIssuance {
   async #issueTo(known: Identity | undefined, call: Call, input: IssueInput): Promise<IssuedToken> {
     const request = grantToken(call.entitlements, input);
     const order = { call, request, forceNew: input.forceNew };
-    return this.#issued(order, await this.#tokenFor(order, known));
+    const issued = await this.#tokenFor(order, known);
+    // Nobody else's: who issues for all would have it full of rows that are never looked for.
+    if (input.identityId === null) this.#parts.rows?.keep(issued.identity, request);
+    return this.#issued(order, issued);
   }
 
   /**
@@ -146,19 +149,28 @@ export class TokenIssuance {
         about: { identityId: id, scopes: request.scopes },
         token,
         look,
+      })
+      .catch(async (error: unknown) => {
+        // Where the whole database is away, that is what is to be told, as it is to who does not come again.
+        if (isUnrecorded(error)) await this.#parts.identities.findByUser(call.caller);
+        throw error;
       });
     if (noted === undefined) {
       rows.forget(call.caller);
       return undefined;
     }
     about.identityId = id;
-    return this.#issued({ call, request }, { identity: await noted.lastLook(), token: noted.token });
+    const current = await noted.lastLook().catch((error: unknown) => {
+      rows.forget(call.caller);
+      throw error;
+    });
+    rows.keep(current, request);
+    return this.#issued({ call, request }, { identity: current, token: noted.token });
   }
 
   #issued({ call, request }: Pick<Order, "call" | "request">, { identity, token }: Issued): IssuedToken {
-    const { now, random, events, rows } = this.#parts;
+    const { now, random, events } = this.#parts;
     events.tokenIssued(call.requestId, identity);
-    rows?.keep(identity, request);
     return { ...token, refreshAfter: refreshAfter(now(), token.expiresOn, random()), scopes: request.scopes, identity };
   }
 

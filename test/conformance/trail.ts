@@ -449,7 +449,8 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>,
       expect((await wholeChains()).map(requestsIn)).toEqual([["again"]]);
     });
 
-    describe.runIf(takesPremises)("on a premise", () => {
+    const onPremises = takesPremises ? describe : () => {};
+    onPremises("on a premise", () => {
       const IDENTITY = { identityId: "idn_premise", communicationUserId: "8:acs:a_b", revocations: 2 };
       const row = `'idn_premise', 'https://i.example.com', 'premise', '8:acs:a_b', 'ACTIVE', 0, 2, 0`;
       beforeEach(async () => {

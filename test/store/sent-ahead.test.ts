@@ -171,6 +171,19 @@ if (server === undefined) {
       expect(await stored("other")).toEqual([1, 2]);
     });
 
+    it("keep no plan for longer than some seconds, as identities become many", async () => {
+      const chain = new TestWriter("replanned");
+      const write = async (at: number) => expect(await store.audit.append([chain.add(at)])).toBe(true);
+      await write(1000);
+      const queries = vi.spyOn(Client.prototype, "query");
+      const texts = () => queries.mock.calls.map(([query]) => (query as { text?: string }).text ?? String(query));
+      for (const at of [2000, 5000]) await write(at);
+      expect(texts()).not.toContain("discard plans");
+      await write(7000);
+      expect(texts().indexOf("discard plans")).toBe(texts().length - 2);
+      queries.mockRestore();
+    });
+
     it("are prepared as before when the first one of a connection fails with those behind it", async () => {
       const other = await openStore({
         kind: "postgres",
