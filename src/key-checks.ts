@@ -41,9 +41,10 @@ export async function noteKeys(
     return first ? [{ name, value: checkValueOf(name, first) }] : [];
   });
   let known = await checks.all();
-  const unknown = own.filter(({ name }) => !known.has(name));
-  for (const { name, value } of unknown) await checks.add(name, value);
-  if (unknown.length > 0) known = await checks.all();
+  if (own.some(({ name }) => !known.has(name))) {
+    await checks.add(own);
+    known = await checks.all();
+  }
   for (const name of otherKeys(known, keys)) observe(name);
   for (const { name, value } of own) if (known.get(name) !== value) await checks.set(name, value);
 }

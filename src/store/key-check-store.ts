@@ -11,11 +11,11 @@ export class KeyCheckStore {
     return new Map(rows.map(({ name, value }) => [name, value]));
   }
 
-  /** Unless there is one. */
-  async add(name: string, value: string): Promise<void> {
+  /** Those of which there is none. */
+  async add(checks: readonly { readonly name: string; readonly value: string }[]): Promise<void> {
     await this.database
       .insertInto("key_checks")
-      .values({ name, value })
+      .values([...checks])
       .onConflict((conflict) => conflict.column("name").doNothing())
       .execute();
   }

@@ -84,7 +84,7 @@ export interface WriterRow {
 
 /** A key that the database was used with last. */
 interface KeyCheckRow {
-  /** As `KeyChecks` names it. */
+  /** Of the variable of the environment that has it. */
   readonly name: string;
   /** Tells it from others, and does not tell it. */
   readonly value: string;

@@ -111,7 +111,8 @@ export class TokenIssuance {
     // What a refusal is recorded about: what was asked for, until it is found.
     const about = { identityId: asIdentityId(input.identityId), scopes: distinct(input.scopes) };
     return await audit.orRefused(about, async () => {
-      const again = await this.#reuse(call, input, about);
+      const { rows } = this.#parts;
+      const again = rows && (await this.#reuse(rows, call, input, about));
       if (again !== undefined) return again;
       const known = await this.#findIdentity(call, input.identityId);
       about.identityId = known?.id ?? null;
@@ -132,9 +133,9 @@ export class TokenIssuance {
    * Without a look at the row before the record, for who comes again: the record is written only if the row is still what is
    * remembered of it. Undefined when that is not so or cannot be tried: the row tells then.
    */
-  async #reuse(call: Call, input: IssueInput, about: RefusedAbout): Promise<IssuedToken | undefined> {
-    const { rows, cache, audit } = this.#parts;
-    if (rows === undefined || input.identityId !== null || input.forceNew) return undefined;
+  async #reuse(rows: RowMemory, call: Call, input: IssueInput, about: RefusedAbout): Promise<IssuedToken | undefined> {
+    const { cache, audit } = this.#parts;
+    if (input.identityId !== null || input.forceNew) return undefined;
     requirePermission(call.entitlements, "TOKEN_ISSUE");
     const request = grantIfAllowed(call, input);
     const identity = request && rows.find(call.caller, request);

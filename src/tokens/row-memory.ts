@@ -16,7 +16,7 @@ interface Remembered {
  */
 export class RowMemory {
   readonly #most: number;
-  /** In the order of their last use. */
+  /** In the order in which they were kept last, which each use ends with. */
   readonly #rows = new Map<string, Remembered>();
 
   constructor(most: number) {
@@ -25,12 +25,8 @@ export class RowMemory {
 
   /** Of who asks for the same once more. */
   find(user: ApplicationUser, request: TokenRequest): GoodIdentity | undefined {
-    const key = keyOf(user);
-    const found = this.#rows.get(key);
-    if (found === undefined || !isSame(found.request, request)) return undefined;
-    this.#rows.delete(key);
-    this.#rows.set(key, found);
-    return found.identity;
+    const found = this.#rows.get(keyOf(user));
+    return found && isSame(found.request, request) ? found.identity : undefined;
   }
 
   /** One of which no record would be written is not kept. */

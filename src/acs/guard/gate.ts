@@ -91,13 +91,18 @@ export class Gate {
 
   /** For a call that is not let as far as the line. */
   refusal(operation: ServiceOperation, reason: ShedReason, retryAfterSeconds?: number): ServiceFailure {
-    const { pace, random, observe } = this.#parts;
+    const { random, observe } = this.#parts;
     observe(operation, reason);
-    const before = this.#line.all((waiter) => waiter.operation === operation).length;
-    const soonest = Math.max(1, Math.ceil(pace.heldFor(operation) / 1000 + pace.secondsFor(operation, before)));
     return new ServiceFailure("notBegun", MESSAGES[reason], {
-      retryAfterSeconds: (retryAfterSeconds ?? soonest) + Math.floor(random() * SPREAD_SECONDS),
+      retryAfterSeconds: (retryAfterSeconds ?? this.#soonest(operation)) + Math.floor(random() * SPREAD_SECONDS),
     });
+  }
+
+  /** In seconds, after those who wait. */
+  #soonest(operation: ServiceOperation): number {
+    const { pace } = this.#parts;
+    const before = this.#line.all((waiter) => waiter.operation === operation).length;
+    return Math.max(1, Math.ceil(pace.heldFor(operation) / 1000 + pace.secondsFor(operation, before)));
   }
 
   #watch(waiter: Waiter): () => void {
