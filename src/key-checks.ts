@@ -25,7 +25,7 @@ export function otherKeys(known: ReadonlyMap<string, string>, keys: CheckedKeys)
 
 /** What to say of such a key. */
 export const ANOTHER_KEY =
-  "this key is not the one that the database was used with last: unless it was just changed, give all instances the same";
+  "this key is not the one that the database was used with last: unless it was just changed, give all instances the same, or restore keys.json if that was lost";
 
 /**
  * For a gateway that starts: tells of keys in whose place there were others, and has the database know these. Of several that start
