@@ -47,11 +47,11 @@ export class IdentityLifecycle {
     return identity;
   }
 
-  /** Stops issuing and revokes. Suspending again is no change. */
+  /** Stops issuing and revokes. Suspending again is no change, but waits as the first does for the service. */
   async suspend(call: Call, input: ManagedInput): Promise<Identity> {
-    const { identities, worker, audit, events, now } = this.#parts;
+    const { identities, audit, events, now } = this.#parts;
     const target = await findTarget(identities, call, input.identityId, MANAGED);
-    if (target.status === "SUSPENDED") return target;
+    if (target.status === "SUSPENDED") return target.revocationPending ? await this.#settle(call, target) : target;
     if (!SUSPENDABLE.includes(target.status)) throw goneRefusal(target);
     const about = { ...input, identityId: target.id };
     const suspended = await audit
@@ -60,8 +60,14 @@ export class IdentityLifecycle {
     // Another call was faster, as when a client repeats itself: what is there now decides.
     if (suspended === undefined) return await this.suspend(call, input);
     events.identitySuspended({ requestId: call.requestId, identity: suspended, reason: input.reason });
-    await worker.settle(suspended.communicationUserId, call.deadline.signal);
-    return (await identities.findByIds([target.id]))[0] ?? suspended;
+    return await this.#settle(call, suspended);
+  }
+
+  /** As it is when the service has revoked its tokens, or after a short wait. */
+  async #settle({ deadline }: Call, identity: Identity): Promise<Identity> {
+    const { identities, worker } = this.#parts;
+    await worker.settle(identity.communicationUserId, deadline.signal);
+    return (await identities.findByIds([identity.id]))[0] ?? identity;
   }
 
   async reinstate(call: Call, input: ManagedInput): Promise<Identity> {

@@ -162,6 +162,16 @@ describe.for(WAYS)("repeated %s,", (way) => {
     expect(await rig.takeCalls()).toEqual({ revokeAccessTokens: 1 });
   });
 
+  it("suspendIdentity is answered when the service has revoked, however slow it is to", async () => {
+    const { identityId, token } = await signedIn();
+    await rig.takeCalls();
+    await rig.fault({ operation: "revokeAccessTokens", kind: "delay", delayMs: 500 });
+    const answers = await repeat(way, { client: admin, document: SuspendIdentityDocument, variables: { identityId } });
+    expect(await rig.isActive(token)).toBe(false);
+    for (const { suspendIdentity } of answers) expect(suspendIdentity.identity?.revocationPending).toBe(false);
+    expect(await rig.takeCalls()).toEqual({ revokeAccessTokens: 1 });
+  });
+
   it("reinstateIdentity answers the reinstated identity", async () => {
     const { identityId, client } = await signedIn();
     await admin.ask(SuspendIdentityDocument, { identityId });
