@@ -67,8 +67,6 @@ export class ClientErrors {
   /** Writes an answer to the connection and closes it. */
   answer(socket: Duplex, { status, headers, body }: WholeAnswer): void {
     this.#onRefused(status);
-    // Node has let go of a socket that it hands over for a CONNECT: nobody else would hear that the other end is gone.
-    socket.on("error", () => socket.destroy());
     const lines = Object.entries({
       ...this.#fixed,
       ...headers,

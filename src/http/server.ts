@@ -157,6 +157,7 @@ function createBoundedServer(options: ListenOptions, { respond, ended }: Respond
   server.maxHeadersCount = 0;
   server.on("clientError", (error, socket) => clients.refuse(error, socket));
   server.on("upgrade", (request, socket, head) => {
+    hearErrors(socket);
     // What was asked before it has to be answered first (RFC 9110 §7.8), which this connection cannot do any more.
     if (clients.owedTo(socket) > 0) return socket.destroy();
     if (socket instanceof Socket) idle.begin(socket);
@@ -164,12 +165,20 @@ function createBoundedServer(options: ListenOptions, { respond, ended }: Respond
     if (refused) clients.answer(socket, refused);
     else upgrades?.take(request, socket, head);
   });
-  server.on("connect", (_, socket) => clients.answer(socket, json(405, { error: "This is no proxy." })));
+  server.on("connect", (_, socket) => {
+    hearErrors(socket);
+    clients.answer(socket, json(405, { error: "This is no proxy." }));
+  });
   server.on("checkExpectation", (request: IncomingMessage, response: ServerResponse) => {
     const answer = json(417, { error: "The only expectation is 100-continue." }, { connection: "close" });
     send(response, readRequestId(request), answer, fixedHeaders);
   });
   return server;
+}
+
+/** Node lets go of a socket that it hands over: that its other end is gone would be an error that nobody hears, and end the process. */
+function hearErrors(socket: Duplex): void {
+  socket.on("error", () => socket.destroy());
 }
 
 /** An answer that its client does not take, or the end of one, ends with the connection. Most go to the system at once, whole. */

@@ -1,11 +1,12 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { json } from "../../src/http/answer.js";
 import type { EventStream } from "../../src/http/event-stream.js";
 import type { Handler } from "../../src/http/routes.js";
-import { type Listener, listen } from "../../src/http/server.js";
+import { type Listener, listen, type Upgrades } from "../../src/http/server.js";
 import { RawConnection } from "../fixtures/raw.js";
 
 const CLIENT_TIMEOUT_MS = 500;
@@ -22,7 +23,7 @@ afterEach(async () => {
   await listener.close();
 });
 
-async function start(results: (request: IncomingMessage) => EventStream): Promise<void> {
+async function start(results: (request: IncomingMessage) => EventStream, upgrades?: Upgrades): Promise<void> {
   failures = [];
   const stream: Handler = async (request) => ({ status: 200, headers: {}, body: results(request) });
   listener = await listen({
@@ -37,6 +38,7 @@ async function start(results: (request: IncomingMessage) => EventStream): Promis
     keepAliveMs: 10_000,
     maxConnections: 10,
     fixedHeaders: {},
+    upgrades,
     onRefused: () => {},
     onFailure: (_, error) => failures.push(error),
   });
@@ -102,5 +104,26 @@ describe("a stream", () => {
     await pause(2 * CLIENT_TIMEOUT_MS);
     expect(connection.socket.closed).toBe(false);
     expect(failures).toEqual([]);
+  });
+});
+
+describe("a WebSocket", () => {
+  it("whose client is gone before anybody has looked at it does no harm", async () => {
+    const uncaught: unknown[] = [];
+    const note = (error: unknown) => uncaught.push(error);
+    process.on("uncaughtException", note);
+    const taken: Duplex[] = [];
+    await start(async function* () {}, {
+      isFor: () => true,
+      refuse: () => undefined,
+      take: (_, socket) => taken.push(socket),
+    });
+    connection.send("GET /graphql HTTP/1.1\r\nhost: gateway\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+    await expect.poll(() => taken.length).toBe(1);
+    connection.socket.resetAndDestroy();
+    await expect.poll(() => taken[0]?.destroyed).toBe(true);
+    await nextTurn();
+    process.off("uncaughtException", note);
+    expect(uncaught).toEqual([]);
   });
 });
