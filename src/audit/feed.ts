@@ -49,8 +49,7 @@ interface AuditFeedParts {
 }
 
 interface Follow {
-  /** Undefined: from now on. */
-  readonly position?: FeedPosition | undefined;
+  readonly position: FeedPosition;
   readonly matches: (record: StoredRecord) => boolean;
   /** Ends it. */
   readonly signal: AbortSignal;
@@ -109,12 +108,17 @@ export class AuditFeed {
     this.#lookIn(NUDGE_MS);
   }
 
+  /** From where somebody follows who wants what comes from now on. What is recorded once this has resolved is behind it. */
+  async end(): Promise<FeedPosition> {
+    return endOf(await this.#current());
+  }
+
   /** Each record once, until the signal. Throws what the database fails with, after which the last position is where to go on. */
   async *follow({ position, matches, signal }: Follow): AsyncGenerator<FeedItem> {
     this.#followers += 1;
     try {
       let look = await this.#current();
-      let at = position ?? endOf(look);
+      let at = position;
       while (!signal.aborted) {
         const { promise: change } = this.#next;
         look = this.#look ?? look;

@@ -75,13 +75,14 @@ export class AuditAccess {
     return await this.#parts.trail.page(query);
   }
 
-  /** Those that are added from a position on, until the signal. BAD_USER_INPUT for a position that is older than the trail. */
-  follow({ entitlements }: Call, { filter, position, signal }: FollowRequest): AsyncGenerator<FeedItem> {
+  /** Those that are added from a position on, until the signal; without one, those that are recorded once this has resolved. BAD_USER_INPUT for a position that is older than the trail. */
+  async follow({ entitlements }: Call, { filter, position, signal }: FollowRequest): Promise<AsyncGenerator<FeedItem>> {
     const { feed, maxAgeMs, now } = this.#parts;
     requirePermission(entitlements, "AUDIT_READ");
     if (maxAgeMs !== null && position !== undefined && position.since < now() - maxAgeMs)
       throw new GatewayError("BAD_USER_INPUT", TOO_OLD);
-    return feed.follow({ position, signal, matches: (record) => isIn(filter, record) });
+    const from = position ?? (await feed.end());
+    return feed.follow({ position: from, signal, matches: (record) => isIn(filter, record) });
   }
 
   async countEvents(call: Call, filter: AuditFilter): Promise<number> {

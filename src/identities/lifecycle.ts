@@ -7,7 +7,7 @@ import type { IdentityStore } from "../store/identity-store.js";
 import type { Eraser } from "./eraser.js";
 import type { ApplicationUser, Identity, IdentityStatus } from "./identity.js";
 import type { Provisioning } from "./provisioning.js";
-import { goneRefusal } from "./revocation.js";
+import { deletingRefusal, goneRefusal } from "./revocation.js";
 import type { ServiceWorker } from "./service-worker.js";
 import { findTarget, type TargetPermissions } from "./target.js";
 
@@ -44,6 +44,8 @@ export class IdentityLifecycle {
     requirePermission(call.entitlements, "IDENTITY_MANAGE");
     this.#checkUser(user);
     const { identity } = await this.#parts.provisioning.ensure(user, call);
+    // It was while it was being made, or still is; the next call makes another.
+    if (GOING.includes(identity.status)) throw deletingRefusal();
     return identity;
   }
 
@@ -93,7 +95,12 @@ export class IdentityLifecycle {
     const deleted = await this.#delete(call, target, input.reason);
     if (deleted !== undefined)
       events.identityDeleted({ requestId: call.requestId, identity: deleted, reason: input.reason });
-    else refuseSuspended((await identities.findByIds([target.id]))[0]);
+    else {
+      const [current] = await identities.findByIds([target.id]);
+      refuseSuspended(current);
+      // It was suspended when it was looked at, and has been reinstated since.
+      if (current !== undefined && !GOING.includes(current.status)) return await this.delete(call, input);
+    }
     await worker.settle((deleted ?? target).communicationUserId, call.deadline.signal);
     return target.id;
   }
@@ -156,6 +163,7 @@ function saysUnknown(error: unknown): boolean {
 }
 
 const SUSPENDABLE: readonly IdentityStatus[] = ["PROVISIONING", "ACTIVE"];
+const GOING: readonly IdentityStatus[] = ["DELETING", "DELETED"];
 
 /** A suspended user would come back unsuspended by deleting and starting over, so that takes an administrator. */
 function deletableFrom({ entitlements }: Call): readonly IdentityStatus[] {

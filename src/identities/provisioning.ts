@@ -30,6 +30,13 @@ interface ProvisioningParts {
   readonly mostAtOnce: number;
 }
 
+/** What else is wanted of the identity. */
+interface Wanted {
+  readonly first?: FirstToken | undefined;
+  /** It is to be this one, in whatever state it is, and no other is made for its user. */
+  readonly id?: string | undefined;
+}
+
 /** What the call that makes the identity wants along with it. */
 interface FirstToken {
   readonly request: TokenRequest;
@@ -63,6 +70,7 @@ interface Order {
   readonly deadline: AbortSignal;
   readonly audit: CallAudit;
   readonly first: FirstToken | undefined;
+  readonly id: string | undefined;
 }
 
 /** Nothing came of an attempt before the service was asked; the cause says why, and is what the call that began it is told. */
@@ -99,25 +107,27 @@ export class Provisioning {
   }
 
   /** The user's live identity, made if there is none; with a first token in the same service call if one is asked for. */
-  async ensure(user: ApplicationUser, call: Call, first?: FirstToken): Promise<Provisioned> {
+  async ensure(user: ApplicationUser, call: Call, wanted: Wanted = {}): Promise<Provisioned> {
+    const { identities } = this.#parts;
+    const { first, id } = wanted;
     const key = JSON.stringify([user.issuer, user.subject]);
     for (;;) {
-      const existing = await this.#parts.identities.findByUser(user);
+      const existing = await (id === undefined ? identities.findByUser(user) : identities.findById(id));
       if (existing !== undefined && existing.status !== "PROVISIONING") return { identity: existing };
       const running = this.#underWay.get(key);
-      if (running === undefined) return await this.#begin(key, user, call, first);
+      if (running === undefined) return await this.#begin(key, user, call, wanted);
       const identity = await waitFor(sharedBy(running, first), call.deadline.signal);
-      if (identity !== undefined) return { identity };
+      if (identity !== undefined && (id === undefined || identity.id === id)) return { identity };
     }
   }
 
-  async #begin(key: string, user: ApplicationUser, call: Call, first?: FirstToken): Promise<Provisioned> {
+  async #begin(key: string, user: ApplicationUser, call: Call, { first, id }: Wanted): Promise<Provisioned> {
     if (this.#isFinishing) throw new GatewayError("UPSTREAM_UNAVAILABLE", "The gateway is being stopped; try again.");
     if (this.#underWay.size >= this.#parts.mostAtOnce) {
       throw new GatewayError("UPSTREAM_UNAVAILABLE", "Too many identities are being made at once; try again shortly.");
     }
     const { requestId, deadline } = call;
-    const order = { requestId, deadline: deadline.signal, audit: this.#parts.audit.beyond(call), first };
+    const order = { requestId, deadline: deadline.signal, audit: this.#parts.audit.beyond(call), first, id };
     const started = this.#provision(user, order).finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, started);
     const { identity, token, failure } = await waitFor(started, deadline.signal).catch((error: unknown) => {
@@ -134,9 +144,9 @@ export class Provisioning {
   }
 
   async #provision(user: ApplicationUser, order: Order): Promise<Made> {
-    const { identities, attempts, now, leaseMs } = this.#parts;
+    const { attempts, now, leaseMs } = this.#parts;
     for (;;) {
-      const claimed = await identities.claim(user, newIdentityId(), now());
+      const claimed = await this.#claim(user, order.id);
       if (claimed.status !== "PROVISIONING") return { identity: claimed };
       const attempt = { id: newAttemptId(), identityId: claimed.id, leaseUntil: now() + leaseMs };
       if (await attempts.begin({ ...attempt, now: now() })) return await this.#make(attempt, claimed, order);
@@ -144,6 +154,14 @@ export class Provisioning {
       if (identity !== undefined) return { identity };
       if (order.deadline.aborted) throw new NeverAsked(requestIsOver());
     }
+  }
+
+  async #claim(user: ApplicationUser, id: string | undefined): Promise<Identity> {
+    const { identities, now } = this.#parts;
+    if (id === undefined) return await identities.claim(user, newIdentityId(), now());
+    const named = await identities.findById(id);
+    if (named === undefined) throw new Error(`the row of ${id} is gone, which is never taken away`);
+    return named;
   }
 
   async #make(attempt: OwnAttempt, claimed: Identity, order: Order): Promise<Made> {

@@ -4,12 +4,14 @@ import { Refusal } from "../errors.js";
 import type { Events } from "../observe/events.js";
 import type { Call } from "../policy/call.js";
 import type { IdentityStore } from "../store/identity-store.js";
+import type { WorkStore } from "../store/work-store.js";
 import type { Identity, IdentityStatus } from "./identity.js";
 import type { ServiceWorker } from "./service-worker.js";
 import { findTarget } from "./target.js";
 
 interface RevocationParts {
   readonly identities: IdentityStore;
+  readonly work: WorkStore;
   readonly worker: ServiceWorker;
   readonly audit: AuditLog;
   readonly events: Events;
@@ -42,7 +44,17 @@ export class Revocation {
     events.tokensRevoked({ requestId: call.requestId, identity: revoked, reason: input.reason });
     await worker.settle(revoked.communicationUserId, call.deadline.signal);
     const identity = (await identities.findByIds([target.id]))[0] ?? revoked;
-    return { identity, effectiveBy: identity.revocationPending ? null : now() + REVOCATION_SPREAD_MS };
+    return {
+      identity,
+      effectiveBy: (await this.#isConfirmed(revoked, identity)) ? now() + REVOCATION_SPREAD_MS : null,
+    };
+  }
+
+  /** Of what the row had when it was asked for, which the service may have lost meanwhile. */
+  async #isConfirmed(revoked: Identity, current: Identity): Promise<boolean> {
+    const { communicationUserId } = revoked;
+    if (current.communicationUserId === communicationUserId) return !current.revocationPending;
+    return communicationUserId === null || (await this.#parts.work.find(communicationUserId)) === undefined;
   }
 }
 

@@ -125,18 +125,17 @@ export class ServiceWorker {
 
   async #do(leased: ServiceWork, holder: string): Promise<void> {
     const { work, events, hashUser, now } = this.#parts;
-    const { communicationUserId } = leased;
     let done: boolean;
     try {
       await this.#ask(leased);
-      done = (await this.#erase(leased, holder)) && (await work.complete(leased, holder, hashUser));
+      done = (await this.#erase(leased, holder)) && (await work.complete(leased, { holder, now: now() }, hashUser));
     } catch (error) {
       events.workPostponed(leased, error);
-      await work.giveBack(communicationUserId, holder, now() + this.#pause(leased, error), messageOf(error));
+      await work.giveBack(leased, holder, now() + this.#pause(leased, error), messageOf(error));
       return;
     }
     if (done) events.workDone(leased, now());
-    else await work.giveBack(communicationUserId, holder, now(), null);
+    else await work.giveBack(leased, holder, now(), null);
   }
 
   /** A deleted user's names in the trail, before the row says that they are gone. False when the lease is lost meanwhile. */

@@ -193,10 +193,16 @@ export class IdentityStore {
     });
   }
 
-  /** The service has carried out every revocation for this identity of its own; a row that has another by now stays as it is. */
-  async confirmRevocation(id: string, communicationUserId: string): Promise<void> {
+  /**
+   * The service has carried out every revocation for this identity of its own; a row that has another by now stays as it is. No token
+   * was handed out meanwhile, so all that there are were issued before now, those too that were under way as they were revoked.
+   */
+  async confirmRevocation(id: string, communicationUserId: string, now: number): Promise<void> {
     await this.#update(id, ["ACTIVE", "SUSPENDED"])
-      .set({ revocation_pending: 0 })
+      .set({
+        revocation_pending: 0,
+        tokens_valid_after: sql<number>`case when tokens_valid_after < ${now} then ${now} else tokens_valid_after end`,
+      })
       .where("communication_user_id", "=", communicationUserId)
       .execute();
   }

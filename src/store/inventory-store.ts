@@ -63,14 +63,14 @@ export class InventoryStore {
       identities: identities.map((row) => ({ ...row, count: Number(row.count) })),
       examples: examples.flatMap((row) => row.communication_user_id ?? []),
       surplus: await this.#countSurplus(resource),
-      lost: await this.#countAttempts(sql`state = 'LOST' and ${isOf(resource)}`),
+      lost: await this.#countAttempts(isLostOf(resource)),
       elsewhere: await this.#elsewhere(resource),
       inDoubt: await this.#countAttempts(sql`state = 'IN_DOUBT' or state = 'RUNNING' and lease_until <= ${now}`),
       lastRecordAt: await this.#lastRecordAt(),
     };
   }
 
-  /** Identities that are there, those that are being deleted too. */
+  /** Identities that are there, those that are being deleted and those that rows have lost, too. */
   async countLeft(resource: string): Promise<number> {
     const { count } = await this.database
       .selectFrom("identities")
@@ -78,7 +78,8 @@ export class InventoryStore {
       .where("status", "in", [...LIVE, "DELETING"])
       .where(isOf(resource))
       .executeTakeFirstOrThrow();
-    return Number(count) + (await this.#countSurplus(resource));
+    const lost = await this.#countAttempts(isLostOf(resource));
+    return Number(count) + lost + (await this.#countSurplus(resource));
   }
 
   /** Up to `limit` rows that are not being deleted, after this id, in the order of ids. */
@@ -176,6 +177,10 @@ export class InventoryStore {
       .executeTakeFirstOrThrow();
     return at === null ? undefined : Number(at);
   }
+}
+
+function isLostOf(resource: string): RawBuilder<boolean> {
+  return sql<boolean>`state = 'LOST' and ${isOf(resource)} and communication_user_id is not null`;
 }
 
 function isOf(resource: string): RawBuilder<boolean> {

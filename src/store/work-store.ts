@@ -1,4 +1,4 @@
-import { type Kysely, sql } from "kysely";
+import { type Kysely, type RawBuilder, sql } from "kysely";
 import type { ApplicationUser } from "../identities/identity.js";
 import type { ServiceAction, ServiceWork } from "../identities/service-work.js";
 import { IdentityStore } from "./identity-store.js";
@@ -49,6 +49,10 @@ export class WorkStore {
           generation: row("service_work.generation", "+", 1),
           // What has failed waits its time, unless it has become something else.
           next_try_at: sql<number>`case when service_work.tries > 0 and service_work.action = ${row.ref("excluded.action")} then service_work.next_try_at else ${now} end`,
+          tries: sql<number>`case when service_work.action = ${row.ref("excluded.action")} then service_work.tries else 0 end`,
+          last_error: sql<
+            string | null
+          >`case when service_work.action = ${row.ref("excluded.action")} then service_work.last_error end`,
         })),
       )
       .execute();
@@ -91,7 +95,11 @@ export class WorkStore {
    * keyed hash. False when it was asked for again meanwhile, or when the lease went to somebody else: then it stays to be
    * done, by whoever comes next.
    */
-  async complete(done: ServiceWork, holder: string, hashUser: (user: ApplicationUser) => string): Promise<boolean> {
+  async complete(
+    done: ServiceWork,
+    { holder, now }: Pick<Lease, "holder" | "now">,
+    hashUser: (user: ApplicationUser) => string,
+  ): Promise<boolean> {
     return await inTransaction(this.database, async (transaction) => {
       const identities = new IdentityStore(transaction);
       // First the identity's row, then the work, as whoever asks for work does: else the two wait for each other.
@@ -105,21 +113,34 @@ export class WorkStore {
       if (numDeletedRows === 0n) return false;
       if (done.identityId === null) return true;
       if (done.action === "DELETE") await identities.erase(done.identityId, hashUser);
-      else await identities.confirmRevocation(done.identityId, done.communicationUserId);
+      else await identities.confirmRevocation(done.identityId, done.communicationUserId, now);
       return true;
     });
   }
 
-  /** Gives the lease back, to be tried again: after a failure with what went wrong, or as it was (null). */
-  async giveBack(communicationUserId: string, holder: string, nextTryAt: number, error: string | null): Promise<void> {
+  /**
+   * Gives the lease back, to be tried again: after a failure with what went wrong, or as it was (null). What has become something else
+   * meanwhile was not tried, and is as it was asked for.
+   */
+  async giveBack(
+    { communicationUserId, action }: Pick<ServiceWork, "communicationUserId" | "action">,
+    holder: string,
+    nextTryAt: number,
+    error: string | null,
+  ): Promise<void> {
+    const ifTried = <Value extends number | string | null>(value: Value | RawBuilder<Value>, column: string) =>
+      sql<Value>`case when action = ${action} then ${value} else ${sql.ref(column)} end`;
     await this.database
       .updateTable("service_work")
-      .set((row) => ({
+      .set({
         lease_until: 0,
         lease_holder: null,
-        next_try_at: nextTryAt,
-        ...(error !== null && { tries: row("tries", "+", 1), last_error: error }),
-      }))
+        next_try_at: ifTried(nextTryAt, "next_try_at"),
+        ...(error !== null && {
+          tries: ifTried(sql<number>`tries + 1`, "tries"),
+          last_error: ifTried<string | null>(error, "last_error"),
+        }),
+      })
       .where("communication_user_id", "=", communicationUserId)
       .where("lease_holder", "=", holder)
       .execute();

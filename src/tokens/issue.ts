@@ -85,6 +85,8 @@ interface Order {
   readonly call: Call;
   readonly request: TokenRequest;
   readonly forceNew: boolean;
+  /** Whether it was named for which identity, and so is for no other. */
+  readonly isNamed: boolean;
 }
 
 /** Neither of them is anybody's deadline's: who asked may have left. */
@@ -122,7 +124,7 @@ export class TokenIssuance {
 
   async #issueTo(known: Identity | undefined, call: Call, input: IssueInput): Promise<IssuedToken> {
     const request = grantToken(call.entitlements, input);
-    const order = { call, request, forceNew: input.forceNew };
+    const order = { call, request, forceNew: input.forceNew, isNamed: input.identityId !== null };
     const issued = await this.#tokenFor(order, known);
     // Nobody else's: who issues for all would have it full of rows that are never looked for.
     if (input.identityId === null) this.#parts.rows?.keep(issued.identity, request);
@@ -187,10 +189,11 @@ export class TokenIssuance {
 
   async #tokenFor(order: Order, known: Identity | undefined): Promise<Issued> {
     if (known !== undefined && known.status !== "PROVISIONING") return await this.#issueFor(order, known);
-    const { call, request } = order;
+    const { call, request, isNamed } = order;
     const user = known?.user ?? call.caller;
     const first = { request, ...this.#counted(call, user) };
-    const { identity, token } = await this.#parts.provisioning.ensure(user, call, first);
+    const wanted = { first, id: isNamed ? known?.id : undefined };
+    const { identity, token } = await this.#parts.provisioning.ensure(user, call, wanted);
     if (token !== undefined) {
       requireUsefulLife(token, this.#parts.now());
       // Not waited for: it would only keep the token from leaving.
@@ -198,7 +201,7 @@ export class TokenIssuance {
       return { identity: await this.#confirmGood(identity), token };
     }
     // It was deleted while it was being made; the next call makes another.
-    if (identity.status === "DELETED") throw deletingRefusal();
+    if (identity.status === "DELETED" && !isNamed) throw deletingRefusal();
     return await this.#issueFor(order, identity);
   }
 

@@ -22,7 +22,8 @@ it("what is written while the feed looks is looked for soon after, not with the 
   };
   const feed = new AuditFeed({ trail, now: () => 0 });
   const over = new AbortController();
-  const following = feed.follow({ matches: () => true, signal: over.signal }).next();
+  const position = { since: 0, seen: new Map() };
+  const following = feed.follow({ position, matches: () => true, signal: over.signal }).next();
   await vi.advanceTimersByTimeAsync(1);
   expect(looks).toBe(1);
   const { promise, resolve: release } = Promise.withResolvers<void>();

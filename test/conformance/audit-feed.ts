@@ -195,7 +195,7 @@ class Follower {
   readonly #ended = new AbortController();
 
   constructor(feed: AuditFeed, position?: FeedPosition, matches: (record: AuditRecord) => boolean = () => true) {
-    this.over = this.#read(feed.follow({ position, matches, signal: this.#ended.signal }));
+    this.over = this.#follow(feed, position, matches);
     this.over.catch(() => {});
   }
 
@@ -210,6 +210,11 @@ class Follower {
   async end(): Promise<void> {
     this.#ended.abort();
     await this.over;
+  }
+
+  async #follow(feed: AuditFeed, given: FeedPosition | undefined, matches: (record: AuditRecord) => boolean) {
+    const position = given ?? (await feed.end());
+    await this.#read(feed.follow({ position, matches, signal: this.#ended.signal }));
   }
 
   async #read(items: AsyncGenerator<FeedItem>): Promise<void> {

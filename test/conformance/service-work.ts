@@ -137,7 +137,7 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         const leased = (await work.lease(communicationUserId, held)) ?? expect.fail("nothing to do");
         expect(leased).toMatchObject({ action: "REVOKE", identityId: id, tries: 0 });
         expect(await statusOf(id)).toMatchObject({ revocationPending: true });
-        expect(await work.complete(leased, held.holder, hashUser)).toBe(true);
+        expect(await work.complete(leased, held, hashUser)).toBe(true);
         expect(await statusOf(id)).toMatchObject({ revocationPending: false });
         expect(await work.find(communicationUserId)).toBeUndefined();
       });
@@ -149,7 +149,7 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         await identities.disown((await statusOf(id)) ?? expect.fail("no row"), `att_lost_${id}`, 1001);
         await identities.bind(id, { ...binding(`8:acs:next-${id}`), revocations: 2 }, 1001);
         await identities.revoke(id, ["ACTIVE"], 1002);
-        expect(await work.complete(leased, held.holder, hashUser)).toBe(true);
+        expect(await work.complete(leased, held, hashUser)).toBe(true);
         expect(await statusOf(id)).toMatchObject({ revocationPending: true });
       });
 
@@ -166,9 +166,9 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         const held = lease(1000);
         const leased = (await work.lease(communicationUserId, held)) ?? expect.fail("nothing to do");
         await identities.revoke(id, ["ACTIVE"], 1050);
-        expect(await work.complete(leased, held.holder, hashUser)).toBe(false);
+        expect(await work.complete(leased, held, hashUser)).toBe(false);
         expect(await statusOf(id)).toMatchObject({ revocationPending: true });
-        await work.giveBack(communicationUserId, held.holder, 1060, null);
+        await work.giveBack(leased ?? expect.fail("no lease"), held.holder, 1060, null);
         expect(await work.lease(communicationUserId, lease(1060))).toMatchObject({ tries: 0 });
       });
 
@@ -178,8 +178,8 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         const carryOut = async (now: number) => {
           const held = lease(now);
           const leased = await doer.lease(communicationUserId, held);
-          if (leased && !(await doer.complete(leased, held.holder, hashUser))) {
-            await doer.giveBack(communicationUserId, held.holder, now, null);
+          if (leased && !(await doer.complete(leased, held, hashUser))) {
+            await doer.giveBack(leased ?? expect.fail("no lease"), held.holder, now, null);
           }
         };
         for (let now = 2000; now < 62_000; now += 1000) {
@@ -199,10 +199,10 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         const leased = (await work.lease(communicationUserId, slow)) ?? expect.fail("nothing to do");
         const quick = lease(1100);
         const again = (await work.lease(communicationUserId, quick)) ?? expect.fail("nothing to do");
-        expect(await work.complete(leased, slow.holder, hashUser)).toBe(false);
-        expect(await work.complete(again, quick.holder, hashUser)).toBe(true);
+        expect(await work.complete(leased, slow, hashUser)).toBe(false);
+        expect(await work.complete(again, quick, hashUser)).toBe(true);
         await identities.revoke(id, ["ACTIVE"], 1200);
-        expect(await work.complete(leased, slow.holder, hashUser)).toBe(false);
+        expect(await work.complete(leased, slow, hashUser)).toBe(false);
         expect(await statusOf(id)).toMatchObject({ revocationPending: true });
       });
 
@@ -216,13 +216,32 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
       it("that has failed waits its time though it is asked for again, unless it becomes a deletion", async () => {
         const { id, communicationUserId } = await revoked();
         const held = lease(1000);
-        expect(await work.lease(communicationUserId, held)).toBeDefined();
-        await work.giveBack(communicationUserId, held.holder, 9000, "the service asked for fewer calls");
+        const leased = (await work.lease(communicationUserId, held)) ?? expect.fail("nothing to do");
+        await work.giveBack(leased, held.holder, 9000, "the service asked for fewer calls");
         await identities.revoke(id, ["ACTIVE"], 1100);
         expect(await work.lease(communicationUserId, lease(1100))).toBeUndefined();
         expect(await work.find(communicationUserId)).toMatchObject({ nextTryAt: 9000, tries: 1 });
         await identities.delete(id, ["ACTIVE"], 1200, hashUser);
-        expect(await work.lease(communicationUserId, lease(1200))).toMatchObject({ action: "DELETE" });
+        const deletion = { action: "DELETE", tries: 0, lastError: null };
+        expect(await work.lease(communicationUserId, lease(1200))).toMatchObject(deletion);
+      });
+
+      it("that fails as it becomes a deletion does not put that off, which was never tried", async () => {
+        const { id, communicationUserId } = await revoked();
+        const held = lease(1000);
+        const leased = (await work.lease(communicationUserId, held)) ?? expect.fail("nothing to do");
+        await identities.delete(id, ["ACTIVE"], 1100, hashUser);
+        await work.giveBack(leased, held.holder, 9000, "the service asked for fewer calls");
+        const deletion = { action: "DELETE", tries: 0, lastError: null };
+        expect(await work.lease(communicationUserId, lease(1200))).toMatchObject(deletion);
+      });
+
+      it("has revoked what was issued until it is done: no token is handed out meanwhile", async () => {
+        const { id, communicationUserId } = await revoked();
+        const held = lease(2000);
+        const leased = (await work.lease(communicationUserId, held)) ?? expect.fail("nothing to do");
+        expect(await work.complete(leased, held, hashUser)).toBe(true);
+        expect(await statusOf(id)).toMatchObject({ revocationPending: false, tokensValidAfter: 2000 });
       });
 
       it("becomes a deletion and never a revocation again", async () => {
@@ -240,7 +259,7 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         expect(await statusOf(id)).toMatchObject({ status: "DELETING", user });
         const held = lease(1001);
         const leased = (await work.lease(communicationUserId, held)) ?? expect.fail("nothing to do");
-        expect(await work.complete(leased, held.holder, hashUser)).toBe(true);
+        expect(await work.complete(leased, held, hashUser)).toBe(true);
         expect(await statusOf(id)).toMatchObject({
           status: "DELETED",
           user: null,
@@ -254,7 +273,7 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
       it("that is due longest is done first, and what was given back waits its time", async () => {
         for (const held of [lease(5000), lease(5000), lease(5000)]) {
           for (let found = await work.leaseDue(held); found; found = await work.leaseDue(held))
-            await work.complete(found, held.holder, hashUser);
+            await work.complete(found, held, hashUser);
         }
         await work.request(
           { communicationUserId: "8:acs:second", action: "DELETE", identityId: null, resource: "r" },
@@ -267,10 +286,10 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         const held = lease(6002);
         const first = (await work.leaseDue(held)) ?? expect.fail("nothing due");
         expect(first.communicationUserId).toBe("8:acs:first");
-        await work.giveBack(first.communicationUserId, held.holder, 7000, "the service said no");
+        await work.giveBack(first, held.holder, 7000, "the service said no");
         const second = (await work.leaseDue(held)) ?? expect.fail("nothing due");
         expect(second.communicationUserId).toBe("8:acs:second");
-        await work.complete(second, held.holder, hashUser);
+        await work.complete(second, held, hashUser);
         expect(await work.leaseDue(lease(6003))).toBeUndefined();
         expect(await work.leaseDue(lease(7000))).toMatchObject({ tries: 1, lastError: "the service said no" });
         expect(await work.pending(10)).toHaveLength(await work.count());

@@ -173,7 +173,7 @@ describe("those who wait while an identity is being made", () => {
       await spent();
     };
     const first = { request, admit, failed: async () => {} };
-    const wanting = () => outcomeOf(one.ensure(user, callOf("wants a token"), first));
+    const wanting = () => outcomeOf(one.ensure(user, callOf("wants a token"), { first }));
     const told = [wanting(), wanting(), wanting()];
     await setTimeout(30);
     const operator = outcomeOf(one.ensure(user, callOf("wants none")));
@@ -228,7 +228,7 @@ describe("an attempt that fails", () => {
         failures.push(error);
       },
     };
-    expect(await outcomeOf(one.ensure(user, callOf("impatient", 150), first))).toBe("DEADLINE_EXCEEDED");
+    expect(await outcomeOf(one.ensure(user, callOf("impatient", 150), { first }))).toBe("DEADLINE_EXCEEDED");
     expect(failures).toEqual([]);
     await one.finish();
     expect(failures).toEqual([expect.any(ServiceFailure)]);
@@ -247,7 +247,7 @@ describe("an attempt that fails", () => {
       admitted += 1;
     };
     const first = { request, admit, failed: async () => {} };
-    expect(await outcomeOf(one.ensure(user, call, first))).toBe("DEADLINE_EXCEEDED");
+    expect(await outcomeOf(one.ensure(user, call, { first }))).toBe("DEADLINE_EXCEEDED");
     await one.finish();
     expect([admitted, await callsAtService(), await store.attempts.countInDoubt(now() + LEASE_MS)]).toEqual([0, 0, 0]);
   });

@@ -1,4 +1,5 @@
 import { Arg, type PubSub, Resolver, Root, Subscription } from "type-graphql";
+import type { FeedItem } from "../../audit/feed.js";
 import type { AuditAccess } from "../../identities/audit-access.js";
 import type { RequestContext } from "../context.js";
 import { readFeedCursor, writeFeedCursor } from "../feed-cursor.js";
@@ -38,16 +39,17 @@ export class AuditFeedResolver {
 /** What type-graphql asks for the events of a subscription. Throws what the caller is to be told in place of any. */
 export function auditTopic(audit: AuditAccess): PubSub {
   return {
-    subscribe: (_, asked) => follow(audit, asked as Asked),
+    // Passed on as it is to graphql-js, which waits for it (GraphQL specification §6.2.3.1).
+    subscribe: (_, asked) => follow(audit, asked as Asked) as unknown as AsyncIterable<AuditEventEdge>,
     publish: () => {
       throw new Error("events come from the trail alone");
     },
   };
 }
 
-function follow(audit: AuditAccess, { args, context }: Asked): AsyncIterable<AuditEventEdge> {
+async function follow(audit: AuditAccess, { args, context }: Asked): Promise<AsyncIterable<AuditEventEdge>> {
   const { after, filter } = args;
-  const items = audit.follow(context.call, {
+  const items = await audit.follow(context.call, {
     filter: readFilter(filter ?? null),
     position: typeof after === "string" ? readFeedCursor(after) : undefined,
     signal: context.ended ?? AbortSignal.abort(),
@@ -55,6 +57,6 @@ function follow(audit: AuditAccess, { args, context }: Asked): AsyncIterable<Aud
   return edgesOf(items);
 }
 
-async function* edgesOf(items: ReturnType<AuditAccess["follow"]>): AsyncGenerator<AuditEventEdge> {
+async function* edgesOf(items: AsyncGenerator<FeedItem>): AsyncGenerator<AuditEventEdge> {
   for await (const { record, position } of items) yield { cursor: writeFeedCursor(position), node: record };
 }
