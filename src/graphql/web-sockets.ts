@@ -39,6 +39,8 @@ const GREETING = /"type"\s*:\s*"connection_init"/;
 
 interface Opened<Session> {
   readonly socket: WebSocket;
+  /** Messages that the client has yet to take. */
+  untaken: number;
   readonly request: IncomingMessage;
   /** End with the socket. */
   readonly timers: NodeJS.Timeout[];
@@ -55,6 +57,11 @@ const CLOSE_MS = 1000;
 /** RFC 6455 §7.4.1, and what is registered with IANA since. */
 const GOING_AWAY = 1001;
 const TRY_AGAIN_LATER = 1013;
+/** Parts of a message, and pieces in which it may arrive: each takes a hundred times the memory of its one byte. */
+const MOST_FRAGMENTS = 64;
+const MOST_PIECES = 256;
+/** Answers that wait for a client to take them, until it is not listened to: a question costs it nothing. */
+const MOST_UNTAKEN = 32;
 /** RFC 6455 §5.5, in bytes, with two for the code. */
 const MOST_REASON = 123;
 
@@ -76,6 +83,8 @@ export class WebSockets<Session> {
       noServer: true,
       maxPayload,
       perMessageDeflate: false,
+      maxFragments: MOST_FRAGMENTS,
+      maxBufferedChunks: MOST_PIECES,
       handleProtocols,
       // A client that does not answer a good-bye is cut off.
       closeTimeout: CLOSE_MS,
@@ -101,32 +110,24 @@ export class WebSockets<Session> {
   }
 
   #open(socket: WebSocket, request: IncomingMessage): void {
-    const opened: Opened<Session> = { socket, request, timers: [pinging(socket)], begun: new Set() };
+    const opened: Opened<Session> = { socket, request, timers: [pinging(socket)], begun: new Set(), untaken: 0 };
     opened.timers.push(leavingIdle(opened, this.#limits.keepAliveMs));
     let isPonging = false;
     const closed = this.#protocol.opened(
       {
         protocol: socket.protocol,
-        send: (text) => sent(socket, text, this.#limits.clientTimeoutMs),
+        send: (text) => sent(opened, text, this.#limits.clientTimeoutMs),
         close: (code, reason) => socket.close(code, reason),
         // One at a time, and without what came along: who sends many gets fewer.
         onPing: async () => {
           if (isPonging) return;
           isPonging = true;
-          await sent(socket, '{"type":"pong"}', this.#limits.clientTimeoutMs);
+          await sent(opened, '{"type":"pong"}', this.#limits.clientTimeoutMs);
           isPonging = false;
         },
         onMessage: (take) =>
           socket.on("message", (data, isBinary) => {
-            // What comes after a good-bye, such as that the token has expired, is not done.
-            if (socket.readyState !== socket.OPEN) return;
-            const text = isBinary ? "" : String(data);
-            if (opened.session === undefined && !GREETING.test(text))
-              return socket.close(CloseCode.Unauthorized, "Unauthorized");
-            const message = inOneWay(text);
-            if (message instanceof SyntaxError)
-              return socket.close(CloseCode.BadRequest, `Not a message: ${message.message}.`);
-            take(message).catch((error: unknown) => {
+            this.#take(opened, isBinary ? "" : String(data), take).catch((error: unknown) => {
               this.#host.failed(error);
               socket.close(CloseCode.InternalServerError, "Something went wrong on our side.");
             });
@@ -142,6 +143,19 @@ export class WebSockets<Session> {
       for (const results of opened.begun) void results.return(undefined);
       closed(code, String(reason)).catch((error: unknown) => this.#host.failed(error));
     });
+  }
+
+  async #take(
+    { socket, session }: Opened<Session>,
+    text: string,
+    take: (message: string) => Promise<void>,
+  ): Promise<void> {
+    // What comes after a good-bye, such as that the token has expired, is not done.
+    if (socket.readyState !== socket.OPEN) return;
+    if (session === undefined && !GREETING.test(text)) return socket.close(CloseCode.Unauthorized, "Unauthorized");
+    const message = inOneWay(text);
+    if (message instanceof SyntaxError) return socket.close(CloseCode.BadRequest, `Not a message: ${message.message}.`);
+    await take(message);
   }
 
   async #connect(opened: Opened<Session>, params: Readonly<Record<string, unknown>>): Promise<boolean> {
@@ -183,6 +197,8 @@ function inOneWay(text: string): string | SyntaxError {
     return JSON.stringify(parseStrictJson(Buffer.from(text)));
   } catch (error) {
     if (error instanceof SyntaxError) return error;
+    // To write it takes a call for each level, as reading it does not.
+    if (error instanceof RangeError) return new SyntaxError("it is nested too deep");
     throw error;
   }
 }
@@ -218,10 +234,15 @@ function pinging(socket: WebSocket): NodeJS.Timeout {
   return setInterval(ping, PING_MS).unref();
 }
 
-/** Resolves when the client has room for more; one that has not for too long is cut off. */
-async function sent(socket: WebSocket, text: string, clientTimeoutMs: number): Promise<void> {
+/** Resolves when the client has room for more; one that has not for too long is cut off, and not listened to meanwhile. */
+async function sent(opened: Opened<unknown>, text: string, clientTimeoutMs: number): Promise<void> {
+  const { socket } = opened;
   if (socket.readyState !== socket.OPEN) return;
   const cut = setTimeout(() => socket.terminate(), clientTimeoutMs);
+  opened.untaken += 1;
+  if (opened.untaken >= MOST_UNTAKEN) socket.pause();
   await new Promise<void>((resolve) => socket.send(text, () => resolve()));
+  opened.untaken -= 1;
+  if (opened.untaken < MOST_UNTAKEN) socket.resume();
   clearTimeout(cut);
 }

@@ -40,12 +40,10 @@ export async function readBytes(request: IncomingMessage): Promise<Buffer> {
   // It has told already that it is closed.
   if (request.destroyed) throw new BodyCutOff();
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  const chunks: Buffer[] = [];
-  let length = 0;
+  const body = new Gathered();
   request.on("data", (chunk: Buffer) => {
-    length += chunk.length;
-    if (length <= MAX_BODY_BYTES) {
-      chunks.push(chunk);
+    if (body.length + chunk.length <= MAX_BODY_BYTES) {
+      body.add(chunk);
       return;
     }
     // The rest is not read.
@@ -55,7 +53,7 @@ export async function readBytes(request: IncomingMessage): Promise<Buffer> {
   let isWhole = false;
   request.once("end", () => {
     isWhole = true;
-    resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length));
+    resolve(body.bytes);
   });
   // Even one that has arrived is not handed over any more. Every request is closed in the end, and an error costs its stack.
   const cutOff = () => {
@@ -64,4 +62,25 @@ export async function readBytes(request: IncomingMessage): Promise<Buffer> {
   request.once("error", cutOff);
   request.once("close", cutOff);
   return await promise;
+}
+
+/** In one buffer: a body may arrive byte by byte, and a buffer for each takes a hundred times its memory. */
+class Gathered {
+  #room: Buffer = Buffer.alloc(0);
+  length = 0;
+
+  get bytes(): Buffer {
+    return this.#room.subarray(0, this.length);
+  }
+
+  add(chunk: Buffer): void {
+    const length = this.length + chunk.length;
+    // Nearly all come in one.
+    if (this.length === 0) this.#room = chunk;
+    else {
+      if (length > this.#room.length) this.#room = Buffer.concat([this.bytes], 2 * length);
+      chunk.copy(this.#room, this.length);
+    }
+    this.length = length;
+  }
 }

@@ -7,6 +7,7 @@ import type { Quota } from "../limits/quota.js";
 import type { ClientInfo } from "../policy/call.js";
 import type { Entitlements } from "../policy/policy.js";
 import type { IdentityStore } from "../store/identity-store.js";
+import { storable } from "../text.js";
 
 interface ContextParts {
   readonly entitlementsOf: (caller: Caller) => Entitlements;
@@ -49,11 +50,11 @@ const CLIENT_NAME = "apollographql-client-name";
 const CLIENT_VERSION = "apollographql-client-version";
 const MAX_CLIENT_NAME_LENGTH = 100;
 
-/** Which app asks, by its own word. */
+/** Which app asks, by its own word: in headers, or in the parameters of a WebSocket, which may be any text. */
 export function clientOf(headers: IncomingHttpHeaders): ClientInfo {
   return { name: short(headers[CLIENT_NAME]), version: short(headers[CLIENT_VERSION]) };
 }
 
 function short(value: string | string[] | undefined): string | null {
-  return typeof value === "string" ? value.slice(0, MAX_CLIENT_NAME_LENGTH) : null;
+  return typeof value === "string" ? storable(value.slice(0, MAX_CLIENT_NAME_LENGTH)) : null;
 }

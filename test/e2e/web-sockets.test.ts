@@ -125,6 +125,56 @@ describe("a WebSocket", () => {
     expect(escaped.messages).toHaveLength(1);
   });
 
+  it("is closed for what is nested deeper than calls can be", async () => {
+    const { socket, opened, closed, reason } = open();
+    await opened;
+    socket.send(`{"type":"connection_init","payload":{"a":${"[".repeat(30_000)}${"]".repeat(30_000)}}}`);
+    expect([await closed, await reason]).toEqual([4400, "Not a message: it is nested too deep."]);
+  });
+
+  it("is closed for a message in ever more parts, each of which would take memory", async () => {
+    const { socket, opened, closed } = open();
+    await opened;
+    for (let count = 0; count < 100; count++) socket.send("x", { fin: false });
+    expect(await closed).toBe(1008);
+  });
+
+  it("is not listened to while it takes no answers", async () => {
+    const { socket, messages, opened } = open((await rig.member("deaf")).token);
+    await opened;
+    socket.send('{"type":"connection_init"}');
+    await expect.poll(() => messages.length).toBe(1);
+    socket.pause();
+    // An answer repeats the id.
+    const id = "x".repeat(50_000);
+    for (let count = 0; count < 1000; count++)
+      socket.send(JSON.stringify({ id: `${count}${id}`, type: "subscribe", payload: { query: "{ a }" } }));
+    await setTimeout(1000);
+    const unread = socket.bufferedAmount;
+    await setTimeout(1000);
+    expect(unread).toBeGreaterThan(20_000_000);
+    expect(socket.bufferedAmount).toBe(unread);
+    socket.terminate();
+  });
+
+  it("has whatever its client calls itself recorded as text that every database keeps", async () => {
+    const { socket, messages, opened } = open();
+    await opened;
+    const payload = { authorization: `Bearer ${(await rig.member("odd")).token}` };
+    const names = `"apollographql-client-name":"a\\u0000\\ud800","apollographql-client-version":"${"1".repeat(99)}🙂"`;
+    socket.send(`{"type":"connection_init","payload":${JSON.stringify(payload).replace("{", `{${names},`)}}`);
+    await expect.poll(() => messages.length).toBe(1);
+    const mutation = "mutation { issueAccessToken(input: { scopes: [CHAT] }) { accessToken { expiresOn } } }";
+    socket.send(JSON.stringify({ id: "1", type: "subscribe", payload: { query: mutation } }));
+    await expect.poll(() => messages[1]?.payload).toMatchObject({ data: { issueAccessToken: { accessToken: {} } } });
+    const rows = await rig.ask<{ name: string; version: string }>(
+      "select client_name as name, client_version as version from audit_events where actor_subject = 'odd'",
+    );
+    for (const row of rows) expect(row).toEqual({ name: "a\ufffd\ufffd", version: `${"1".repeat(99)}\ufffd` });
+    expect(rows.length).toBeGreaterThan(0);
+    socket.terminate();
+  });
+
   it("is closed soon after the token has expired, for clients to connect again with another", async () => {
     const seconds = Math.floor(Date.now() / 1000);
     const token = await rig.issuer.sign("ada", { claims: { iat: seconds - 60, exp: seconds + 2 } });

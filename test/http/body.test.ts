@@ -1,7 +1,9 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { expect, it } from "vitest";
 import type { GatewayError } from "../../src/errors.js";
 import type { Answer } from "../../src/http/answer.js";
-import { readJson } from "../../src/http/body.js";
+import { readBytes, readJson } from "../../src/http/body.js";
 import { listen } from "../../src/http/server.js";
 import { RawConnection } from "../fixtures/raw.js";
 
@@ -34,5 +36,49 @@ it.each([
   await begun.promise;
   connection.socket.resetAndDestroy();
   expect((await failed.promise) as GatewayError).toMatchObject({ code: "BAD_REQUEST" });
+  await listener.close();
+});
+
+it("a body that comes byte by byte takes little more memory than it has bytes", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const read = Promise.withResolvers<Buffer>();
+  const listener = await listen({
+    host: "127.0.0.1",
+    port: 0,
+    portVariable: "PORT",
+    routes: new Map([
+      [
+        "/",
+        async (request) => {
+          request.on("data", (chunk: Buffer) => {
+            arrived += chunk.length;
+          });
+          read.resolve(await readBytes(request));
+          return { status: 200, headers: {}, body: "" };
+        },
+      ],
+    ]),
+    clientTimeoutMs: 60_000,
+    keepAliveMs: 1000,
+    maxConnections: 10,
+    fixedHeaders: {},
+    onRefused: () => {},
+    onFailure: (_, error) => read.reject(error),
+  });
+  let arrived = 0;
+  const connection = await RawConnection.open(listener.url);
+  connection.send("POST / HTTP/1.1\r\nhost: gateway\r\ntransfer-encoding: chunked\r\n\r\n");
+  const heap = () => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = heap();
+  connection.send("1\r\nx\r\n".repeat(60_000));
+  await expect.poll(() => arrived, { timeout: 20_000 }).toBe(60_000);
+  expect(heap() - before).toBeLessThan(3_000_000);
+  connection.send("0\r\n\r\n");
+  expect((await read.promise).toString()).toBe("x".repeat(60_000));
+  connection.close();
   await listener.close();
 });
