@@ -196,9 +196,9 @@ async function createEndpoints(
     requestTimeoutMs: config.server.requestTimeoutSeconds * 1000,
   });
   const { atOnce: most, perUser: mostPerUser } = settings.subscriptions;
-  const streams = new Streams({ most, mostPerUser, now });
-  metrics.observe("gateway_streams_open", async () => streams.count);
   const callerCheck = new CallerCheck({ authenticator, limits, proxies, events, publicUrl });
+  const streams = new Streams({ most, mostPerUser, callerCheck, now });
+  metrics.observe("gateway_streams_open", async () => streams.count);
   const common = { server, callerCheck, contexts, streams, limits, load, events, tracing };
   const clientTimeoutMs = config.server.clientTimeoutSeconds * 1000;
   const keepAliveMs = config.server.keepAliveSeconds * 1000;

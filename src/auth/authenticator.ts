@@ -32,6 +32,7 @@ export class Authenticator {
   readonly #parts: AuthenticatorParts;
   readonly #issuers: ReadonlyMap<string, Issuer>;
   readonly #memory: TokenMemory;
+  readonly #tokens = new WeakMap<Caller, VerifiedToken>();
 
   constructor(parts: AuthenticatorParts) {
     const { issuers, elapsed, observeFetch: observe, settings, tracing } = parts;
@@ -44,7 +45,18 @@ export class Authenticator {
 
   async authenticate(credentials: Credentials): Promise<Caller> {
     const token = await this.#verify(credentials.token);
-    return callerOf(token, await checkSender(credentials, token, this.#parts.dpop));
+    const caller = callerOf(token, await checkSender(credentials, token, this.#parts.dpop));
+    this.#tokens.set(caller, token);
+    return caller;
+  }
+
+  /**
+   * Whether a caller from before, who is connected since, would be let in once more by the same token. Throws KEYS_UNAVAILABLE when its
+   * issuer has to be asked and cannot be.
+   */
+  async isStillGood(caller: Caller): Promise<boolean> {
+    const token = this.#tokens.get(caller);
+    return token !== undefined && (await this.#isGood(token));
   }
 
   /** What the answer has to bring in `DPoP-Nonce` (RFC 9449 §8.1, §8.2); undefined for callers who need none. */
@@ -81,10 +93,14 @@ export class Authenticator {
   async #recall(text: string): Promise<VerifiedToken | undefined> {
     const known = this.#memory.find(text);
     if (known === undefined) return undefined;
-    if (isInTime(known, this.#parts.now()) && (await known.issuer.keys.has(known.key))) return known;
+    if (await this.#isGood(known)) return known;
     // Judged anew, it gets the refusal that it deserves.
     this.#memory.forget(text);
     return undefined;
+  }
+
+  async #isGood(token: VerifiedToken): Promise<boolean> {
+    return isInTime(token, this.#parts.now()) && (await token.issuer.keys.has(token.key));
   }
 
   /** By what nobody has verified yet, and for nothing but to choose whose keys must verify it. */

@@ -21,6 +21,8 @@ const COOL_DOWN_MS = 4500;
 const TWO_FETCHES_MS = 10_200;
 /** After a first failure, while there are no keys; doubled with each further one, up to the cool-down. */
 const FIRST_BACK_OFF_MS = 1000;
+/** Who wait for a key that is not at hand. Each has a place that another would have whose key is. */
+const MOST_WAITING = 500;
 /** The address of the keys is looked up anew after this, or after a failure. */
 const DISCOVERY_MS = 3_600_000;
 
@@ -55,6 +57,7 @@ export class IssuerKeys {
   #failures = 0;
   #lastError: unknown;
   #underWay: Promise<void> | undefined;
+  #waiting = 0;
 
   constructor(config: KeyConfig, { elapsed, observe, tracing }: IssuerKeysParts) {
     this.#config = config;
@@ -70,12 +73,21 @@ export class IssuerKeys {
   async find(alg: string, kid: string | undefined): Promise<PublicKey> {
     const found = select(await this.#current(), alg, kid);
     if (found !== undefined) return found;
-    if (this.#mayTry()) await this.#fetch();
-    else await this.#underWay;
+    await this.#lookAnew();
     const added = select(await this.#current(), alg, kid);
     if (added !== undefined) return added;
     if (this.#failures > 0) throw this.#unavailable();
     throw new AuthenticationFailure("unknown_key", "the issuer has no such key");
+  }
+
+  async #lookAnew(): Promise<void> {
+    if (this.#waiting >= MOST_WAITING) throw this.#unavailable();
+    this.#waiting += 1;
+    try {
+      await (this.#mayTry() ? this.#fetch() : this.#underWay);
+    } finally {
+      this.#waiting -= 1;
+    }
   }
 
   /** Whether a key that was found here is still the issuer's. Throws KEYS_UNAVAILABLE as `find` does. */

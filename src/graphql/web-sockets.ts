@@ -177,7 +177,7 @@ export class WebSockets<Session> {
     return true;
   }
 
-  async #begin({ session, begun: all }: Opened<Session>, body: unknown) {
+  async #begin({ socket, session, begun: all }: Opened<Session>, body: unknown) {
     if (session === undefined) throw new Error("an operation came before its session");
     const begun = await this.#host.run(session, body);
     if (!(begun instanceof Error)) {
@@ -187,6 +187,7 @@ export class WebSockets<Session> {
       return { ...BEGUN, contextValue: results };
     }
     const { message, extensions } = formatGatewayError(begun);
+    if (begun.code === "UNAUTHENTICATED") socket.close(CloseCode.Forbidden, "The caller's token is no longer good.");
     return [new GraphQLError(message, { extensions })];
   }
 }

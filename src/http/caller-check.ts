@@ -4,6 +4,7 @@ import type { Caller } from "../auth/caller.js";
 import { challengesFor } from "../auth/challenge.js";
 import { type AuthenticationHeaders, readCredentials } from "../auth/credentials.js";
 import { AuthenticationFailure, NonceNeeded } from "../auth/failure.js";
+import { GatewayError } from "../errors.js";
 import type { Limits } from "../limits/limits.js";
 import type { Events } from "../observe/events.js";
 import { networkOf } from "./addresses.js";
@@ -45,6 +46,12 @@ export class CallerCheck {
       if (error instanceof AuthenticationFailure) await this.#countFailure(error, request, requestId);
       throw error;
     }
+  }
+
+  /** Throws UNAUTHENTICATED for a caller from before whose token is good no longer, and KEYS_UNAVAILABLE when that cannot be told. */
+  async requireStillGood(caller: Caller): Promise<void> {
+    if (await this.#parts.authenticator.isStillGood(caller)) return;
+    throw new GatewayError("UNAUTHENTICATED", "The caller's token is no longer good: connect again with a new one.");
   }
 
   /** What the answer tells of authentication: challenges to who failed, and the nonce for the next proof. */

@@ -51,8 +51,13 @@ interface Exchange {
   caller?: Caller;
 }
 
+/** How long a body may take to arrive where there is no room for more requests. */
+const SLOW_MS = 1000;
+
 export class GraphqlEndpoint {
   readonly #parts: GraphqlEndpointParts;
+  /** Requests of which the body is awaited, and since when (ms); the first for longest. */
+  readonly #arriving = new Map<IncomingMessage, number>();
 
   constructor(parts: GraphqlEndpointParts) {
     this.#parts = parts;
@@ -60,7 +65,10 @@ export class GraphqlEndpoint {
 
   handle(request: IncomingMessage, requestId: string): Promise<Answer> {
     const { load, refusal, tracing } = this.#parts;
-    if (load.enter() !== undefined) return Promise.resolve(refusal(request));
+    if (load.enter() !== undefined) {
+      this.#cutSlowest();
+      return Promise.resolve(refusal(request));
+    }
     if (tracing === undefined) return this.#serve(request, requestId);
     return tracing.request(startOf(request, requestId), () => this.#serve(request, requestId));
   }
@@ -114,7 +122,7 @@ export class GraphqlEndpoint {
       exchange.caller = caller;
       quotas.push(await limits.takeRequest(caller));
       const facts = { caller, requestId, client: clientOf(request.headers), outcome, quotas };
-      const body = await readJson(request);
+      const body = await this.#read(request);
       const answer = wantsStream(request)
         ? await this.#stream(body, facts)
         : await server.execute(body, contexts.now(facts, waitedMs));
@@ -122,6 +130,24 @@ export class GraphqlEndpoint {
     } catch (error) {
       return this.#failed(error, exchange);
     }
+  }
+
+  async #read(request: IncomingMessage): Promise<unknown> {
+    if (request.complete) return await readJson(request);
+    this.#arriving.set(request, performance.now());
+    try {
+      return await readJson(request);
+    } finally {
+      this.#arriving.delete(request);
+    }
+  }
+
+  /** It would have a place, for as long as a request may take to arrive, that others need. */
+  #cutSlowest(): void {
+    const [slowest] = this.#arriving;
+    if (slowest === undefined || performance.now() - slowest[1] < SLOW_MS) return;
+    this.#arriving.delete(slowest[0]);
+    slowest[0].destroy();
   }
 
   async #stream(body: unknown, facts: Parameters<Contexts["now"]>[0]): Promise<Answer> {

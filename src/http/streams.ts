@@ -7,11 +7,13 @@ import { setTimeout } from "node:timers/promises";
 import type { Caller } from "../auth/caller.js";
 import { endingWith } from "../ending.js";
 import { GatewayError } from "../errors.js";
+import type { CallerCheck } from "./caller-check.js";
 import { UserPlaces } from "./user-places.js";
 
 interface StreamsParts {
   readonly most: number;
   readonly mostPerUser: number;
+  readonly callerCheck: Pick<CallerCheck, "requireStillGood">;
   /** ms since 1970 */
   readonly now: () => number;
 }
@@ -26,6 +28,8 @@ interface Place {
 /** For those who are slow to take the last that they are told. */
 const LAST_WORDS_MS = 500;
 const LOOK_MS = 10;
+/** How often it is looked whether a caller's key is still the issuer's; their keys are asked for no more often. */
+const CHECK_CALLER_MS = 10_000;
 /** For what is not answered yet, of the 10 s in which everything has to be closed. */
 const GRACE_MS = 8000;
 /** What a timer can count, 24 days, and a second for last words: a caller whose token lasts longer connects again in between. */
@@ -76,9 +80,12 @@ export class Streams {
     const controller = new AbortController();
     const tell = (why: GatewayError) => controller.abort(why);
     const timer = startTimer(tell, msLeft(caller, this.#parts.now()), expired()).unref();
+    const check = () => this.#parts.callerCheck.requireStillGood(caller).catch(tell);
+    const checking = setInterval(check, CHECK_CALLER_MS).unref();
     this.#open.add(tell);
     const leave = () => {
       clearTimeout(timer);
+      clearInterval(checking);
       if (this.#open.delete(tell)) this.#ofUsers.leave(caller);
     };
     return {

@@ -139,11 +139,12 @@ export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
     body: unknown,
     requestId: string,
   ): Promise<AsyncGenerator<GraphqlResult> | GatewayError> {
-    const { server, limits, contexts, streams, events, load } = this.#parts;
+    const { server, callerCheck, limits, contexts, streams, events, load } = this.#parts;
     const outcome = newOutcome();
     const facts = { caller, client, requestId, outcome, quotas: [] };
     const started = performance.now();
     try {
+      await callerCheck.requireStillGood(caller);
       await limits.takeRequest(caller);
       return await streams.begin(caller, (ended) => server.stream(body, contexts.until(ended, facts)));
     } catch (error) {

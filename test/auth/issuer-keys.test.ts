@@ -284,3 +284,16 @@ describe("the address of the keys", () => {
     expect(await find()).toMatchObject({ kid: "test" });
   });
 });
+
+describe("callers whose key is not at hand", () => {
+  it("wait in a bounded number, so that those whose key is have room", async () => {
+    await find();
+    issuer.keyOutage = { hangs: true };
+    elapsed = 5000;
+    const waiting = Array.from({ length: 500 }, () => keys.find("ES256", "made-up").catch((error: unknown) => error));
+    await expect(find("made-up")).rejects.toMatchObject(UNAVAILABLE);
+    expect(await find()).toMatchObject({ kid: "test" });
+    for (const error of await Promise.all(waiting)) expect(error).toMatchObject(UNAVAILABLE);
+    await expect(find("made-up")).rejects.toMatchObject(UNAVAILABLE);
+  });
+});

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Config } from "../../src/config/config.js";
+import { RawConnection } from "../fixtures/raw.js";
 import { type Client, Rig } from "../fixtures/rig.js";
 import {
   IssueAccessTokenDocument,
@@ -54,6 +56,26 @@ describe("what is asked of the service at once", () => {
     for (const reply of await Promise.all(underWay)) expect(reply).toMatchObject({ status: 200, errors: undefined });
     expect(await last?.execute(IssueAccessTokenDocument, chat)).toMatchObject({ status: 200, errors: undefined });
     expect(await rig.takeCalls()).toEqual({ createIdentity: AT_ONCE + 1 });
+  });
+});
+
+describe("requests that are yet to arrive", () => {
+  it("keep nobody out for longer than a second", async () => {
+    const narrow = (shipped: Config) => ({ ...shipped, server: { ...shipped.server, maxRequests: AT_ONCE } });
+    const { url } = await rig.startAnother({ configure: narrow });
+    const { token } = await rig.member("slow");
+    const head = `POST /graphql HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\nauthorization: Bearer ${token}\r\n`;
+    const slow = await Promise.all(Array.from({ length: AT_ONCE }, () => RawConnection.open(url)));
+    for (const connection of slow) connection.send(`${head}content-length: 100\r\n\r\n{`);
+    const body = '{"query":"{ viewer { user { subject } } }"}';
+    const ask = async () => {
+      const whole = `${head}connection: close\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+      return (await RawConnection.exchange(url, whole)).slice(0, 12);
+    };
+    await expect.poll(ask).toBe("HTTP/1.1 503");
+    expect(slow.filter(({ socket }) => socket.closed)).toEqual([]);
+    await expect.poll(ask, { timeout: 5000 }).toBe("HTTP/1.1 200");
+    for (const connection of slow) connection.close();
   });
 });
 

@@ -1,9 +1,11 @@
+import { generateKeyPairSync } from "node:crypto";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import type { Config } from "../../src/config/config.js";
+import { publish } from "../fixtures/issuer.js";
 import { type Client, Rig } from "../fixtures/rig.js";
 import { AuditEventAddedDocument } from "../generated/graphql.js";
 
@@ -173,6 +175,27 @@ describe("a WebSocket", () => {
     for (const row of rows) expect(row).toEqual({ name: "a\ufffd\ufffd", version: `${"1".repeat(99)}\ufffd` });
     expect(rows.length).toBeGreaterThan(0);
     socket.terminate();
+  });
+
+  it("is closed at its next operation once the issuer has removed the key of its caller's token", async () => {
+    let later = 0;
+    const own = await Rig.start({ elapsed: () => performance.now() + later });
+    const { socket, messages, opened, closed } = open((await own.member("kept")).token, own.gateway);
+    await opened;
+    socket.send('{"type":"connection_init"}');
+    await expect.poll(() => messages.length).toBe(1);
+    const another = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    own.issuer.keys = [publish(another.publicKey, { kid: "another", alg: "ES256" })];
+    const payload = { query: "mutation { issueAccessToken(input: { scopes: [CHAT] }) { userErrors { code } } }" };
+    socket.send(JSON.stringify({ id: "1", type: "subscribe", payload }));
+    await expect.poll(() => messages.map(({ type }) => type)).toEqual(["connection_ack", "next", "complete"]);
+    later = 301_000;
+    socket.send(JSON.stringify({ id: "2", type: "subscribe", payload }));
+    expect(await closed).toBe(4403);
+    expect(
+      await own.ask("select phase from audit_events where actor_subject = 'kept' and action = 'TOKEN_REUSED'"),
+    ).toEqual([]);
+    await own.close();
   });
 
   it("is closed soon after the token has expired, for clients to connect again with another", async () => {
