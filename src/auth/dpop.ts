@@ -67,13 +67,16 @@ export class Dpop {
 
   /** §11.1. The last check, so that only sound proofs take room. */
   async #useUp({ payload: { jti } }: CompactJws, { thumbprint }: PublicKey): Promise<void> {
-    const isFirst = await this.#claim(createHash("sha256").update(`${thumbprint} ${jti}`).digest("base64url"));
+    const isFirst = await this.#claim(
+      createHash("sha256").update(`${thumbprint} ${jti}`).digest("base64url"),
+      thumbprint,
+    );
     if (!isFirst) throw new AuthenticationFailure("used_proof", "the proof was used before");
   }
 
-  async #claim(key: string): Promise<boolean> {
+  async #claim(key: string, owner: string): Promise<boolean> {
     try {
-      return await this.#parts.used.claim(key, REMEMBERED_MS);
+      return await this.#parts.used.claim(key, REMEMBERED_MS, owner);
     } catch (cause) {
       const message = "Whether the proof was used before cannot be told; try again with a new one.";
       throw new GatewayError("STORE_UNAVAILABLE", message, { cause });

@@ -86,11 +86,13 @@ export const AuditAction = enumeration<TrailActionName>("AuditAction", "What an 
   TOKEN_REUSED: "A token that was issued before was handed out again.",
   TOKEN_REFUSED: "A token was asked for and not given; `reason` has the code.",
   TEAMS_TOKEN_EXCHANGED: "A token in the name of a Teams user was handed out.",
-  TOKENS_REVOKED: "All tokens of an identity were revoked.",
+  TOKENS_REVOKED:
+    "All tokens of an identity that there were are revoked: none is handed out any more, and the service is told.",
   IDENTITY_PROVISIONED: "An identity was made.",
-  IDENTITY_SUSPENDED: "An identity was suspended, and its tokens were revoked.",
+  IDENTITY_SUSPENDED: "An identity was suspended, and its tokens are revoked, as by TOKENS_REVOKED.",
   IDENTITY_REINSTATED: "A suspended identity gets tokens again.",
-  IDENTITY_DELETED: "An identity was deleted, and its tokens with it.",
+  IDENTITY_DELETED:
+    "An identity was deleted, and its tokens with it: it is of no use any more, and the service is told.",
 });
 
 export const AuditPhase = enumeration<PhaseName>(
@@ -98,7 +100,8 @@ export const AuditPhase = enumeration<PhaseName>(
   "Work that needs the service is recorded twice, so that a crash in between leaves a trace.",
   {
     INTENT: "Written before the service was asked. Without an OUTCOME of the same request: asked, outcome unknown.",
-    OUTCOME: "What happened.",
+    OUTCOME:
+      "What happened. What the service is told of a revocation, suspension or deletion comes after it, however often that takes.",
   },
 );
 

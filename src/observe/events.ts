@@ -261,7 +261,7 @@ export class Events implements LoadWatcher, ExportWatcher {
   }
 
   identitySuspended({ requestId, identity, reason }: IdentityChange): void {
-    this.log.info({ requestId, identityId: identity.id, reason }, "identity suspended");
+    this.log.info({ requestId, identityId: identity.id, reason }, "suspension of an identity accepted");
   }
 
   identityReinstated({ requestId, identity, reason }: IdentityChange): void {
@@ -269,7 +269,7 @@ export class Events implements LoadWatcher, ExportWatcher {
   }
 
   identityDeleted({ requestId, identity, reason }: IdentityChange): void {
-    this.log.info({ requestId, identityId: identity.id, reason }, "identity deleted");
+    this.log.info({ requestId, identityId: identity.id, reason }, "deletion of an identity accepted");
   }
 
   /** Something is in the trail. What was only about to be done is no event yet. */

@@ -15,7 +15,7 @@ const user = { issuer: "https://a.example.com", subject: "s" };
 
 const client = new DpopClient();
 const nonces = new DpopNonces([new Secret(Buffer.alloc(32, 1).toString("base64"))], now);
-const claimed: [key: string, milliseconds: number][] = [];
+const claimed: [key: string, milliseconds: number, owner: string][] = [];
 const used = memorySingleUse({ maxEntries: 1000, now });
 const dpop = new Dpop({
   nonces,
@@ -215,7 +215,8 @@ describe("the use of a proof", () => {
   it("is remembered for longer than it could come again, by what tells nothing", async () => {
     claimed.length = 0;
     await verify(proofOf({ jti: "id" }));
-    expect(claimed).toEqual([[createHash("sha256").update(`${thumbprint} id`).digest("base64url"), 130_000]]);
+    const key = createHash("sha256").update(`${thumbprint} id`).digest("base64url");
+    expect(claimed).toEqual([[key, 130_000, thumbprint]]);
   });
 
   it("is not claimed for one that is bad", async () => {

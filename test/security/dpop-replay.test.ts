@@ -19,14 +19,17 @@ async function startRig(changes: (config: Config) => Partial<Config>): Promise<R
 }
 
 describe("a replay store that is full", () => {
-  it("is 503, not a pass", async () => {
-    const rig = await startRig(() => ({ auth: { rememberedTokens: 10, rememberedProofs: 2 } }));
+  it("is 503, not a pass, and one client fills no more than half of it", async () => {
+    const rig = await startRig(() => ({ auth: { rememberedTokens: 10, rememberedProofs: 4 } }));
     const client = new DpopClient();
     const token = await rig.issuer.sign("alice", { claims: await client.confirmation() });
     const send = () => attack(rig, `DPoP ${token}`, { dpop: client.proof(token, URI) });
     await expectLetIn(rig, await send());
     await expectLetIn(rig, await send());
     await expectRefused(rig, await send(), { status: 503, code: "STORE_UNAVAILABLE" });
+    const other = new DpopClient();
+    const bobs = await rig.issuer.sign("bob", { claims: await other.confirmation() });
+    await expectLetIn(rig, await attack(rig, `DPoP ${bobs}`, { dpop: other.proof(bobs, URI) }));
     await expectLetIn(rig, await attack(rig, `Bearer ${await rig.issuer.sign("alice")}`));
   });
 });

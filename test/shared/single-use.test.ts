@@ -35,10 +35,10 @@ describe.skipIf(!TEST_REDIS_URL)(`on a server${WHY_SKIPPED}`, () => {
   it("is shared between instances, and rejects when it cannot be told", async () => {
     const one = await new TestRedis().ready();
     const other = await new TestRedis(undefined, one.prefix).ready();
-    expect(await redisSingleUse(one.connection, "used").claim("a", 60_000)).toBe(true);
-    expect(await redisSingleUse(other.connection, "used").claim("a", 60_000)).toBe(false);
+    expect(await redisSingleUse(one.connection, "used").claim("a", 60_000, "alice")).toBe(true);
+    expect(await redisSingleUse(other.connection, "used").claim("a", 60_000, "alice")).toBe(false);
     await one.close();
-    await expect(redisSingleUse(one.connection, "used").claim("b", 60_000)).rejects.toThrow();
+    await expect(redisSingleUse(one.connection, "used").claim("b", 60_000, "alice")).rejects.toThrow();
     await other.close();
     await removeKeys(one.prefix);
   });
@@ -48,13 +48,24 @@ describe("a full record in memory", () => {
   it("takes no more, rather than to forget what was used, until the oldest is over", async () => {
     let time = 0;
     const used = memorySingleUse({ maxEntries: 2, now: () => time });
-    await used.claim("a", 1000);
+    await used.claim("a", 1000, "alice");
     time = 500;
-    await used.claim("b", 1000);
-    await expect(used.claim("c", 1000)).rejects.toThrow("room for 2");
-    expect(await used.claim("a", 1000)).toBe(false);
+    await used.claim("b", 1000, "bob");
+    await expect(used.claim("c", 1000, "carol")).rejects.toThrow("room for 2");
+    expect(await used.claim("a", 1000, "alice")).toBe(false);
     time = 1000;
-    expect(await used.claim("c", 1000)).toBe(true);
-    expect(await used.claim("b", 1000)).toBe(false);
+    expect(await used.claim("c", 1000, "alice")).toBe(true);
+    expect(await used.claim("b", 1000, "bob")).toBe(false);
+  });
+
+  it("has room for others, however much one asks for, until what that one used is over", async () => {
+    let time = 0;
+    const used = memorySingleUse({ maxEntries: 4, now: () => time });
+    for (const key of ["a", "b"]) expect(await used.claim(key, 1000, "alice")).toBe(true);
+    await expect(used.claim("c", 1000, "alice")).rejects.toThrow("room for 2 texts of one owner");
+    expect(await used.claim("a", 1000, "alice")).toBe(false);
+    expect(await used.claim("c", 1000, "bob")).toBe(true);
+    time = 1000;
+    expect(await used.claim("d", 1000, "alice")).toBe(true);
   });
 });

@@ -14,17 +14,17 @@ export type ApplicationUserInput = {
 
 /** What an audit event is about. */
 export type AuditAction =
-  /** An identity was deleted, and its tokens with it. */
+  /** An identity was deleted, and its tokens with it: it is of no use any more, and the service is told. */
   | 'IDENTITY_DELETED'
   /** An identity was made. */
   | 'IDENTITY_PROVISIONED'
   /** A suspended identity gets tokens again. */
   | 'IDENTITY_REINSTATED'
-  /** An identity was suspended, and its tokens were revoked. */
+  /** An identity was suspended, and its tokens are revoked, as by TOKENS_REVOKED. */
   | 'IDENTITY_SUSPENDED'
   /** A token in the name of a Teams user was handed out. */
   | 'TEAMS_TOKEN_EXCHANGED'
-  /** All tokens of an identity were revoked. */
+  /** All tokens of an identity that there were are revoked: none is handed out any more, and the service is told. */
   | 'TOKENS_REVOKED'
   /** A new token was asked for at the service and handed out. */
   | 'TOKEN_ISSUED'
@@ -53,7 +53,7 @@ export type AuditEventFilter = {
 export type AuditPhase =
   /** Written before the service was asked. Without an OUTCOME of the same request: asked, outcome unknown. */
   | 'INTENT'
-  /** What happened. */
+  /** What happened. What the service is told of a revocation, suspension or deletion comes after it, however often that takes. */
   | 'OUTCOME';
 
 /** Conditions that must all hold; one that is left out or null holds always. */
