@@ -189,6 +189,19 @@ describe("issuing a token", () => {
     }
   });
 
+  it("makes no other identity for who asks for one by its id that is deleted before it was made", async () => {
+    const { identities } = store;
+    const { id } = await identities.claim(call.caller, "idn_named", now());
+    const find = identities.findById.bind(identities);
+    vi.spyOn(identities, "findById").mockImplementationOnce(async (named) => {
+      await identities.delete(id, ["PROVISIONING"], now(), () => "hash");
+      return await find(named);
+    });
+    const answer = await issue({ ...input, identityId: id });
+    expect(answer).toMatchObject({ name: "Refusal", code: "IDENTITY_NOT_FOUND" });
+    expect(await identities.findByUser(call.caller)).toBeUndefined();
+  });
+
   it("lets no token from a slow cache out that was revoked meanwhile", async () => {
     const { identity } = await issuance.issue(call, input);
     gated.close("get");
