@@ -1,5 +1,8 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { AuditFeed } from "../../src/audit/feed.js";
+import "reflect-metadata";
+import { AuditFeed, type FeedPosition } from "../../src/audit/feed.js";
+import { auditTopic } from "../../src/graphql/resolvers/audit-feed.js";
+import { TestWriter } from "../fixtures/audit.js";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -39,4 +42,37 @@ it("what is written while the feed looks is looked for soon after, not with the 
   expect(looks).toBe(3);
   over.abort();
   await following;
+});
+
+it("tells what is recorded once the place is known to begin at, though nobody has followed yet", async () => {
+  const writer = new TestWriter("w");
+  writer.add(1000);
+  const trail = {
+    writersSince: async () => ["w"],
+    lastBefore: async (_: string, before: number) => writer.records.findLast(({ at }) => at < before)?.sequence ?? 0,
+    after: async (_: string, sequence: number, limit: number) => writer.records.slice(sequence, sequence + limit),
+  };
+  const feed = new AuditFeed({ trail: trail as never, now: () => 2000 });
+  const position = await feed.end();
+  const record = writer.add(2000);
+  const over = new AbortController();
+  const following = feed.follow({ position, matches: () => true, signal: over.signal });
+  expect((await following.next()).value).toMatchObject({ record });
+  over.abort();
+  await following.return(undefined);
+});
+
+it("has that place before a subscription is answered", async () => {
+  const place = Promise.withResolvers<FeedPosition>();
+  const audit = { follow: vi.fn(async () => [await place.promise]) };
+  const call = {};
+  const asked = { args: {}, context: { call, ended: AbortSignal.abort() } };
+  let isAnswered = false;
+  const answered = Promise.resolve(auditTopic(audit as never).subscribe("", asked)).then(() => {
+    isAnswered = true;
+  });
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(isAnswered).toBe(false);
+  place.resolve({ since: 0, seen: new Map() });
+  await answered;
 });
