@@ -290,8 +290,8 @@ const NO_STORE: StoreConfig = { kind: "sqlite", file: "" };
 function checkStore({ url, maxConnections, queueSize }: ShapedConfig["store"], report: Report): StoreConfig {
   const path = ["store", "url"];
   if (/^postgres(ql)?:/i.test(url)) {
-    if (!isPostgresUrl(url)) report(path, POSTGRES_FORM);
-    else if (!hasSslMode(url)) report(path, `has an sslmode that is none of ${SSL_MODES.join(", ")}`);
+    const fault = faultOfPostgresUrl(url);
+    if (fault !== undefined) report(path, fault);
     return { kind: "postgres", url: new Secret(url), maxConnections, queueSize };
   }
   const file = /^sqlite:(.+)$/.exec(url)?.[1];
@@ -409,6 +409,21 @@ export function isKey(text: string): boolean {
 const POSTGRES_FORM =
   "must read postgres://[USER:PASSWORD@]HOST:5432/DATABASE, with special characters of the password percent-encoded";
 
+function faultOfPostgresUrl(text: string): string | undefined {
+  if (!isPostgresUrl(text)) return POSTGRES_FORM;
+  const { searchParams } = new URL(text);
+  const unknown = [...searchParams.keys()].find((name) => !POSTGRES_PARAMETERS.includes(name));
+  if (unknown !== undefined) {
+    // Behind an unencoded & of a password it would be a piece of that.
+    const which = searchParams.has("password") ? "a parameter" : `the parameter ${JSON.stringify(unknown)}`;
+    return `has ${which} that is none of ${POSTGRES_PARAMETERS.join(", ")}`;
+  }
+  // Of several the driver takes the last, and an empty one for none.
+  const mode = searchParams.getAll("sslmode").at(-1);
+  if (mode !== undefined && !SSL_MODES.includes(mode)) return `has an sslmode that is none of ${SSL_MODES.join(", ")}`;
+  return undefined;
+}
+
 /** Names a host, here or as a parameter (a socket's folder), and a database; and is encoded soundly. */
 function isPostgresUrl(text: string): boolean {
   const url = URL.parse(text);
@@ -421,14 +436,23 @@ function isPostgresUrl(text: string): boolean {
   }
 }
 
-/** As the driver knows them. */
-const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full", "no-verify"] as const;
+/** The driver passes over what it does not know, such as a misspelt sslmode, and takes some others over the gateway's own settings. */
+const POSTGRES_PARAMETERS: readonly string[] = [
+  "sslmode",
+  "sslrootcert",
+  "sslcert",
+  "sslkey",
+  "uselibpqcompat",
+  "host",
+  "port",
+  "user",
+  "password",
+  "application_name",
+  "options",
+];
 
-/** Or none. Of several the driver takes the last. */
-function hasSslMode(text: string): boolean {
-  const mode = URL.parse(text)?.searchParams.getAll("sslmode").at(-1);
-  return !mode || SSL_MODES.some((known) => known === mode);
-}
+/** As the driver knows them. */
+const SSL_MODES: readonly string[] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full", "no-verify"];
 
 function refuseDevelopmentSettings({ graphql }: ShapedConfig, report: Report): void {
   for (const key of ["introspection", "explorer"] as const) {

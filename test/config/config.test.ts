@@ -19,6 +19,8 @@ const SHARED_KEY = "which instances that share Postgres or Redis must have in co
 const MAKE_ONE = "make one with `openssl rand -base64 32`";
 const REDIS_FORM =
   "redis.url must be redis://[user:password@]host[:port][/number], or the same with rediss:// for TLS.";
+const POSTGRES_PARAMETERS =
+  "sslmode, sslrootcert, sslcert, sslkey, uselibpqcompat, host, port, user, password, application_name, options";
 const ENV = {
   ACS_CONNECTION_STRING: `endpoint=https://x.communication.azure.com/;accesskey=${SECRET}`,
   OIDC_ISSUER: "https://issuer.example.com",
@@ -508,6 +510,24 @@ describe("a broken file", () => {
       ["store.url has an sslmode that is none of disable, allow, prefer, require, verify-ca, verify-full, no-verify."],
     ],
     [
+      "a Postgres URL with an empty sslmode, which would be none",
+      WITH_KEYS,
+      { ...ENV, DATABASE_URL: "postgres://u@h/d?sslmode=verify-full&sslmode=" },
+      ["store.url has an sslmode that is none of disable, allow, prefer, require, verify-ca, verify-full, no-verify."],
+    ],
+    ...["ssl_mode", "sslMode", "ssl-mode", "ssl", "statement_timeout"].map((name): (typeof cases)[number] => [
+      `a Postgres URL with the parameter ${name}`,
+      WITH_KEYS,
+      { ...ENV, DATABASE_URL: `postgres://u@h/d?application_name=x&${name}=${SECRET}` },
+      [`store.url has the parameter "${name}" that is none of ${POSTGRES_PARAMETERS}.`],
+    ]),
+    [
+      "a Postgres URL with a parameter that may be a piece of the password",
+      WITH_KEYS,
+      { ...ENV, DATABASE_URL: `postgres:///d?host=/run&password=a&${SECRET}` },
+      [`store.url has a parameter that is none of ${POSTGRES_PARAMETERS}.`],
+    ],
+    [
       "a proxy's header without proxies",
       `${MINIMAL}server: { proxies: { clientAddressHeader: X-Forwarded-For, clientCertificateHeader: "client cert" } }`,
       ENV,
@@ -621,6 +641,8 @@ describe("a Postgres database", () => {
   it.each([
     `postgres://gateway:${SECRET}@db.example.com:5432/gateway`,
     `postgresql://gateway:${SECRET}@[::1]/gateway?sslmode=verify-full`,
+    `postgresql://gateway:${SECRET}@h/gateway?uselibpqcompat=true&sslmode=verify-ca&sslrootcert=/ca.pem&sslcert=/c.pem&sslkey=/k.pem`,
+    `postgresql://gateway:${SECRET}@h/gateway?application_name=tokens&options=-c%20search_path%3Dgateway`,
     `postgres:///gateway?host=/var/run/postgresql&user=gateway&password=${SECRET}`,
     "postgres://localhost/gateway",
   ])("is named by its URL, which is a secret: %s", (url) => {
