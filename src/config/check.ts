@@ -428,6 +428,8 @@ function faultOfPostgresUrl(text: string): string | undefined {
 function isPostgresUrl(text: string): boolean {
   const url = URL.parse(text);
   if (url === null || (url.hostname === "" && !url.searchParams.get("host"))) return false;
+  // Behind an unencoded @, / or # of a password, what is taken for host and database is pieces of it.
+  if (text.includes("#") || `${url.pathname}${url.search}`.includes("@")) return false;
   try {
     const parts = [url.username, url.password, url.hostname].map(decodeURIComponent);
     return parts.length > 0 && /^\/[^/]+$/.test(decodeURIComponent(url.pathname));

@@ -336,6 +336,10 @@ describe("a broken file", () => {
       `postgres://u:${SECRET}#/@h/d`,
       `postgres://u:${SECRET}%zz@h/d`,
       `postgres://u:${SECRET}@h:port/d`,
+      `postgres://u:p@${SECRET}/w#rd@h:5432/d`,
+      `postgres://u:p@${SECRET}/w#`,
+      `postgres://u:p@${SECRET}/w?rd@h:5432/d`,
+      `postgres://u:p@${SECRET}/wrd@h`,
       `postgres:///d?password=${SECRET}`,
       `postgres:${SECRET}`,
     ].map((url): (typeof cases)[number] => [
