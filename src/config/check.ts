@@ -311,12 +311,12 @@ function checkStore({ url, maxConnections, queueSize }: ShapedConfig["store"], r
 function checkRedis(text: string | null, report: Report): Secret | null {
   if (text === null) return null;
   const url = URL.parse(text);
-  const isRedis = url !== null && ["redis:", "rediss:"].includes(url.protocol) && url.hostname !== "";
+  const isRedis = url !== null && ["redis:", "rediss:"].includes(url.protocol) && url.hostname !== "" && isEncoded(url);
   // What follows the address would reach the client as options, over the gateway's own.
   if (!isRedis || !/^(\/\d*)?$/.test(url.pathname) || url.search !== "" || url.hash !== "") {
     report(
       ["redis", "url"],
-      "must be redis://[user:password@]host[:port][/number], or the same with rediss:// for TLS",
+      "must be redis://[user:password@]host[:port][/number], or the same with rediss:// for TLS, with special characters of user and password percent-encoded",
     );
   }
   return new Secret(text);
@@ -430,9 +430,14 @@ function isPostgresUrl(text: string): boolean {
   if (url === null || (url.hostname === "" && !url.searchParams.get("host"))) return false;
   // Behind an unencoded @, / or # of a password, what is taken for host and database is pieces of it.
   if (text.includes("#") || `${url.pathname}${url.search}`.includes("@")) return false;
+  return isEncoded(url, url.hostname, url.pathname) && /^\/[^/]+$/.test(decodeURIComponent(url.pathname));
+}
+
+/** Whether every % begins an escape. */
+function isEncoded({ username, password }: URL, ...others: string[]): boolean {
   try {
-    const parts = [url.username, url.password, url.hostname].map(decodeURIComponent);
-    return parts.length > 0 && /^\/[^/]+$/.test(decodeURIComponent(url.pathname));
+    decodeURIComponent([username, password, ...others].join(" "));
+    return true;
   } catch {
     return false;
   }

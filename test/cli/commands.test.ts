@@ -279,7 +279,7 @@ describe("config check", () => {
     const { code, stderr } = await run(["config", "check"], changes);
     expect(code).toBe(2);
     expect(stderr).toContain(
-      "must be redis://[user:password@]host[:port][/number], or the same with rediss:// for TLS.",
+      "must be redis://[user:password@]host[:port][/number], or the same with rediss:// for TLS, with special characters of user and password percent-encoded.",
     );
     expect(stderr).toContain("must read endpoint=https://<resource>.communication.azure.com/;accesskey=<base64 key>.");
   });

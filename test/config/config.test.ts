@@ -18,7 +18,7 @@ const OTHER_KEY = Buffer.alloc(32, 8).toString("base64");
 const SHARED_KEY = "which instances that share Postgres or Redis must have in common";
 const MAKE_ONE = "make one with `openssl rand -base64 32`";
 const REDIS_FORM =
-  "redis.url must be redis://[user:password@]host[:port][/number], or the same with rediss:// for TLS.";
+  "redis.url must be redis://[user:password@]host[:port][/number], or the same with rediss:// for TLS, with special characters of user and password percent-encoded.";
 const POSTGRES_PARAMETERS =
   "sslmode, sslrootcert, sslcert, sslkey, uselibpqcompat, host, port, user, password, application_name, options";
 const ENV = {
@@ -376,6 +376,18 @@ describe("a broken file", () => {
     ["Redis by another protocol", `${WITH_KEYS}redis: { url: "https://:${SECRET}@h" }`, ENV, [REDIS_FORM]],
     ["Redis without a host", `${WITH_KEYS}redis: { url: "redis:///1" }`, ENV, [REDIS_FORM]],
     ["Redis with a path", `${WITH_KEYS}redis: { url: "redis://h/one" }`, ENV, [REDIS_FORM]],
+    [
+      "Redis with a password that is not encoded",
+      `${WITH_KEYS}redis: { url: "redis://:${SECRET}/@h" }`,
+      ENV,
+      [REDIS_FORM],
+    ],
+    [
+      "Redis with a password that is badly encoded",
+      `${WITH_KEYS}redis: { url: "redis://:${SECRET}%zz@h" }`,
+      ENV,
+      [REDIS_FORM],
+    ],
     ["Redis with options of its client", `${WITH_KEYS}redis: { url: "redis://h?commandTimeout=0" }`, ENV, [REDIS_FORM]],
     [
       "a cache key of the wrong length",
