@@ -256,8 +256,10 @@ function checkIssuers(issuers: ShapedConfig["issuers"], report: Report): IssuerC
     const url = checkUrl(issuer.issuer, at("issuer"), report);
     // OpenID Connect Discovery 1.0 §4
     if (url && /[?#]/.test(issuer.issuer)) report(at("issuer"), "must not have a query or a fragment");
-    if ([issuer.audience].flat().some((audience) => audience !== audience.trim()))
-      report(at("audience"), "begins or ends with a blank, which no token's would; it is compared to the letter");
+    for (const key of ["issuer", "audience"] as const) {
+      if ([issuer[key]].flat().some((text) => text !== text.trim()))
+        report(at(key), "begins or ends with a blank, which no token's would; it is compared to the letter");
+    }
     if (issuer.jwksUri !== null) checkUrl(issuer.jwksUri, at("jwksUri"), report);
     if (seen.has(issuer.issuer)) report(at("issuer"), "is listed twice; give it one entry with a list of audiences");
     seen.add(issuer.issuer);

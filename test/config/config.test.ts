@@ -215,6 +215,12 @@ describe("a broken file", () => {
       { ...ENV, OIDC_ISSUER: "https://issuer.example.com/?x=1" },
       ["issuers[0].issuer must not have a query or a fragment."],
     ],
+    ...[" https://issuer.example.com", "https://issuer.example.com\n"].map((issuer): (typeof cases)[number] => [
+      `an issuer with a blank at an end (${JSON.stringify(issuer)})`,
+      MINIMAL,
+      { ...ENV, OIDC_ISSUER: issuer },
+      ["issuers[0].issuer begins or ends with a blank, which no token's would; it is compared to the letter."],
+    ]),
     [
       "an audience with a blank before it",
       MINIMAL,
