@@ -125,12 +125,17 @@ function checkPublicUrl(text: string | null, report: Report): string | null {
   return (url?.href ?? text).replace(/\/+$/, "");
 }
 
+/** The cure where one value holds several, as that of an environment variable may. */
+function listEach(setting: string): string {
+  return `list each under ${setting} in a file of your own`;
+}
+
 function checkOrigins({ corsOrigins }: ShapedConfig["server"], report: Report): string[] {
   return corsOrigins.flatMap((origin, index) => {
     const path = ["server", "corsOrigins", index];
     if (origin === null) return [];
     if (origin.includes(",")) {
-      report(path, "must be one origin; for more, list each under server.corsOrigins in a file of your own");
+      report(path, `must be one origin; for more, ${listEach("server.corsOrigins")}`);
       return origin;
     }
     const url = checkUrl(origin, path, report);
@@ -146,7 +151,12 @@ function checkProxies({ proxies }: ShapedConfig["server"], report: Report): Serv
   const at = (...rest: PropertyKey[]) => ["server", "proxies", ...rest];
   const addresses = proxies.addresses.flatMap((address, index) => {
     if (address === null) return [];
-    if (!isAddressRange(address))
+    if (address.includes(","))
+      report(
+        at("addresses", index),
+        `must be one IP address or range; for more, ${listEach("server.proxies.addresses")}`,
+      );
+    else if (!isAddressRange(address))
       report(at("addresses", index), "must be an IP address, or a range such as 10.0.0.0/8");
     else if (/\/0+$/.test(address))
       report(at("addresses", index), "is every address, so that whoever calls is believed; name those of the proxies");
@@ -260,6 +270,12 @@ function checkIssuers(issuers: ShapedConfig["issuers"], report: Report): IssuerC
       if ([issuer[key]].flat().some((text) => text !== text.trim()))
         report(at(key), "begins or ends with a blank, which no token's would; it is compared to the letter");
     }
+    // In a list it is meant.
+    if (typeof issuer.audience === "string" && issuer.audience.includes(","))
+      report(
+        at("audience"),
+        `must be one audience; for more, or one with a comma, ${listEach(formatPath(at("audience")))}`,
+      );
     if (issuer.jwksUri !== null) checkUrl(issuer.jwksUri, at("jwksUri"), report);
     if (seen.has(issuer.issuer)) report(at("issuer"), "is listed twice; give it one entry with a list of audiences");
     seen.add(issuer.issuer);

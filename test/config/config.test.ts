@@ -512,6 +512,22 @@ describe("a broken file", () => {
       [0, 1, 2].map((at) => `server.proxies.addresses[${at}] must be an IP address, or a range such as 10.0.0.0/8.`),
     ],
     [
+      "several proxies in one",
+      MINIMAL,
+      { ...ENV, TRUSTED_PROXY: "10.0.0.0/8,::1", CLIENT_ADDRESS_HEADER: "x-forwarded-for" },
+      [
+        "server.proxies.addresses[0] must be one IP address or range; for more, list each under server.proxies.addresses in a file of your own.",
+      ],
+    ],
+    [
+      "several audiences in one",
+      MINIMAL,
+      { ...ENV, OIDC_AUDIENCE: "api://gateway,api://other" },
+      [
+        "issuers[0].audience must be one audience; for more, or one with a comma, list each under issuers[0].audience in a file of your own.",
+      ],
+    ],
+    [
       "proxies whose word is taken for nothing",
       MINIMAL,
       { ...ENV, TRUSTED_PROXY: "10.0.0.0/8" },
@@ -682,7 +698,8 @@ describe("a Postgres database", () => {
 
 describe("references to the environment", () => {
   it("never add structure", () => {
-    const config = load(MINIMAL, { ...ENV, OIDC_AUDIENCE: "a, b]\nserver: { port: 1 }" });
+    const text = MINIMAL.replace(/audience: (.*?) }/, "audience: [$1] }");
+    const config = load(text, { ...ENV, OIDC_AUDIENCE: "a, b]\nserver: { port: 1 }" });
     expect(config.issuers[0]?.audience).toEqual(["a, b]\nserver: { port: 1 }"]);
   });
 
