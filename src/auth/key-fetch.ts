@@ -4,6 +4,8 @@ import { fetchBytes } from "./fetch-bytes.js";
 import { type PublicKey, readPublicKey, UnusableKey } from "./public-key.js";
 
 const MAX_KEYS = 100;
+/** Characters of what others write that a message shows. */
+const MAX_NAMED = 200;
 
 /**
  * The keys of a JSON Web Key Set (RFC 7517 §5); one that is known already is the same object. Rejects with what is wrong,
@@ -46,7 +48,11 @@ async function readOrSay(jwk: unknown, known: readonly PublicKey[]): Promise<Pub
 export async function discoverJwksUri(issuer: string, deadline: AbortSignal): Promise<string> {
   const address = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
   const metadata = (await fetchJson(address, deadline)) as Record<string, unknown>;
-  if (metadata.issuer !== issuer) throw new Error(`${address} names another issuer`);
+  if (metadata.issuer !== issuer) {
+    // Often the same but for a slash, and public.
+    const named = JSON.stringify(metadata.issuer ?? null).slice(0, MAX_NAMED);
+    throw new Error(`${address} names another issuer: ${named}`);
+  }
   const uri = typeof metadata.jwks_uri === "string" ? URL.parse(metadata.jwks_uri) : null;
   if (uri === null || !isHttpsOrLoopback(uri)) throw new Error(`${address} has no usable jwks_uri`);
   return uri.href;

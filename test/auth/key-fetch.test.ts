@@ -106,9 +106,10 @@ describe("the address of an issuer's keys", () => {
   );
 
   it("is not what the metadata of another issuer says, or no metadata", async () => {
-    for (const name of [undefined, "https://other.example.com", `${issuer.url}/`]) {
+    for (const name of [undefined, 1, { a: "\n" }, "https://other.example.com", `${issuer.url}/`, "x".repeat(1000)]) {
       issuer.outage = { body: JSON.stringify({ issuer: name, jwks_uri: address() }) };
-      await expect(discovered()).rejects.toThrow(`${metadata()} names another issuer`);
+      const named = JSON.stringify(name ?? null).slice(0, 200);
+      await expect(discovered()).rejects.toThrow(new Error(`${metadata()} names another issuer: ${named}`));
     }
     issuer.outage = { status: 404 };
     await expect(discovered()).rejects.toThrow(`${metadata()} answered 404`);

@@ -168,7 +168,7 @@ describe("doctor and an issuer", () => {
         { OIDC_ISSUER: "http://127.0.0.1:9" },
         /:9\/.well-known\/openid-configuration cannot be fetched: .*ECONNREFUSED/,
       ],
-      [{ OIDC_ISSUER: `${about()}/` }, /names another issuer/],
+      [{ OIDC_ISSUER: `${about()}/` }, new RegExp(`names another issuer: "${about()}"$`)],
     ] as const) {
       const { code, found } = await examine(change);
       expect(code).toBe(1);
