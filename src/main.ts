@@ -292,15 +292,16 @@ async function auditExport(args: readonly string[]): Promise<void> {
   const text = { type: "string" } as const;
   const { values } = parse(args, { config: text, since: text, until: text, after: text, out: text } as const);
   const { after, out } = values;
-  const options = { since: instant("since", values.since), until: instant("until", values.until), after };
+  const stopped = stopSignal();
+  const options = { since: instant("since", values.since), until: instant("until", values.until), after, stopped };
   if (options.since !== undefined && options.until !== undefined && options.since >= options.until)
     throw new UsageError("--since is before --until");
   const { store } = readArchiveConfigOf(values);
-  const [{ exportTrail }, { openLines }] = [
+  const [{ exportTrail, resumable }, { openLines }] = [
     await import("./commands/audit-export.js"),
     await import("./commands/lines.js"),
   ];
-  const lines = out === undefined ? await standardOutput() : await openLines(out, after !== undefined);
+  const lines = resumable(out === undefined ? await standardOutput() : await openLines(out, after !== undefined), out);
   try {
     if (!(await exportTrail(store, options, { print: lines.print, report, now: Date.now }))) failed();
   } finally {

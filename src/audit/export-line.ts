@@ -69,6 +69,11 @@ export function readLine(line: string): ExportedRecord | undefined {
   return record.id === recordId(record) && writeLine(record) === line ? record : undefined;
 }
 
+/** What a record is not that was cut off. */
+export function isJson(line: string): boolean {
+  return parse(line) !== undefined;
+}
+
 function parse(line: string): unknown {
   try {
     return JSON.parse(line);

@@ -186,6 +186,11 @@ export function foreign(id: string): Fault {
   return faultAt(id, "it is not as the gateway writes records");
 }
 
+/** The fault of the beginning of one, at the end of an export. */
+export function torn(id: string): Fault {
+  return faultAt(id, "the file ends within a record: the export broke off");
+}
+
 /** The fault of whatever is found under this id. */
 function faultAt(id: string, reason: string): Fault {
   const { writer = null, sequence = null } = placeIn(id) ?? {};

@@ -1,13 +1,16 @@
 /** `audit export`: the trail, streamed from the database to JSON lines, in the order in which it is verified. */
+import { statSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import { type ChainEnd, GENESIS } from "../audit/chain.js";
-import { writeLine } from "../audit/export-line.js";
+import { readLine, writeLine } from "../audit/export-line.js";
 import type { Dropped } from "../audit/query.js";
 import { placeIn } from "../audit/record.js";
 import { readClaim } from "../audit/signed-end.js";
 import type { StoreConfig } from "../config/config.js";
-import { StartError } from "../errors.js";
+import { GatewayError, StartError } from "../errors.js";
 import { openAuditArchive } from "../store/audit-archive.js";
 import type { AuditReader } from "../store/audit-reader.js";
+import { type Lines, linesOf } from "./lines.js";
 import { type Output, Progress } from "./output.js";
 
 interface ExportOptions {
@@ -17,24 +20,29 @@ interface ExportOptions {
   readonly until: number | undefined;
   /** The id that the last export ended with. */
   readonly after: string | undefined;
+  /** Ends it between two records. */
+  readonly stopped?: AbortSignal;
 }
 
 /**
  * Prints each record as a line of JSON, and where the beginning of a chain was dropped, the line that says so: before the first
- * record that is left, or by itself in an export of everything. False when something cannot be told.
+ * record that is left, or by itself in an export of everything. False when something cannot be told, or it was stopped.
  */
 export async function exportTrail(
   config: StoreConfig,
-  { since = Number.NEGATIVE_INFINITY, until = Number.POSITIVE_INFINITY, after }: ExportOptions,
+  { since = Number.NEGATIVE_INFINITY, until = Number.POSITIVE_INFINITY, after, stopped }: ExportOptions,
   output: Output,
 ): Promise<boolean> {
   const archive = await openAuditArchive(config);
   const progress = new Progress(output);
   const isWhole = since === Number.NEGATIVE_INFINITY && until === Number.POSITIVE_INFINITY;
   let count = 0;
+  let last = after;
   try {
     let previous: ChainEnd | undefined = await lastExported(archive.reader, after);
     for await (const { dropped, records } of archive.reader.walk(after)) {
+      // From one file into another nothing else would come to its turn, such as a signal.
+      await setImmediate();
       const begins = new Map<string, ChainEnd & Dropped>();
       for (const each of dropped) {
         const end = endOf(each);
@@ -44,6 +52,7 @@ export async function exportTrail(
         begins.set(end.writer, { ...end, line: each.line });
       }
       for (const { id, record } of records) {
+        if (stopped?.aborted) return tellStopped(count, last, output);
         if (!record) return refuse(id, output);
         const begin = begins.get(record.writer);
         begins.delete(record.writer);
@@ -53,15 +62,56 @@ export async function exportTrail(
         if (begin) await output.print(begin.line);
         const previousHash = before?.writer === record.writer ? before.hash : GENESIS;
         await output.print(writeLine({ ...record, previousHash }));
+        last = id;
         progress.at(++count);
       }
       if (isWhole) for (const { line } of begins.values()) await output.print(line);
     }
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    throw new StartError(`${error.message} ${goOnAfter(last)}.`, { cause: error });
   } finally {
     await archive.close();
   }
   progress.end(count, archive.name);
   return true;
+}
+
+function tellStopped(count: number, last: string | undefined, output: Output): false {
+  output.report(`${count} records, stopped. ${goOnAfter(last)}.`);
+  return false;
+}
+
+function goOnAfter(last: string | undefined): string {
+  return last === undefined ? "Begin again, with another file" : `Go on with --after ${last}, into another file`;
+}
+
+/** Lines of an export that, when they cannot be written any more, say how to go on. `out`: their file. */
+export function resumable({ print, close }: Lines, out: string | undefined): Lines {
+  const orSay = async (error: Error): Promise<never> => {
+    const isFile = out !== undefined && statSync(out, { throwIfNoEntry: false })?.isFile();
+    throw new StartError(`${error.message} ${isFile ? await describeWhole(out) : UNKNOWN}.`, { cause: error });
+  };
+  return { print: (line) => print(line).catch(orSay), close: () => close().catch(orSay) };
+}
+
+/** What of it got through, only its reader knows. */
+const UNKNOWN =
+  "Cut off a last line without its end, and go on with --after and the id of the last whole one, into another file";
+
+async function describeWhole(file: string): Promise<string> {
+  let count = 0;
+  let last: string | undefined;
+  let isTorn = false;
+  for await (const { text, isEnded } of linesOf(file)) {
+    isTorn = !isEnded;
+    const id = isEnded ? readLine(text)?.id : undefined;
+    if (id !== undefined) count += 1;
+    last = id ?? last;
+  }
+  const end = last === undefined ? "" : `, up to ${last}`;
+  const half = isTorn ? ", and the beginning of a line: cut that off" : "";
+  return `It has ${count} whole records${end}${half}. ${goOnAfter(last)}`;
 }
 
 function refuse(id: string, output: Output): false {

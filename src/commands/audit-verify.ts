@@ -2,14 +2,14 @@
 import type { KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { ChainEnd } from "../audit/chain.js";
-import { readLine } from "../audit/export-line.js";
+import { isJson, readLine } from "../audit/export-line.js";
 import { claims, readEnd, TORN } from "../audit/signed-end.js";
-import { type Fault, foreign, type Trust, Verifier } from "../audit/verifier.js";
+import { type Fault, foreign, type Trust, torn, Verifier } from "../audit/verifier.js";
 import type { StoreConfig } from "../config/config.js";
 import { readPublicKey } from "../config/signing-keys.js";
 import { StartError } from "../errors.js";
 import { type AuditArchive, openAuditArchive } from "../store/audit-archive.js";
-import { linesOf, unusable } from "./lines.js";
+import { type Line, linesOf, unusable } from "./lines.js";
 import { type Output, Progress } from "./output.js";
 
 /** Whence the records come. */
@@ -76,7 +76,7 @@ export async function readCheckpoints(
 ): Promise<Trust["vouched"]> {
   const last = new Map<string, ChainEnd>();
   let number = 0;
-  for await (const line of linesOf(file)) {
+  for await (const { text: line } of linesOf(file)) {
     number += 1;
     // Standard output has other lines, too.
     if (!line.includes('"signature"') && !line.startsWith('{"statement"')) continue;
@@ -122,8 +122,9 @@ async function* faultsInExport(file: string, verifier: Verifier): AsyncGenerator
   }
 }
 
-function faultOfLine(line: string, place: string, verifier: Verifier): Fault | undefined {
-  if (claims("dropped", line)) return verifier.addDropped(line, place);
-  const record = readLine(line);
-  return record ? verifier.add(record, record.previousHash) : foreign(place);
+function faultOfLine({ text, isEnded }: Line, place: string, verifier: Verifier): Fault | undefined {
+  if (claims("dropped", text)) return verifier.addDropped(text, place);
+  const record = readLine(text);
+  if (record) return verifier.add(record, record.previousHash);
+  return isEnded || isJson(text) ? foreign(place) : torn(place);
 }

@@ -14,22 +14,28 @@ export interface Lines {
   close(): Promise<void>;
 }
 
+export interface Line {
+  readonly text: string;
+  /** False for what stands behind the last end of a line. */
+  readonly isEnded: boolean;
+}
+
 /**
  * Without their ends, LF or CRLF, and nothing else ends one: node's own reader takes U+2028, which may stand in JSON, for an
  * end. Throws a `StartError` when the file cannot be read.
  */
-export async function* linesOf(file: string): AsyncGenerator<string> {
+export async function* linesOf(file: string): AsyncGenerator<Line> {
   let begun = "";
   try {
     for await (const chunk of createReadStream(file, "utf8")) {
       const lines = `${begun}${chunk}`.split("\n");
       begun = lines.pop() ?? "";
-      for (const line of lines) yield line.replace(/\r$/, "");
+      for (const line of lines) yield { text: line.replace(/\r$/, ""), isEnded: true };
     }
   } catch (error) {
     throw unusable(`The file ${file}`, "read", error);
   }
-  if (begun !== "") yield begun;
+  if (begun !== "") yield { text: begun, isEnded: false };
 }
 
 /** Writes lines to a file, on from its end when `isContinued`, else to a new one. */

@@ -3,6 +3,7 @@ import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileS
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ChainEnd } from "../../src/audit/chain.js";
 import { createFingerprint } from "../../src/audit/fingerprint.js";
@@ -13,6 +14,7 @@ import { describePublicKey } from "../../src/config/signing-keys.js";
 import { openStore } from "../../src/store/store.js";
 import { TestWriter } from "../fixtures/audit.js";
 import { Cli } from "../fixtures/cli.js";
+import { NO_SMALL_DISK, SmallDisk } from "../fixtures/small-disk.js";
 
 /** More than one batch of the walk. */
 const COUNT = 1200;
@@ -188,8 +190,15 @@ describe("audit export", () => {
     writeFileSync(path("broken.jsonl"), stdout.slice(0, -10));
     expect(await run(["verify", "--export", "broken.jsonl"])).toMatchObject({
       code: 1,
-      stdout: "not whole: record in line 2400: it is not as the gateway writes records\n",
+      stdout: "not whole: record in line 2400: the file ends within a record: the export broke off\n",
     });
+    for (const foreign of [`${stdout.slice(0, -10)}\n`, `${stdout.trimEnd().slice(0, -1)},"more":1}`]) {
+      writeFileSync(path("foreign.jsonl"), foreign);
+      expect(await run(["verify", "--export", "foreign.jsonl"])).toMatchObject({
+        code: 1,
+        stdout: "not whole: record in line 2400: it is not as the gateway writes records\n",
+      });
+    }
   });
 
   it("verifies whatever was written as a reason, and when its lines have got another system's ends", async () => {
@@ -220,6 +229,49 @@ describe("audit export", () => {
       code: 2,
       stderr: expect.stringContaining("There is no record aud_none"),
     });
+  });
+
+  it("says when it is stopped how to go on, with exit code 1, and the parts one after the other are the whole", async () => {
+    const stopped = Cli.start(["audit", "export"], { cwd: folder, env: environment() });
+    await stopped.printed(/\n/);
+    // By and by the pipe is full.
+    stopped.stall();
+    stopped.kill("SIGINT");
+    await setTimeout(100);
+    stopped.resume();
+    expect(await stopped.ended()).toBe(1);
+    const lines = linesIn(stopped.stdout);
+    const { id } = JSON.parse(lines.at(-1) ?? "") as { id: string };
+    expect(stopped.stderr).toMatch(
+      new RegExp(`^(\\d+ records\n)*${lines.length} records, stopped. Go on with --after ${id}, into another file.\n$`),
+    );
+    const { stdout } = await run(["export", "--after", id]);
+    expect(lines.length).toBeLessThan(2 * COUNT);
+    expect(stopped.stdout + stdout).toBe((await run(["export"])).stdout);
+  });
+
+  it(`says on a full disk how much of its file is whole, and how to go on${NO_SMALL_DISK}`, async (test) => {
+    test.skip(NO_SMALL_DISK !== "");
+    const disk = SmallDisk.mount(1);
+    try {
+      const out = join(disk.folder("exports"), "trail.jsonl");
+      const { code, stderr } = await run(["export", "--out", out]);
+      const written = readFileSync(out, "utf8");
+      const whole = written.slice(0, written.lastIndexOf("\n") + 1);
+      const { id } = JSON.parse(linesIn(whole).at(-1) ?? "") as { id: string };
+      expect(written).not.toBe(whole);
+      expect({ code, stderr }).toEqual({
+        code: 2,
+        stderr: expect.stringMatching(
+          new RegExp(
+            `^(\\d+ records\n)*The file ${out} cannot be written \\(ENOSPC\\): make room, or name another. It has ${linesIn(whole).length} whole records, up to ${id}, and the beginning of a line: cut that off. Go on with --after ${id}, into another file.\n$`,
+          ),
+        ),
+      });
+      expect(whole + (await run(["export", "--after", id])).stdout).toBe((await run(["export"])).stdout);
+    } finally {
+      disk.close();
+    }
   });
 
   it("does not go on in a file that ends within a line, and --help says what going on is for", async () => {
@@ -278,7 +330,9 @@ describe.skipIf(!existsSync("/dev/full"))("a result that cannot be written", () 
     expect(await run(["export", "--after", after, "--out", "/dev/full"])).toMatchObject(
       cannot("The file /dev/full", "ENOSPC"),
     );
-    expect(led(["export", "--after", after], "> /dev/full")).toMatchObject(cannot("Standard output", "ENOSPC"));
+    const { code, stderr } = led(["export", "--after", after], "> /dev/full");
+    expect({ code, stderr }).toEqual(cannot("Standard output", "ENOSPC"));
+    expect(stderr).toContain("go on with --after and the id of the last whole one");
   });
 
   it("is no success of a verification", () => {

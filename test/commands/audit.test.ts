@@ -29,17 +29,21 @@ function output(stepMs: number) {
   };
 }
 
+async function fill(config: StoreConfig): Promise<void> {
+  const store = await openStore(config);
+  const writer = new TestWriter("one");
+  for (let number = 0; number < COUNT; number++) writer.add(number);
+  await writer.appendTo(store.audit);
+  await store.close();
+}
+
 function onStore(name: string, open: () => Promise<{ store: StoreConfig; drop: () => Promise<void> }>): void {
   describe(`the trail on ${name}`, () => {
     let opened: Awaited<ReturnType<typeof open>>;
 
     beforeAll(async () => {
       opened = await open();
-      const store = await openStore(opened.store);
-      const writer = new TestWriter("one");
-      for (let number = 0; number < COUNT; number++) writer.add(number);
-      await writer.appendTo(store.audit);
-      await store.close();
+      await fill(opened.store);
     });
     afterAll(async () => {
       await opened.drop();
@@ -98,5 +102,31 @@ if (server === undefined) {
       store: { kind: "postgres", url: new Secret(database.url), maxConnections: 2, queueSize: 500 },
       drop: () => database.drop(),
     };
+  });
+
+  it("an export whose database goes away says after which record to go on", async () => {
+    const database = await TestDatabase.create(server);
+    const config: StoreConfig = {
+      kind: "postgres",
+      url: new Secret(database.url),
+      maxConnections: 2,
+      queueSize: 500,
+    };
+    await fill(config);
+    let printed = 0;
+    const print = async () => {
+      if (++printed === 1000) await database.drop();
+    };
+    const exported = exportTrail(
+      config,
+      { since: undefined, until: undefined, after: undefined },
+      { ...output(10), print },
+    );
+    await expect(exported).rejects.toThrow(
+      new StartError(
+        "The gateway's database does not answer. Go on with --after aud_one_000000001000, into another file.",
+      ),
+    );
+    expect(printed).toBe(1000);
   });
 }
