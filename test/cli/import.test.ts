@@ -286,6 +286,15 @@ describe.each(DATABASES)("import, on %s", { timeout: 90_000 }, (kind) => {
     if (kind === "sqlite") expect(dry.stdout).toBe(stdout.replace("300 added", "300 to be added"));
   });
 
+  it("says in one line that a dry run has no temporary folder", async () => {
+    writeRows(operator.path("rows.csv"), inventedRows(issuer, 1));
+    const command = ["import", "--file", "rows.csv", "--resource-id", RESOURCE_ID, "--dry-run"];
+    expect(await operator.run(command, { TMPDIR: operator.path("nowhere") })).toMatchObject({
+      code: 2,
+      stderr: "A dry run needs a temporary folder that it may write to: name one with TMPDIR.\n",
+    });
+  });
+
   it("reads standard input, and passes over lines before --from-line", async () => {
     const rows = inventedRows(issuer, 10);
     writeRows(operator.path("rows.csv"), rows);

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { resourceOf } from "../../acs/resource.js";
 import type { Config } from "../../config/config.js";
+import { StartError } from "../../errors.js";
 import { Adoption } from "../../identities/adoption.js";
 import { hashUser } from "../../identities/user-hash.js";
 import { findAuditKey, findKeys } from "../../keys.js";
@@ -70,7 +71,10 @@ async function withScratch<Result>(
   { allowErased }: Terms,
   work: Work<Result>,
 ): Promise<Result> {
-  const folder = await mkdtemp(join(tmpdir(), "acs-token-gateway-dry-run-"));
+  const folder = await mkdtemp(join(tmpdir(), "acs-token-gateway-dry-run-")).catch((cause: unknown) => {
+    const message = "A dry run needs a temporary folder that it may write to: name one with TMPDIR.";
+    throw new StartError(message, { cause });
+  });
   try {
     const archive = await openArchive(config);
     const scratch = await openStore({ kind: "sqlite", file: join(folder, "dry-run.db") });
