@@ -120,6 +120,7 @@ async function* faultsInExport(file: string, verifier: Verifier): AsyncGenerator
     number += 1;
     yield faultOfLine(line, `in line ${number}`, verifier);
   }
+  if (number === 0) throw new StartError(`The file ${file} has no record: name another with --export.`);
 }
 
 function faultOfLine({ text, isEnded }: Line, place: string, verifier: Verifier): Fault | undefined {

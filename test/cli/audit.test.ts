@@ -201,6 +201,15 @@ describe("audit export", () => {
     }
   });
 
+  it("is not whole for having nothing in its file", async () => {
+    writeFileSync(path("empty.jsonl"), "");
+    expect(await Cli.run(["audit", "verify", "--export", "empty.jsonl"], { cwd: folder })).toEqual({
+      code: 2,
+      stdout: "",
+      stderr: "The file empty.jsonl has no record: name another with --export.\n",
+    });
+  });
+
   it("verifies whatever was written as a reason, and when its lines have got another system's ends", async () => {
     const odd = path("odd.db");
     const store = await openStore({ kind: "sqlite", file: odd });
