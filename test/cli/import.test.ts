@@ -307,6 +307,16 @@ describe.each(DATABASES)("import, on %s", { timeout: 90_000 }, (kind) => {
     expect(await stored()).toEqual(asStored(rows.slice(6)));
   });
 
+  it("is no success when the file ends before --from-line", async () => {
+    const rows = inventedRows(issuer, 10);
+    expect(await importRows(rows, ["--from-line", "12"])).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/(^|\n)The file ends before line 12: correct --from-line\.\n$/),
+    });
+    expect(await importRows(rows, ["--from-line", "11"])).toMatchObject({ code: 0 });
+    expect(await stored()).toEqual(asStored(rows.slice(-1)));
+  });
+
   it("goes on where it was killed or stopped, and has each user once", async () => {
     const rows = inventedRows(issuer, 2000);
     writeRows(operator.path("rows.csv"), rows);

@@ -61,15 +61,18 @@ export class Import {
     // All of a batch are recorded at once.
     const most = Math.min(BATCH, config.audit.queueSize);
     let batch: Candidate[] = [];
+    let isReached = options.fromLine === 1;
     for await (const row of rows) {
       if (stopped.aborted) return false;
       if (row.line < options.fromLine) continue;
+      isReached = true;
       batch.push({ line: row.line, content: this.#read(row) });
       if (batch.length < most) continue;
       await this.#carryOut(batch);
       batch = [];
     }
     if (stopped.aborted) return false;
+    if (!isReached) throw new StartError(`The file ends before line ${options.fromLine}: correct --from-line.`);
     await this.#carryOut(batch);
     return true;
   }
