@@ -36,6 +36,31 @@ describe("the code on the pages", () => {
     }
   });
 
+  it.each([
+    ["nodenext", "nodenext", "importExtension"],
+    ["preserve", "bundler", "# importExtension"],
+  ])(
+    "compiles, where graphql-codegen makes it, by itself and as %s",
+    { timeout: 60_000 },
+    (module, resolution, line) => {
+      const folder = mkdtempSync(".docs-");
+      try {
+        const [[, block] = expect.fail()] = blocksIn("yaml").filter(([, { note }]) => note === "codegen.yml");
+        const text = block.text.replace("# importExtension", line).replace("src/generated/", `${folder}/`);
+        writeFileSync(join(folder, "codegen.yml"), text);
+        const { status, stderr } = spawnSync("npx", ["graphql-codegen", "--config", join(folder, "codegen.yml")]);
+        expect(status, String(stderr)).toBe(0);
+        const options = { strict: true, verbatimModuleSyntax: true, noEmit: true, types: [] };
+        const compilerOptions = { ...options, module, moduleResolution: resolution };
+        writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.ts"] }));
+        const { stdout } = spawnSync("npx", ["tsc", "-p", folder], { encoding: "utf8" });
+        expect(stdout).toBe("");
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    },
+  );
+
   it("asks, where it is GraphQL, for what the schema has", () => {
     const schema = buildSchema(readFileSync("schema/schema.graphql", "utf8"));
     const operations = blocksIn("graphql").filter(([, { note }]) => note === "");
