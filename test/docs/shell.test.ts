@@ -8,8 +8,9 @@ import { isForOperations, pages } from "./pages.js";
 
 /**
  * A reader with a shell. The blocks in `sh` and `ts run` of a page are run from top to bottom, in one shell and with a `dev`
- * of the page's own at its side. Each has to end well, with answers that have no errors. `sh CODE` is a block whose answers
- * have this error and no other. A block `yaml NAME.yaml` is a file that `dev` is started with.
+ * of the page's own at its side, and then once more, as by a reader who comes back. Each has to end well, with answers that
+ * have no errors. `sh CODE` is a block whose answers have this error and no other. A block `yaml NAME.yaml` is a file that
+ * `dev` is started with.
  */
 const hasCurl = spawnSync("curl", ["--version"]).status === 0;
 const MARK = "---- block ";
@@ -21,14 +22,16 @@ const isRun = ({ language, note }: CodeBlock) => language === "sh" || (language 
 const runnable = [...pages].filter(([file, { blocks }]) => !isForOperations(file) && blocks.some(isRun));
 
 describe.runIf(hasCurl)("what the pages have a reader run, with dev beside it", () => {
-  it.concurrent.each(runnable)("%s", { timeout: 60_000 }, async (_, page) => {
+  it.concurrent.each(runnable)("%s", { timeout: 120_000 }, async (_, page) => {
     // In the project, so that its packages are found.
     const programs = mkdtempSync(".docs-");
     const dev = await Dev.start(configurationOn(page));
     try {
-      const { code, stdout, stderr } = await runScript(scriptOf(page, addressesOf(dev), programs), dev.folder);
-      expect([code, stderr], `${stdout}\n${stderr}`).toEqual([0, ""]);
-      expect(problemsIn(page, stdout)).toEqual([]);
+      for (const _ of ["at first", "once more"]) {
+        const { code, stdout, stderr } = await runScript(scriptOf(page, addressesOf(dev), programs), dev.folder);
+        expect([code, stderr], `${stdout}\n${stderr}`).toEqual([0, ""]);
+        expect(problemsIn(page, stdout)).toEqual([]);
+      }
     } finally {
       await dev.close();
       rmSync(programs, { recursive: true });
