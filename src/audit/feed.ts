@@ -36,7 +36,10 @@ export interface FeedItem {
 export interface GrowingTrail {
   /** Those that may have records of this instant (ms since 1970) or later, and perhaps some that have not. */
   writersSince(at: number): Promise<string[]>;
-  /** The sequence of the writer's last record before this instant; 0 when there is none. */
+  /**
+   * The sequence up to which the writer's records are from before this instant; that in front of the first one there is when none is.
+   * Where a clock was set back there are several such places, and it is any of them.
+   */
   lastBefore(writer: string, at: number): Promise<number>;
   /** The writer's next records after this sequence, in their order. */
   after(writer: string, sequence: number, limit: number): Promise<StoredRecord[]>;
@@ -53,6 +56,13 @@ interface Follow {
   readonly matches: (record: StoredRecord) => boolean;
   /** Ends it. */
   readonly signal: AbortSignal;
+}
+
+/** How far somebody who follows has been told. */
+interface Progress {
+  readonly at: FeedPosition;
+  /** By writer: the sequence of the last record. */
+  readonly told: Map<string, number>;
 }
 
 /** How late a record of another process may be told. */
@@ -116,14 +126,19 @@ export class AuditFeed {
   /** Each record once, until the signal. Throws what the database fails with, after which the last position is where to go on. */
   async *follow({ position, matches, signal }: Follow): AsyncGenerator<FeedItem> {
     this.#followers += 1;
+    // Of all chains that were looked at. A position leaves out those that are silent, and would have them looked for at each page.
+    const told = new Map([...position.seen].map(([writer, { sequence }]) => [writer, sequence]));
     try {
       let look = await this.#current();
       let at = position;
       while (!signal.aborted) {
         const { promise: change } = this.#next;
         look = this.#look ?? look;
-        const records = await this.#after(at, look, signal);
-        for (const record of records) {
+        const records = await this.#after({ at, told }, look, signal);
+        for (const [index, record] of records.entries()) {
+          // Neither SQLite nor who takes them may have anything to wait for.
+          if (index % PAGE === 0) await setImmediate();
+          told.set(record.writer, record.sequence);
           at = afterRecord(at, record);
           if (!signal.aborted && matches(record)) yield { record, position: at };
         }
@@ -139,20 +154,23 @@ export class AuditFeed {
   }
 
   /** What comes next after a position, in the order of time; nothing once all is told that this look found. */
-  async #after(at: FeedPosition, look: Look, signal: AbortSignal): Promise<StoredRecord[]> {
+  async #after({ at, told }: Progress, look: Look, signal: AbortSignal): Promise<StoredRecord[]> {
     const isOld = at.since < look.at - WINDOW_MS;
     const past = isOld ? await this.#parts.trail.writersSince(at.since) : [];
     const writers = new Set([...look.chains.keys(), ...at.seen.keys(), ...past]);
-    const pages = await inTurn(writers, (writer) => this.#page(writer, at, look.chains.get(writer)), signal);
-    return merged(pages);
+    const page = async (writer: string) => {
+      const tail = look.chains.get(writer);
+      // Noted, and nothing written yet.
+      if (tail !== undefined && headOf(tail) === 0) return [];
+      const last = told.get(writer) ?? (await this.#parts.trail.lastBefore(writer, at.since));
+      told.set(writer, last);
+      return await this.#page(writer, last, tail);
+    };
+    return merged(await inTurn(writers, page, signal));
   }
 
-  async #page(writer: string, { seen, since }: FeedPosition, tail: ChainTail | undefined): Promise<StoredRecord[]> {
-    const { trail } = this.#parts;
-    // Noted, and nothing written yet.
-    if (tail !== undefined && headOf(tail) === 0) return [];
-    const told = seen.get(writer)?.sequence ?? (await trail.lastBefore(writer, since));
-    if (tail === undefined || told < tail.from) return await trail.after(writer, told, PAGE);
+  async #page(writer: string, told: number, tail: ChainTail | undefined): Promise<readonly StoredRecord[]> {
+    if (tail === undefined || told < tail.from) return await this.#parts.trail.after(writer, told, PAGE);
     return tail.records.slice(told - tail.from, told - tail.from + PAGE);
   }
 
@@ -277,17 +295,16 @@ function isSame(one: Look, other: Look): boolean {
  * more, which may be earlier than what the others have.
  */
 function merged(pages: readonly (readonly StoredRecord[])[]): StoredRecord[] {
-  const left = pages.filter((page) => page.length > 0).map((page) => ({ page, next: 0 }));
-  const records: StoredRecord[] = [];
-  for (;;) {
-    const [first, ...others] = left.filter(({ page, next }) => next < page.length);
-    if (first === undefined) return records;
-    const timeOf = ({ page, next }: typeof first) => page[next]?.at ?? 0;
-    const earliest = others.reduce((best, other) => (timeOf(other) < timeOf(best) ? other : best), first);
-    records.push(...earliest.page.slice(earliest.next, earliest.next + 1));
-    earliest.next += 1;
-    if (earliest.next === PAGE) return records;
-  }
+  const timed = pages.flatMap((page) => {
+    let at = 0;
+    return page.map((record, index) => {
+      at = Math.max(at, record.at);
+      return { record, at, isMore: index + 1 === PAGE };
+    });
+  });
+  timed.sort((one, other) => one.at - other.at);
+  const end = timed.findIndex(({ isMore }) => isMore);
+  return timed.slice(0, end < 0 ? timed.length : end + 1).map(({ record }) => record);
 }
 
 /** One wait leaves nothing behind on a signal that lasts for days. */

@@ -18,19 +18,30 @@ export class AuditTail implements GrowingTrail {
     return rows.map(({ writer }) => writer);
   }
 
+  /** By halves: a chain's times are in its order but where a clock was set back, and it may have millions of records. */
   async lastBefore(writer: string, at: number): Promise<number> {
-    const row = await this.#chain(writer, 0)
-      .select("sequence")
-      .where("at", "<", at)
-      .orderBy("id", "desc")
-      .limit(1)
-      .executeTakeFirst();
-    return row?.sequence ?? 0;
+    const [first, last] = [await this.#place(writer, 0), await this.#place(writer, 0, "desc")];
+    if (first === undefined || last === undefined) return 0;
+    if (last.at < at) return last.sequence;
+    let [before, behind] = [first.sequence - 1, last.sequence];
+    const half = () => Math.floor((before + behind) / 2);
+    for (let middle = half(); before < middle && middle < behind; middle = half()) {
+      const row = await this.#place(writer, middle - 1);
+      if (row !== undefined && row.at < at) before = middle;
+      else behind = middle;
+    }
+    return before;
   }
 
   async after(writer: string, sequence: number, limit: number): Promise<StoredRecord[]> {
     const rows = await this.#chain(writer, sequence).selectAll().orderBy("id").limit(limit).execute();
     return rows.map((row) => ({ id: row.id, ...toRecord(row) }));
+  }
+
+  /** The first or the last one after this sequence. */
+  async #place(writer: string, sequence: number, order: "asc" | "desc" = "asc") {
+    const select = this.#chain(writer, sequence).select(["sequence", "at"]).orderBy("id", order).limit(1);
+    return await select.executeTakeFirst();
   }
 
   #chain(writer: string, sequence: number) {

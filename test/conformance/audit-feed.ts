@@ -100,6 +100,57 @@ export function auditFeedConformance(name: string, open: () => Promise<OpenedSto
       await expect.poll(() => again.items.map(({ record }) => record.reason)).toEqual(["meanwhile"]);
       await again.end();
     });
+
+    it("knows up to where a chain is from before an instant, without its beginning and where clocks were set back, too", async () => {
+      const instant = fc.nat(20);
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(instant, { minLength: 1, maxLength: 12 }),
+          fc.nat(),
+          instant,
+          async (times, gone, at) => {
+            const writer = newWriter();
+            for (const time of times) writer.add(time);
+            const left = writer.records.slice(gone % times.length);
+            await opened.store.audit.append(left);
+            const last = await opened.store.auditTail.lastBefore(writer.writer, at);
+            const places = [{ sequence: (left[0]?.sequence ?? 0) - 1, at: 0 }, ...left].map(
+              ({ sequence }, index, all) => {
+                const [before, after] = [all[index]?.at ?? 0, all[index + 1]?.at ?? Number.POSITIVE_INFINITY];
+                return (index === 0 || before < at) && after >= at ? sequence : undefined;
+              },
+            );
+            expect(places).toContain(last);
+          },
+        ),
+        { numRuns: 100 },
+      );
+      expect(await opened.store.auditTail.lastBefore("nobody", 1)).toBe(0);
+    });
+
+    it("goes on with a chain that was silent until all of it was dropped for its age", async () => {
+      const writer = newWriter();
+      let now = 30 * MINUTE;
+      const feed = new AuditFeed({ trail: opened.store.auditTail, now: () => now });
+      const follower = new Follower(feed);
+      await follower.begun(opened, writer, now);
+      const more = (count: number) => opened.store.audit.append(Array.from({ length: count }, () => writer.add(now)));
+      await more(99);
+      await expect.poll(() => follower.items.length).toBe(100);
+      const [first, last] = [writer.records[0] ?? expect.fail("none"), writer.end];
+      now += 10 * MINUTE;
+      // It is no longer looked at.
+      await setTimeout(1200);
+      await opened.store.audit.drop({ first, last, line: "line", said: undefined });
+      for (const told of [102, 103]) {
+        await more(told - follower.items.length);
+        await expect.poll(() => follower.items.length, { timeout: 5000 }).toBe(told);
+      }
+      await follower.end();
+      expect(follower.items.map(({ record }) => record.sequence)).toEqual(
+        writer.records.map(({ sequence }) => sequence),
+      );
+    });
   });
 }
 

@@ -12,11 +12,14 @@ import type { Call } from "../../src/policy/call.js";
 import { AuditListing } from "../../src/store/audit-listing.js";
 import { AuditReader } from "../../src/store/audit-reader.js";
 import { AuditStore } from "../../src/store/audit-store.js";
+import { AuditTail } from "../../src/store/audit-tail.js";
 import { openSqlite } from "../../src/store/dialect-sqlite.js";
 import { migrate } from "../../src/store/migrations.js";
 import type { Tables } from "../../src/store/tables.js";
 
 const ROWS = 50_000;
+/** Statements by which a place in a chain of so many is found: its ends, and by halves. */
+const HALVES = 2 + Math.ceil(Math.log2(ROWS));
 /** What a sort may have to do: a page for each action, merged. */
 const SMALL = 1000;
 
@@ -82,12 +85,14 @@ class Spy {
   readonly reader: AuditReader;
   readonly listing: AuditListing;
   readonly store: AuditStore;
+  readonly tail: AuditTail;
 
   constructor(dialect: Dialect) {
     this.database = new Kysely<Tables>({ dialect, log: ({ query }) => void this.#queries.push(query) });
     this.reader = new AuditReader(this.database);
     this.listing = new AuditListing(this.database, true);
     this.store = new AuditStore(this.database, this.listing);
+    this.tail = new AuditTail(this.database);
   }
 
   async fill(): Promise<void> {
@@ -199,6 +204,12 @@ describe("reading the trail on Postgres", () => {
     for (const work of works) expect((await planOf(work)).flatMap(longSteps)).toEqual([]);
   });
 
+  it("finds how far a chain had come at an instant in few steps, each along the primary key", async () => {
+    const plans = await planOf(() => spy.tail.lastBefore("w", 1_000_000));
+    expect(plans.length).toBeLessThanOrEqual(HALVES);
+    for (const plan of plans) expect(scansOf(plan)).toEqual([{ index: "audit_events_pkey", filter: undefined }]);
+  });
+
   it("goes along an index to list, and to erase", async () => {
     for (const work of spy.works()) expect((await planOf(work)).flatMap(longSteps)).toEqual([]);
     const [counting] = await planOf(() => spy.listing.count());
@@ -280,6 +291,14 @@ describe("reading the trail on SQLite", () => {
       () => spy.reader.findByIds(["aud_w_000000030000"]),
     ];
     for (const work of works) expect((await planOf(work)).filter(isLong)).toEqual([]);
+  });
+
+  it("finds how far a chain had come at an instant in few steps, each along the primary key", async () => {
+    const plan = await planOf(() => spy.tail.lastBefore("w", 1_000_000));
+    expect(plan.length).toBeLessThanOrEqual(HALVES);
+    expect(new Set(plan)).toEqual(
+      new Set(["SEARCH audit_events USING INDEX sqlite_autoindex_audit_events_1 (id>? AND id<?)"]),
+    );
   });
 
   it("goes along an index to list, in the order in which records came, and to erase", async () => {
