@@ -35,8 +35,11 @@ export class Verifier {
   readonly #ends = new Map<string, ChainEnd>();
   #records = 0;
   #parts = 0;
+  #before = 0;
   #erased = 0;
   readonly #aged = new Set<string>();
+  #dropped = 0;
+  #lastDropped: ChainEnd | undefined;
   #unvouched = 0;
   #firstUnvouched: string | undefined;
 
@@ -53,14 +56,17 @@ export class Verifier {
     return this.#ends.size;
   }
 
-  /** Writers whose first record here is not the first of their chain. */
-  get parts(): number {
-    return this.#parts;
+  /** Writers whose first record here is not the first of their chain, and the records of theirs that would come before it. */
+  get parts(): { readonly writers: number; readonly before: number } {
+    return { writers: this.#parts, before: this.#before };
   }
 
-  /** Writers of which records were dropped for their age. */
-  get aged(): number {
-    return this.#aged.size;
+  /**
+   * Records that are not here, by a signature since they were dropped for their age; of how many writers, and the end of what went
+   * last. In an export they may have been when it was made: a signature from later stands for their removal as well.
+   */
+  get aged(): { readonly writers: number; readonly count: number; readonly last: ChainEnd | undefined } {
+    return { writers: this.#aged.size, count: this.#dropped, last: this.#lastDropped };
   }
 
   /**
@@ -90,13 +96,13 @@ export class Verifier {
     if (typeof end === "string") return faultAt(place, `it ${end}`);
     const { writer, sequence } = end;
     const known = this.#ends.get(writer);
-    if (this.#keys) this.#aged.add(writer);
-    else if (!known) this.#parts += 1;
     // Otherwise they were still there when they were looked at.
     if (known && known.sequence >= sequence) return undefined;
     if (known && !this.#keys) return faultAt(place, "nobody has signed what it says of records that are missing");
     const reason = this.#faultByCheckpoint(end) ?? this.#tooYoung(end);
     if (reason !== undefined) return faultAt(recordId(end), reason);
+    if (this.#keys) this.#addAged(end, sequence - (known?.sequence ?? 0));
+    else this.#addPart(sequence);
     this.#ends.set(writer, end);
     return undefined;
   }
@@ -116,7 +122,7 @@ export class Verifier {
     if (reason !== undefined) return faultAt(record.id, reason);
     if (previousHash !== undefined && previousHash !== end.hash)
       return faultAt(record.id, "the hash that it gives of the record before it is not that record's");
-    if (!known && end.sequence > 0) this.#parts += 1;
+    if (!known && end.sequence > 0) this.#addPart(end.sequence);
     this.#ends.set(writer, { writer, sequence, hash, at: record.at });
     this.#records += 1;
     if (sequence > (this.#vouched.get(writer)?.sequence ?? 0)) {
@@ -141,6 +147,17 @@ export class Verifier {
         return missing(end, `the end is cut off: a checkpoint stands for ${sequence} records`);
     }
     return undefined;
+  }
+
+  #addPart(before: number): void {
+    this.#parts += 1;
+    this.#before += before;
+  }
+
+  #addAged(end: ChainEnd, count: number): void {
+    this.#aged.add(end.writer);
+    this.#dropped += count;
+    if (end.at >= (this.#lastDropped?.at ?? 0)) this.#lastDropped = end;
   }
 
   /** Where a writer begins here after what a signature stands for, nothing holds it to that but the hash before it. */

@@ -3,6 +3,7 @@ import type { KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { ChainEnd } from "../audit/chain.js";
 import { isJson, readLine } from "../audit/export-line.js";
+import { recordId } from "../audit/record.js";
 import { claims, readEnd, TORN } from "../audit/signed-end.js";
 import { type Fault, foreign, type Trust, torn, Verifier } from "../audit/verifier.js";
 import type { StoreConfig } from "../config/config.js";
@@ -53,11 +54,18 @@ function describeWhole(
   { vouched }: Trust,
 ): string {
   const signed = vouched ? `, ${vouched.size} of them with a checkpoint` : "";
-  const dropped = aged > 0 ? `, ${aged} of them with records dropped for their age` : "";
-  const begun = parts > 0 ? `, ${parts} of them without their beginning` : "";
+  const begun =
+    parts.writers > 0 ? `, ${parts.writers} of them without their beginning of ${parts.before} records` : "";
   const without = erased > 0 ? `, ${erased} records with erased values` : "";
   const unsigned = vouched && count > 0 ? `, ${count} records that no checkpoint stands for, the first ${first}` : "";
-  return `${records} records of ${writers} writers${signed}${dropped}${begun}${without}${unsigned}, whole`;
+  return `${records} records of ${writers} writers${signed}${describeAged(aged)}${begun}${without}${unsigned}, whole`;
+}
+
+/** With what somebody who knows how old an export is can hold it to: what went later went from the export. */
+function describeAged({ writers, count, last }: Verifier["aged"]): string {
+  if (last === undefined) return "";
+  const before = new Date(last.at).toISOString();
+  return `, ${count} records of ${writers} of them dropped for their age, the last ${recordId(last)}, from before ${before}`;
 }
 
 function describeFault({ writer, sequence, id, reason }: Fault): string {

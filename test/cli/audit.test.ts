@@ -302,7 +302,7 @@ describe("audit export", () => {
     });
     expect(await run(["verify", "--export", "part.jsonl"])).toMatchObject({
       code: 0,
-      stdout: "20 records of 2 writers, 2 of them without their beginning, whole\n",
+      stdout: "20 records of 2 writers, 2 of them without their beginning of 20 records, whole\n",
     });
     expect(await run(["export", "--out", "part.jsonl"])).toMatchObject({
       code: 2,
@@ -574,20 +574,21 @@ describe("the audit trail of which records were dropped for their age", () => {
   });
 
   it("is whole, with checkpoints from before and after, and says of how many writers there were more", async () => {
-    const whole =
-      "400 records of 2 writers, 2 of them with a checkpoint, 2 of them with records dropped for their age, whole\n";
+    const dropped = "2000 records of 2 of them dropped for their age, the last aud_two_000000001000, from before";
+    const whole = `400 records of 2 writers, 2 of them with a checkpoint, ${dropped} 2026-01-01T00:16:40.000Z, whole\n`;
     const args = ["verify", "--checkpoints", "aged-checkpoints.jsonl"];
     expect(await run(args, aged, signingKey)).toMatchObject({ code: 0, stdout: whole });
     expect(await run(["verify", "--public-key", "aged.pem"], aged)).toMatchObject({
       code: 0,
-      stdout: "400 records of 2 writers, 2 of them with records dropped for their age, whole\n",
+      stdout: `400 records of 2 writers, ${dropped} 2026-01-01T00:16:40.000Z, whole\n`,
     });
     const nothing = path("nothing.db");
     copyFileSync(aged, nothing);
     await drop(nothing, 0);
     expect(await run(args, nothing, signingKey)).toMatchObject({
       code: 0,
-      stdout: whole.replace("400 records", "0 records"),
+      stdout:
+        "0 records of 2 writers, 2 of them with a checkpoint, 2400 records of 2 of them dropped for their age, the last aud_two_000000001200, from before 2026-01-01T00:20:00.000Z, whole\n",
     });
   });
 
@@ -616,7 +617,7 @@ describe("the audit trail of which records were dropped for their age", () => {
     // Nobody vouches for the line then.
     expect(await offline("--export", "aged.jsonl")).toMatchObject({
       code: 0,
-      stdout: "400 records of 2 writers, 2 of them without their beginning, whole\n",
+      stdout: "400 records of 2 writers, 2 of them without their beginning of 2000 records, whole\n",
     });
     const [first = "", ...rest] = linesIn(stdout);
     const forged = first.replace('"sequence":1000', '"sequence":1001');
@@ -629,6 +630,19 @@ describe("the audit trail of which records were dropped for their age", () => {
       writeFileSync(path("aged.jsonl"), lines.join("\n"));
       expect(await offline(...args)).toMatchObject({ code: 1, stdout: expect.stringContaining(fault) });
     }
+  });
+
+  it("says how many records are not in an export, and from when, though all that is left is signed", async () => {
+    const all = linesIn((await run(["export"])).stdout);
+    const line = linesIn((await run(["export"], aged)).stdout).find((each) => each.includes('"dropped"')) ?? "";
+    // Retention has signed later for what was still there when the export was made.
+    writeFileSync(path("thinned.jsonl"), [...all.slice(0, 900), line, ...all.slice(1000)].join("\n"));
+    const args = ["--export", "thinned.jsonl", "--public-key", "aged.pem", "--checkpoints", "aged-checkpoints.jsonl"];
+    expect(await offline(...args)).toMatchObject({
+      code: 0,
+      stdout:
+        "2300 records of 2 writers, 2 of them with a checkpoint, 100 records of 1 of them dropped for their age, the last aud_one_000000001000, from before 2026-01-01T00:16:40.000Z, whole\n",
+    });
   });
 
   it("may not be said to be by anybody in the middle of an export", async () => {
@@ -649,7 +663,7 @@ describe("the audit trail of which records were dropped for their age", () => {
     expect(linesIn(stdout)).toHaveLength(2 * 50);
     expect(await offline("--export", "aged-part.jsonl")).toMatchObject({
       code: 0,
-      stdout: "100 records of 2 writers, 2 of them without their beginning, whole\n",
+      stdout: "100 records of 2 writers, 2 of them without their beginning of 2300 records, whole\n",
     });
   });
 
@@ -660,7 +674,8 @@ describe("the audit trail of which records were dropped for their age", () => {
     expect(await run(args, aged)).toMatchObject({ code: 0 });
     expect(await offline("--export", "aged-resumed.jsonl", "--public-key", "aged.pem")).toMatchObject({
       code: 0,
-      stdout: "1100 records of 2 writers, 2 of them with records dropped for their age, whole\n",
+      stdout:
+        "1100 records of 2 writers, 1300 records of 2 of them dropped for their age, the last aud_two_000000001000, from before 2026-01-01T00:16:40.000Z, whole\n",
     });
     expect(await run(["export", "--after", "aud_one_000000001201"], aged)).toMatchObject({
       code: 2,
