@@ -3,6 +3,7 @@
  * with what was dropped for its age; that has to be said before the records that are left.
  */
 import type { KeyObject } from "node:crypto";
+import { StartError } from "../errors.js";
 import { type ChainEnd, faultOf, GENESIS, isErased } from "./chain.js";
 import type { StoredRecord, WalkedBatch } from "./query.js";
 import { placeIn, recordId } from "./record.js";
@@ -27,6 +28,9 @@ export interface Trust {
    */
   readonly keys?: (() => readonly KeyObject[]) | undefined;
 }
+
+const MISSING =
+  "Records are missing, and only the key of checkpoints tells whether the gateway dropped them, as is said";
 
 /** Keeps one end for each writer, and nothing of any record. */
 export class Verifier {
@@ -89,7 +93,8 @@ export class Verifier {
   }
 
   /**
-   * A line that says up to where a writer's records were dropped, or what is wrong with it. `place` is where it was found.
+   * A line that says up to where a writer's records were dropped, or what is wrong with it. `place` is where it was found. Throws a
+   * `StartError` without keys where it stands for what is missing behind records.
    */
   addDropped(line: string, place: string): Fault | undefined {
     const end = this.#keys ? readEnd("dropped", line, this.#keys()) : readClaim(line);
@@ -98,7 +103,7 @@ export class Verifier {
     const known = this.#ends.get(writer);
     // Otherwise they were still there when they were looked at.
     if (known && known.sequence >= sequence) return undefined;
-    if (known && !this.#keys) return faultAt(place, "nobody has signed what it says of records that are missing");
+    if (known && !this.#keys) throw new StartError(`${MISSING} ${place}: name it with --public-key.`);
     const reason = this.#faultByCheckpoint(end) ?? this.#tooYoung(end);
     if (reason !== undefined) return faultAt(recordId(end), reason);
     if (this.#keys) this.#addAged(end, sequence - (known?.sequence ?? 0));

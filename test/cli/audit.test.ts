@@ -546,6 +546,11 @@ describe("the audit trail of which records were dropped for their age", () => {
   const offline = (...args: readonly string[]) => Cli.run(["audit", "verify", ...args], { cwd: folder });
   /** Of each writer. */
   const LEFT = 200;
+  const unknown = (line: number) => ({
+    code: 2,
+    stdout: "",
+    stderr: `Records are missing, and only the key of checkpoints tells whether the gateway dropped them, as is said in line ${line}: name it with --public-key.\n`,
+  });
 
   /** Drops all but so many of each writer. */
   async function drop(database: string, count: number): Promise<void> {
@@ -650,9 +655,21 @@ describe("the audit trail of which records were dropped for their age", () => {
     const end = writers[0]?.endAt(10) ?? expect.fail("none");
     const claim = JSON.stringify({ statement: "dropped", ...end });
     writeFileSync(path("claimed.jsonl"), [...lines.slice(0, 4), claim, ...lines.slice(10)].join("\n"));
-    expect(await offline("--export", "claimed.jsonl")).toMatchObject({
+    expect(await offline("--export", "claimed.jsonl")).toEqual(unknown(5));
+    expect(await offline("--export", "claimed.jsonl", "--public-key", "aged.pem")).toMatchObject({
       code: 1,
-      stdout: "not whole: record in line 5: nobody has signed what it says of records that are missing\n",
+      stdout: "not whole: record in line 5: it is none that the gateway signs\n",
+    });
+  });
+
+  it("is verified with the key alone where it was exported while records were dropped", async () => {
+    const all = linesIn((await run(["export"])).stdout);
+    const rest = linesIn((await run(["export"], aged)).stdout);
+    writeFileSync(path("meanwhile.jsonl"), [...all.slice(0, 900), ...rest].join("\n"));
+    expect(await offline("--export", "meanwhile.jsonl")).toEqual(unknown(901));
+    expect(await offline("--export", "meanwhile.jsonl", "--public-key", "aged.pem")).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining("1300 records of 2 writers, 1100 records of 2 of them dropped for their age"),
     });
   });
 
