@@ -88,17 +88,20 @@ export class Verifier {
 
   /** A whole batch: what is wrong with each thing in it. */
   *addBatch({ dropped, records }: WalkedBatch): Generator<Fault | undefined> {
-    for (const { writer, line } of dropped) yield this.addDropped(line, `of what was dropped of writer ${writer}`);
+    for (const { writer, line } of dropped)
+      yield this.addDropped(line, `of what was dropped of writer ${writer}`, writer);
     for (const { id, record } of records) yield record ? this.add(record) : foreign(id);
   }
 
   /**
-   * A line that says up to where a writer's records were dropped, or what is wrong with it. `place` is where it was found. Throws a
+   * A line that says up to where a writer's records were dropped, or what is wrong with it. `place` is where it was found, and `of`
+   * the writer whose it is there, where that is said: another's would stand for records of which it says nothing. Throws a
    * `StartError` without keys where it stands for what is missing behind records.
    */
-  addDropped(line: string, place: string): Fault | undefined {
+  addDropped(line: string, place: string, of?: string): Fault | undefined {
     const end = this.#keys ? readEnd("dropped", line, this.#keys()) : readClaim(line);
     if (typeof end === "string") return faultAt(place, `it ${end}`);
+    if (of !== undefined && of !== end.writer) return faultAt(place, `it is that of writer ${end.writer}`);
     const { writer, sequence } = end;
     const known = this.#ends.get(writer);
     // Otherwise they were still there when they were looked at.

@@ -131,7 +131,7 @@ async function lastExported(reader: AuditReader, id: string | undefined): Promis
   throw new StartError(`There is no record ${id} to go on after: check --after.`);
 }
 
-function endOf({ line }: Dropped): ChainEnd | undefined {
+function endOf({ writer, line }: Dropped): ChainEnd | undefined {
   const end = readClaim(line);
-  return typeof end === "string" ? undefined : end;
+  return typeof end === "string" || end.writer !== writer ? undefined : end;
 }

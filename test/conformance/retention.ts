@@ -186,6 +186,19 @@ export function retentionConformance(name: string, open: () => Promise<OpenedTra
       expect(await verify()).toBeUndefined();
     });
 
+    it("drops nothing of a chain that has the line of another, and verification names that", async () => {
+      await append(two, [OLD, NOW]);
+      // Whose time would be told of the records of the first one.
+      await retention({ now: NOW + MAX_AGE_MS + 1 }).dropAged();
+      await append(one, [OLD, OLD, NOW]);
+      await opened.ask("update audit_dropped set writer = 'one'");
+      await retention().dropAged();
+      const fault = { id: "of what was dropped of writer one", reason: "it is that of writer two" };
+      expect(kept).toMatchObject([fault]);
+      expect(await left()).toEqual(["one 1", "one 2", "one 3"]);
+      expect(await verify()).toMatchObject(fault);
+    });
+
     it("has a chain that was made anew, of records that are old enough, not look as if it had been dropped", async () => {
       await append(one, times(4, NOW));
       await opened.ask("delete from audit_events");
