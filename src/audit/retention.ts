@@ -67,20 +67,21 @@ export class Retention {
   async dropAged(): Promise<void> {
     const { reader, now, maxAgeMs } = this.#parts;
     const before = now() - maxAgeMs;
-    let position: string | undefined;
+    // In SQLite an id may be none: null comes before all text, and bytes come after it.
+    let position = "";
     while (!this.#stopped.signal.aborted) {
       const [first] = (await reader.batch(position, 1)).records;
-      if (first === undefined) return;
-      const writer = writerOf(first);
+      // What is not read as it is written may be found again for ever.
+      if (first === undefined || first.id <= position) return;
       const isAged = first.record === undefined || first.record.at < before;
       const dropped = isAged ? await this.#dropSegment(position, before) : undefined;
-      position = dropped ?? (writer === undefined ? first.id : idAfter(writer));
+      position = dropped ?? behind(first.id);
       await setImmediate();
     }
   }
 
   /** The next one after this position; answers its last id. Undefined when nothing of it can be dropped. */
-  async #dropSegment(position: string | undefined, before: number): Promise<string | undefined> {
+  async #dropSegment(position: string, before: number): Promise<string | undefined> {
     const { reader, store, key, observe } = this.#parts;
     const aged = agedIn(await reader.batch(position, SEGMENT), before);
     const verifier = new Verifier({ keys: () => this.#keys });
@@ -109,6 +110,17 @@ function agedIn({ dropped, records }: WalkedBatch, before: number): WalkedBatch 
     dropped: dropped.filter((each) => each.writer === writer),
     records: end < 0 ? records : records.slice(0, end),
   };
+}
+
+/**
+ * A position behind this row and its chain, and before all others. What is not UTF-8 is read as U+FFFD, and stands behind every text of
+ * ours that begins as it does.
+ */
+function behind(id: string): string {
+  const odd = id.indexOf("\ufffd");
+  if (odd > 0) return id.slice(0, odd - 1) + String.fromCharCode(id.charCodeAt(odd - 1) + 1);
+  const writer = placeIn(id)?.writer;
+  return writer === undefined ? id : idAfter(writer);
 }
 
 function atOf(said: Dropped | undefined): number {
