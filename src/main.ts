@@ -46,7 +46,8 @@ Options of audit verify
 
 Options of audit export
   --since INSTANT      only records of this instant or later, such as 2026-01-31T00:00:00Z
-  --until INSTANT      only records from before this instant
+  --until INSTANT      only records from before this instant; where a clock was set back, each chain from its first
+                       record within these times up to the next one that is past them, so that the part verifies
   --after ID           go on after this record, the last one of an export that was broken off, with the same other
                        options; a last line that was cut off has to be removed first. Not for a later export of
                        what is new since then: records are in no order of time, and some would be left out

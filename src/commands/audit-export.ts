@@ -14,9 +14,9 @@ import { type Lines, linesOf } from "./lines.js";
 import { type Output, Progress } from "./output.js";
 
 interface ExportOptions {
-  /** ms since 1970, inclusive */
+  /** ms since 1970: of each chain what comes from its first record on that is not from before this instant, */
   readonly since: number | undefined;
-  /** ms since 1970, exclusive */
+  /** up to the next one that is not from before this one, exclusive. */
   readonly until: number | undefined;
   /** The id that the last export ended with. */
   readonly after: string | undefined;
@@ -40,6 +40,9 @@ export async function exportTrail(
   let last = after;
   try {
     let previous: ChainEnd | undefined = await lastExported(archive.reader, after);
+    // The writers of whose chain a part is begun, and ended: where a clock was set back it would have holes by the time of each record.
+    let begun = after === undefined ? undefined : placeIn(after)?.writer;
+    let ended: string | undefined;
     for await (const { dropped, records } of archive.reader.walk(after)) {
       // From one file into another nothing else would come to its turn, such as a signal.
       await setImmediate();
@@ -58,7 +61,10 @@ export async function exportTrail(
         begins.delete(record.writer);
         const before = begin ?? previous;
         previous = record;
-        if (record.at < since || record.at >= until) continue;
+        if (record.writer !== begun && (record.at < since || record.at >= until)) continue;
+        begun = record.writer;
+        if (record.at >= until) ended = record.writer;
+        if (record.writer === ended) continue;
         if (begin) await output.print(begin.line);
         const previousHash = before?.writer === record.writer ? before.hash : GENESIS;
         await output.print(writeLine({ ...record, previousHash }));

@@ -310,6 +310,25 @@ describe("audit export", () => {
     });
   });
 
+  it("leaves no hole where a clock was set back, also when it goes on", async () => {
+    const steps = path("steps.db");
+    const store = await openStore({ kind: "sqlite", file: steps });
+    const writer = new TestWriter("one");
+    for (const seconds of [25, 0, 10, -100, 12, 20, 15]) writer.add(START + seconds * 1000);
+    await writer.appendTo(store.audit);
+    await store.close();
+    const args = ["export", "--since", "2026-01-01T00:00:10Z", "--until", "2026-01-01T00:00:20Z"];
+    const sequences = async (...more: readonly string[]) =>
+      linesIn((await run([...args, ...more], steps)).stdout).map((line) => JSON.parse(line).sequence);
+    expect(await sequences()).toEqual([3, 4, 5]);
+    expect(await sequences("--after", writer.idAt(2))).toEqual([4, 5]);
+    await run([...args, "--out", "steps.jsonl"], steps);
+    expect(await run(["verify", "--export", "steps.jsonl"])).toMatchObject({
+      code: 0,
+      stdout: "3 records of 1 writers, 1 of them without their beginning of 2 records, whole\n",
+    });
+  });
+
   it("ends with exit code 1 at a record that it cannot tell", async () => {
     const { code, stderr } = await run(
       ["export"],
