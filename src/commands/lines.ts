@@ -20,17 +20,27 @@ export interface Line {
   readonly isEnded: boolean;
 }
 
+/** In UTF-16 code units. No line of ours comes near it. */
+const MOST_IN_A_LINE = 2 ** 20;
+/** What some editors and shells put before UTF-8. */
+const MARK = /^\ufeff/;
+
 /**
  * Without their ends, LF or CRLF, and nothing else ends one: node's own reader takes U+2028, which may stand in JSON, for an
- * end. Throws a `StartError` when the file cannot be read.
+ * end. Of one that is too long to be ours, the beginning. Throws a `StartError` when the file cannot be read.
  */
 export async function* linesOf(file: string): AsyncGenerator<Line> {
   let begun = "";
+  let isFirst = true;
   try {
     for await (const chunk of createReadStream(file, "utf8")) {
-      const lines = `${begun}${chunk}`.split("\n");
-      begun = lines.pop() ?? "";
-      for (const line of lines) yield { text: line.replace(/\r$/, ""), isEnded: true };
+      const [end, ...lines] = (isFirst ? chunk.replace(MARK, "") : chunk).split("\n");
+      isFirst = false;
+      begun = (begun + end).slice(0, MOST_IN_A_LINE);
+      for (const line of lines) {
+        yield { text: begun.replace(/\r$/, ""), isEnded: true };
+        begun = line;
+      }
     }
   } catch (error) {
     throw unusable(`The file ${file}`, "read", error);

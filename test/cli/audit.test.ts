@@ -208,6 +208,11 @@ describe("audit export", () => {
       stdout: "",
       stderr: "The file empty.jsonl has no record: name another with --export.\n",
     });
+    writeFileSync(path("long.jsonl"), `${linesIn(stdout)[0]}${" ".repeat(2 ** 21)}\n`);
+    expect(await run(["verify", "--export", "long.jsonl"])).toMatchObject({
+      code: 1,
+      stdout: "not whole: record in line 1: it is not as the gateway writes records\n",
+    });
   });
 
   it("verifies whatever was written as a reason, and when its lines have got another system's ends", async () => {
@@ -218,7 +223,7 @@ describe("audit export", () => {
     await writer.appendTo(store.audit);
     await store.close();
     const { stdout } = await run(["export"], odd);
-    for (const text of [stdout, stdout.replaceAll("\n", "\r\n"), stdout.trimEnd()]) {
+    for (const text of [stdout, stdout.replaceAll("\n", "\r\n"), `\ufeff${stdout}`, stdout.trimEnd()]) {
       writeFileSync(path("odd.jsonl"), text);
       expect(await run(["verify", "--export", "odd.jsonl"])).toMatchObject({
         code: 0,
