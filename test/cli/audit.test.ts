@@ -21,6 +21,9 @@ const COUNT = 1200;
 const START = Date.parse("2026-01-01T00:00:00Z");
 const ACTOR = { issuer: "https://issuer.example.com", subject: "alice" };
 
+const NO_PLAIN_TABLE =
+  "audit_events is no table, or triggers, rules or row security may have its readers get other records";
+
 const folder = mkdtempSync(join(tmpdir(), "gateway-cli-audit-"));
 const file = join(folder, "gateway.db");
 const writers = [new TestWriter("one"), new TestWriter("two")];
@@ -133,6 +136,16 @@ describe("audit verify", () => {
     ["without the table", "drop table audit_events", "there is no table audit_events"],
     ["without what was dropped", "drop table audit_dropped", "there is no table audit_dropped"],
     ["without any", "drop table audit_events; drop table kysely_migration", "there is no table kysely_migration"],
+    [
+      "with a view in its place",
+      "alter table audit_events rename to kept; create view audit_events as select * from kept",
+      NO_PLAIN_TABLE,
+    ],
+    [
+      "with a trigger",
+      "create trigger it before insert on AUDIT_EVENTS begin select raise(ignore); end",
+      NO_PLAIN_TABLE,
+    ],
     [
       "of an older version",
       "delete from kysely_migration where name = '0003-audit-events'",

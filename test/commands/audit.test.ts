@@ -96,12 +96,58 @@ if (server === undefined) {
     it.skip("left out: TEST_POSTGRES_URL is not set");
   });
 } else {
+  const configOf = ({ url }: TestDatabase) =>
+    ({ kind: "postgres", url: new Secret(url), maxConnections: 2, queueSize: 500 }) as const;
+
   onStore("a Postgres server", async () => {
     const database = await TestDatabase.create(server);
-    return {
-      store: { kind: "postgres", url: new Secret(database.url), maxConnections: 2, queueSize: 500 },
-      drop: () => database.drop(),
-    };
+    return { store: configOf(database), drop: () => database.drop() };
+  });
+
+  describe("the trail on a Postgres server", () => {
+    let database: TestDatabase;
+    beforeAll(async () => {
+      database = await TestDatabase.create(server);
+      await (await openStore(configOf(database))).close();
+      await database.ask("create function nothing() returns trigger language plpgsql as $$ begin return null; end $$");
+    });
+    afterAll(() => database.drop());
+
+    it.each([
+      [
+        "a view is in its place",
+        "alter table audit_events rename to kept; create view audit_events as select * from kept",
+        "drop view audit_events; alter table kept rename to audit_events",
+      ],
+      [
+        "a view is before it",
+        'create schema other; create view other.audit_events as select * from public.audit_events; alter role current_user in database "DATABASE" set search_path = other, public',
+        'drop schema other cascade; alter role current_user in database "DATABASE" reset search_path',
+      ],
+      [
+        "it has row security",
+        "alter table audit_events enable row level security",
+        "alter table audit_events disable row level security",
+      ],
+      ["it has a policy", "create policy few on audit_events using (sequence > 1)", "drop policy few on audit_events"],
+      [
+        "it has a rule",
+        "create rule none as on insert to audit_events do instead nothing",
+        "drop rule none on audit_events",
+      ],
+      [
+        "it has a trigger",
+        "create trigger none before insert on audit_events for each row execute function nothing()",
+        "drop trigger none on audit_events",
+      ],
+    ])("is not called whole where %s", async (_, change, undo) => {
+      const named = (sql: string) => sql.replaceAll("DATABASE", database.name);
+      const verified = () => verifyTrail({ store: configOf(database) }, {}, output(10));
+      await database.ask(named(change));
+      await expect(verified()).rejects.toThrow("audit_events is no table, or triggers, rules or row security may");
+      await database.ask(named(undo));
+      expect(await verified()).toBe(true);
+    });
   });
 
   it("an export whose database goes away says after which record to go on", async () => {
