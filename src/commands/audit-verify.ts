@@ -22,7 +22,7 @@ export async function verifyTrail(source: Source, trust: Trust, output: Output):
     return await verify((verifier) => faultsInExport(source.exportFile, verifier), trust, output);
   const archive = await openAuditArchive(source.store);
   try {
-    return await verify((verifier) => faultsInStore(archive, verifier), trust, output, archive.name);
+    return await verify((verifier) => faultsInStore(archive, verifier, output), trust, output, archive.name);
   } finally {
     await archive.close();
   }
@@ -118,8 +118,16 @@ export function readKeyFile(file: string): KeyObject {
   return key;
 }
 
-async function* faultsInStore({ reader }: AuditArchive, verifier: Verifier): AsyncGenerator<Fault | undefined> {
+async function* faultsInStore(
+  { reader, faultOfIndexes }: AuditArchive,
+  verifier: Verifier,
+  output: Output,
+): AsyncGenerator<Fault | undefined> {
   for await (const batch of reader.walk()) yield* verifier.addBatch(batch);
+  if (faultOfIndexes === undefined) return;
+  output.report(`${verifier.records} records, and now the indexes`);
+  const found = await faultOfIndexes();
+  if (found !== undefined) yield { writer: null, sequence: null, id: "in an index", reason: `SQLite finds: ${found}` };
 }
 
 async function* faultsInExport(file: string, verifier: Verifier): AsyncGenerator<Fault | undefined> {

@@ -54,7 +54,7 @@ async function run(args: readonly string[], database = file, changes: Record<str
 function tamper(sql: string): string {
   const copy = join(folder, `tampered-${tampered++}.db`);
   copyFileSync(file, copy);
-  const database = new DatabaseSync(copy);
+  const database = new DatabaseSync(copy, { defensive: false });
   database.exec(sql);
   database.close();
   return copy;
@@ -68,7 +68,9 @@ describe("audit verify", () => {
     expect(await run(["verify"])).toEqual({
       code: 0,
       stdout: "2400 records of 2 writers, whole\n",
-      stderr: expect.stringMatching(`^(\\d+ records\\n)*2400 records of the database ${file}, done\\n$`),
+      stderr: expect.stringMatching(
+        `^(\\d+ records\\n)*2400 records, and now the indexes\\n2400 records of the database ${file}, done\\n$`,
+      ),
     });
   });
 
@@ -113,6 +115,25 @@ describe("audit verify", () => {
     const { code, stdout } = await run(["verify"], tamper(sql));
     expect({ code, stdout }).toEqual({ code: 1, stdout: expect.stringContaining(place) });
     expect(stdout).toMatch(/^not whole: [^\n]+\n$/);
+  });
+
+  it("tells that a record is kept from those who read along an index that does not have it", async () => {
+    const named = "name = 'audit_events_identity_action'";
+    const leaveOut = `
+      update audit_events set listed = 1;
+      pragma writable_schema = on;
+      create temp table was as select sql from sqlite_schema where ${named};
+      update sqlite_schema set sql = sql || ' and sequence <> 7' where ${named};
+      pragma writable_schema = reset;
+      reindex audit_events_identity_action;
+      pragma writable_schema = on;
+      update sqlite_schema set sql = (select sql from was) where ${named}`;
+    expect(await run(["verify"], tamper(leaveOut))).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(
+        /^not whole: record in an index: SQLite finds: row \d+ missing from index audit_events_identity_action\n$/,
+      ),
+    });
   });
 
   it("says of how many records the actor or the reason is erased, for nothing else tells who did that", async () => {
@@ -365,7 +386,9 @@ describe.skipIf(!existsSync("/dev/full"))("a result that cannot be written", () 
   const cannot = (name: string, code: string) => ({
     code: 2,
     stderr: expect.stringMatching(
-      new RegExp(`^(\\d+ records( of the database .+, done)?\n)*${name} cannot be written \\(${code}\\): [^\n]+\\.\n$`),
+      new RegExp(
+        `^(\\d+ records(, and now the indexes| of the database .+, done)?\n)*${name} cannot be written \\(${code}\\): [^\n]+\\.\n$`,
+      ),
     ),
   });
 

@@ -54,7 +54,8 @@ function onStore(name: string, open: () => Promise<{ store: StoreConfig; drop: (
       expect(await verifyTrail({ store: opened.store }, {}, said)).toBe(true);
       expect(said.printed).toEqual([`${COUNT} records of 1 writers, whole`]);
       // A look at the clock for each record: a hundred of them to the second.
-      expect(said.reported).toHaveLength(COUNT / 100 + 1);
+      const indexes = name === "SQLite" ? [`${COUNT} records, and now the indexes`] : [];
+      expect(said.reported.slice(COUNT / 100, -1)).toEqual(indexes);
       expect(said.reported.slice(0, 2)).toEqual(["100 records", "200 records"]);
       expect(said.reported.at(-1)).toMatch(new RegExp(`^${COUNT} records of the database .+, done$`));
     });
