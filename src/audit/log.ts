@@ -46,8 +46,6 @@ interface AboutToken<Token, Seen> {
   readonly about: About;
   readonly token: Token;
   readonly look: () => Promise<Seen>;
-  /** When tokens of its identity were revoked last, before which no record of this one is put; ms since 1970. */
-  readonly notBefore?: number | null;
 }
 
 interface AuditLogParts {
@@ -132,9 +130,8 @@ export class CallAudit {
     action: "TOKEN_ISSUED" | "TEAMS_TOKEN_EXCHANGED",
     about: About,
     token: Token,
-    notBefore: number | null = null,
   ): Promise<Recorded<Token>> {
-    await this.#record("OUTCOME", action, about, token, { notBefore });
+    await this.#record("OUTCOME", action, about, token);
     return token as Recorded<Token>;
   }
 
@@ -159,7 +156,7 @@ export class CallAudit {
 
   async #tokenAndLook<Token extends TokenLike, Seen>(
     action: AuditAction,
-    { about, token, look, notBefore }: AboutToken<Token, Seen>,
+    { about, token, look }: AboutToken<Token, Seen>,
     premise?: Premise,
   ): Promise<TokenAndLook<Token, Seen> | undefined> {
     let seen: Promise<Seen> | undefined;
@@ -171,7 +168,7 @@ export class CallAudit {
       seen.catch(() => {});
       return seen;
     };
-    if (!(await this.#record("OUTCOME", action, about, token, { behind: see, premise, notBefore }))) return undefined;
+    if (!(await this.#record("OUTCOME", action, about, token, { behind: see, premise }))) return undefined;
     const lastLook = () => (seen !== undefined && performance.now() - at <= LOOK_MS ? seen : see());
     return { token: token as Recorded<Token>, lastLook };
   }

@@ -45,8 +45,6 @@ export interface RecordOptions {
   readonly behind?: (() => void) | undefined;
   /** The event is written only if this holds. */
   readonly premise?: Premise | undefined;
-  /** ms since 1970: something that came before the event, by another instance's clock perhaps. */
-  readonly notBefore?: number | null | undefined;
 }
 
 /** Where records go besides. */
@@ -154,13 +152,13 @@ export class Trail {
   record(
     event: AuditEvent,
     deadline: Pick<Deadline, "aborted">,
-    { behind, premise, notBefore }: RecordOptions = {},
+    { behind, premise }: RecordOptions = {},
   ): Promise<boolean> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed) throw unavailable(new Error("the trail is closed"));
       if (this.#queue.length >= this.#parts.queueSize)
         throw unavailable(new Error("too many events wait to be written"));
-      this.#at = afterStep(this.#at, afterStep(notBefore ?? 0, this.#parts.now()));
+      this.#at = afterStep(this.#at, this.#parts.now());
       const place = this.#parts.tracing?.place();
       const waiting = { event, at: this.#at, deadline, behind, premise, resolve, reject, place, isLetGo: false };
       this.#queue.push(waiting);
@@ -365,10 +363,7 @@ export class Trail {
   }
 }
 
-/**
- * A clock that is set back a little, as time services do, or is behind another's, puts no event before the last one; what is more is told
- * as it is.
- */
+/** A clock that is set back a little, as time services do, puts no event before the last one; what is more is told as it is. */
 function afterStep(last: number, now: number): number {
   return last - now < CLOCK_STEP_MS ? Math.max(last, now) : now;
 }

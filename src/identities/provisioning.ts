@@ -228,14 +228,14 @@ export class Provisioning {
   }
 
   async #recordMade(
-    { id: identityId, tokensValidAfter }: Identity,
+    { id: identityId }: Identity,
     token: ServiceToken | undefined,
     { audit, first }: Order,
   ): Promise<Recorded<ServiceToken> | undefined> {
     const scopes = first?.request.scopes ?? null;
     const [, recorded] = await Promise.all([
       audit.outcome("IDENTITY_PROVISIONED", { identityId }),
-      token && audit.token("TOKEN_ISSUED", { identityId, scopes }, token, tokensValidAfter),
+      token && audit.token("TOKEN_ISSUED", { identityId, scopes }, token),
     ]);
     return recorded;
   }

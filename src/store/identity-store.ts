@@ -184,7 +184,7 @@ export class IdentityStore {
   ): Promise<Identity | undefined> {
     return await this.#withWork(now, async (identities) => {
       const update = identities.#update(id, from).set((row) => ({
-        tokens_valid_after: now,
+        tokens_valid_after: notBefore(now),
         revocations: row("revocations", "+", 1),
         revocation_pending: sql<0 | 1>`case when communication_user_id is null then 0 else 1 end`,
         ...(to && { status: to }),
@@ -201,7 +201,7 @@ export class IdentityStore {
     await this.#update(id, ["ACTIVE", "SUSPENDED"])
       .set({
         revocation_pending: 0,
-        tokens_valid_after: sql<number>`case when tokens_valid_after < ${now} then ${now} else tokens_valid_after end`,
+        tokens_valid_after: notBefore(now),
       })
       .where("communication_user_id", "=", communicationUserId)
       .execute();
@@ -366,6 +366,11 @@ export class IdentityStore {
       .where("status", "in", [...from])
       .returningAll();
   }
+}
+
+/** Another instance's clock may be ahead. */
+function notBefore(now: number): RawBuilder<number> {
+  return sql<number>`case when tokens_valid_after < ${now} then ${now} else tokens_valid_after end`;
 }
 
 function asIdentity(row: IdentityRow | undefined): Identity | undefined {

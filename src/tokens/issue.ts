@@ -247,7 +247,7 @@ export class TokenIssuance {
   ): Promise<Noted> {
     const about = { identityId: identity.id, scopes: request.scopes };
     const look = () => this.#confirmGood(identity, "findBehindRecord");
-    return await audit.tokenAndLook(action, { about, token, look, notBefore: identity.tokensValidAfter });
+    return await audit.tokenAndLook(action, { about, token, look });
   }
 
   /**

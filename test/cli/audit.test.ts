@@ -242,6 +242,10 @@ describe("audit export", () => {
       stdout: "",
       stderr: "The file empty.jsonl has no record: name another with --export.\n",
     });
+  });
+
+  it("is not whole with a line that is longer than any of ours", async () => {
+    const { stdout } = await run(["export"]);
     writeFileSync(path("long.jsonl"), `${linesIn(stdout)[0]}${" ".repeat(2 ** 21)}\n`);
     expect(await run(["verify", "--export", "long.jsonl"])).toMatchObject({
       code: 1,

@@ -7,7 +7,6 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { connectAzureService } from "../../src/acs/service-azure.js";
 import { createFingerprint } from "../../src/audit/fingerprint.js";
 import { AuditLog } from "../../src/audit/log.js";
-import { TOKENS } from "../../src/audit/query.js";
 import { Trail, type TrailStore } from "../../src/audit/trail.js";
 import { Secret } from "../../src/config/secret.js";
 import { Deadline } from "../../src/deadline.js";
@@ -188,21 +187,6 @@ describe("issuing a token", () => {
       told.mockRestore();
       afterRecord = undefined;
     }
-  });
-
-  it.each([
-    [1500, "behind the revocation that it came after, though the clock of who revoked is a little ahead"],
-    [120_000, "at its own time where that clock is far off"],
-  ])("is recorded by a clock that is %i ms behind %s", async (milliseconds) => {
-    const { identity } = await issuance.issue(call, input);
-    const ahead = now() + milliseconds;
-    await store.identities.revoke(identity.id, ["ACTIVE"], ahead);
-    await store.identities.confirmRevocation(identity.id, identity.communicationUserId ?? "", ahead);
-    await issuance.issue(call, input);
-    const filter = { ...TOKENS, identityId: identity.id };
-    const [second, first] = await store.auditReader.page({ filter, limit: 10, backward: false });
-    expect(first?.at).toBeLessThan(ahead);
-    expect((second?.at ?? 0) >= ahead).toBe(milliseconds < 60_000);
   });
 
   it("makes no other identity for who asks for one by its id that is deleted before it was made", async () => {

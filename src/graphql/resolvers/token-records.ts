@@ -51,7 +51,8 @@ export class TokenRecordResolver {
   }
 
   @FieldResolver(() => Boolean, {
-    description: "Whether it was revoked: by `revokeAccessTokens`, or as the identity was suspended or deleted.",
+    description:
+      "Whether it was revoked: by `revokeAccessTokens`, or as the identity was suspended or deleted. Told by when it was issued: for as long around a revocation as the clocks of two instances differ it may be wrong either way.",
   })
   async revoked(@Root() { identityId, issuedAt }: Token, @Ctx() { identities }: RequestContext): Promise<boolean> {
     const identity = await identities.byId(identityId);
