@@ -128,13 +128,17 @@ function secondsSince(began: number | undefined, now: number): number {
   return began === undefined ? 0 : Math.max(0, now - began) / 1000;
 }
 
+/** And a quarter of the requests under way at most. */
+const MOST_WAITING_FOR_KEYS = 500;
+
 function createAuthenticator({ config, now, elapsed, events, metrics, keys, redis, tracing }: Base): Authenticator {
-  const { issuers, auth } = config;
+  const { issuers, auth, server } = config;
   const nonces = new DpopNonces(keys.cacheKeys, now);
   const used = redis ? redisSingleUse(redis, "proofs") : memorySingleUse({ maxEntries: auth.rememberedProofs, now });
   const authenticator = new Authenticator({
     issuers,
     settings: auth,
+    mostWaiting: Math.min(MOST_WAITING_FOR_KEYS, Math.ceil(server.maxRequests / 4)),
     dpop: new Dpop({ used, nonces, now }),
     nonces,
     now,

@@ -17,6 +17,8 @@ import { type Issuer, TokenMemory, type VerifiedToken } from "./token-memory.js"
 interface AuthenticatorParts {
   readonly issuers: readonly IssuerConfig[];
   readonly settings: Pick<Config["auth"], "rememberedTokens">;
+  /** Who wait for a key that is not at hand, of all issuers. */
+  readonly mostWaiting: number;
   readonly dpop: Dpop;
   readonly nonces: DpopNonces;
   /** ms since 1970 */
@@ -35,8 +37,8 @@ export class Authenticator {
   readonly #tokens = new WeakMap<Caller, VerifiedToken>();
 
   constructor(parts: AuthenticatorParts) {
-    const { issuers, elapsed, observeFetch: observe, settings, tracing } = parts;
-    const common = { elapsed, observe, tracing };
+    const { issuers, elapsed, observeFetch: observe, settings, mostWaiting, tracing } = parts;
+    const common = { elapsed, observe, tracing, waiting: { count: 0, most: mostWaiting } };
     const makeIssuer = (config: IssuerConfig) => ({ config, keys: new IssuerKeys(config, common) });
     this.#parts = parts;
     this.#issuers = new Map(issuers.map((config) => [config.issuer, makeIssuer(config)]));
@@ -45,9 +47,7 @@ export class Authenticator {
 
   async authenticate(credentials: Credentials): Promise<Caller> {
     const token = await this.#verify(credentials.token);
-    const caller = callerOf(token, await checkSender(credentials, token, this.#parts.dpop));
-    this.#tokens.set(caller, token);
-    return caller;
+    return this.#callerOf(token, await checkSender(credentials, token, this.#parts.dpop));
   }
 
   /**
@@ -56,7 +56,8 @@ export class Authenticator {
    */
   async isStillGood(caller: Caller): Promise<boolean> {
     const token = this.#tokens.get(caller);
-    return token !== undefined && (await this.#isGood(token));
+    if (token === undefined || !isInTime(token, this.#parts.now())) return false;
+    return (await token.issuer.keys.has(token.key)) || (await isPublishedAnew(token));
   }
 
   /** What the answer has to bring in `DPoP-Nonce` (RFC 9449 §8.1, §8.2); undefined for callers who need none. */
@@ -93,14 +94,20 @@ export class Authenticator {
   async #recall(text: string): Promise<VerifiedToken | undefined> {
     const known = this.#memory.find(text);
     if (known === undefined) return undefined;
-    if (await this.#isGood(known)) return known;
+    if (isInTime(known, this.#parts.now()) && (await known.issuer.keys.has(known.key))) return known;
     // Judged anew, it gets the refusal that it deserves.
     this.#memory.forget(text);
     return undefined;
   }
 
-  async #isGood(token: VerifiedToken): Promise<boolean> {
-    return isInTime(token, this.#parts.now()) && (await token.issuer.keys.has(token.key));
+  #callerOf(token: VerifiedToken, senderConstraint: Caller["senderConstraint"]): Caller {
+    const known = token.callers.get(senderConstraint);
+    if (known !== undefined) return known;
+    const { issuer, subject, claims } = token;
+    const caller = { issuer: issuer.config.issuer, subject, claims, senderConstraint };
+    token.callers.set(senderConstraint, caller);
+    this.#tokens.set(caller, token);
+    return caller;
   }
 
   /** By what nobody has verified yet, and for nothing but to choose whose keys must verify it. */
@@ -121,15 +128,17 @@ export class Authenticator {
     await verifySignature(token, key, "bad_signature");
     checkRequiredClaims(config.profile, payload);
     const { subject } = checkClaims(payload, config, this.#parts.now());
-    return { issuer, key, claims: payload, subject, callers: new Map() };
+    const { alg, kid } = header;
+    return { issuer, key, header: { alg, kid }, claims: payload, subject, callers: new Map() };
   }
 }
 
-function callerOf(token: VerifiedToken, senderConstraint: Caller["senderConstraint"]): Caller {
-  const known = token.callers.get(senderConstraint);
-  if (known !== undefined) return known;
-  const { issuer, subject, claims } = token;
-  const caller = { issuer: issuer.config.issuer, subject, claims, senderConstraint };
-  token.callers.set(senderConstraint, caller);
-  return caller;
+/** Whether the issuer has the key of a token under which it was verified once more: back after a while, or told of in other words. */
+async function isPublishedAnew({ issuer, key, header: { alg, kid } }: VerifiedToken): Promise<boolean> {
+  try {
+    return (await issuer.keys.find(alg, kid)).thumbprint === key.thumbprint;
+  } catch (error) {
+    if (error instanceof AuthenticationFailure) return false;
+    throw error;
+  }
 }

@@ -52,7 +52,7 @@ export class Dpop {
     const key = await readProofKey(proof);
     await verifySignature(proof, key, "bad_proof");
     // Also one without a nonce is used up, or whoever has seen it could spend its user's requests with it.
-    await this.#useUp(proof, key);
+    await this.#useUp(proof, key, user);
     if (nonceRequired && !this.#hasGoodNonce(proof)) throw new NonceNeeded(user);
   }
 
@@ -66,11 +66,13 @@ export class Dpop {
   }
 
   /** §11.1. The last check, so that only sound proofs take room. */
-  async #useUp({ payload: { jti } }: CompactJws, { thumbprint }: PublicKey): Promise<void> {
-    const isFirst = await this.#claim(
-      createHash("sha256").update(`${thumbprint} ${jti}`).digest("base64url"),
-      thumbprint,
-    );
+  async #useUp(
+    { payload: { jti } }: CompactJws,
+    { thumbprint }: PublicKey,
+    { issuer, subject }: ApplicationUser,
+  ): Promise<void> {
+    const key = createHash("sha256").update(`${thumbprint} ${jti}`).digest("base64url");
+    const isFirst = await this.#claim(key, JSON.stringify([issuer, subject]));
     if (!isFirst) throw new AuthenticationFailure("used_proof", "the proof was used before");
   }
 

@@ -21,8 +21,6 @@ const COOL_DOWN_MS = 4500;
 const TWO_FETCHES_MS = 10_200;
 /** After a first failure, while there are no keys; doubled with each further one, up to the cool-down. */
 const FIRST_BACK_OFF_MS = 1000;
-/** Who wait for a key that is not at hand. Each has a place that another would have whose key is. */
-const MOST_WAITING = 500;
 /** The address of the keys is looked up anew after this, or after a failure. */
 const DISCOVERY_MS = 3_600_000;
 
@@ -31,10 +29,17 @@ export type ObserveFetch = (issuer: string, outcome: FetchedKeys | Error) => voi
 
 type KeyConfig = Pick<IssuerConfig, "issuer" | "jwksUri" | "keyMaxAgeSeconds" | "keyStaleSeconds">;
 
+/** Who wait for a key that is not at hand, of all issuers. Each has a place that another would have whose key is. */
+interface Waiting {
+  count: number;
+  readonly most: number;
+}
+
 interface IssuerKeysParts {
   /** ms by a clock that is never set, since ages must not jump. */
   readonly elapsed: () => number;
   readonly observe: ObserveFetch;
+  readonly waiting: Waiting;
   readonly tracing?: Tracing | undefined;
 }
 
@@ -48,6 +53,7 @@ export class IssuerKeys {
   readonly #config: KeyConfig;
   readonly #elapsed: () => number;
   readonly #observe: ObserveFetch;
+  readonly #waiting: Waiting;
   readonly #tracing: Tracing | undefined;
   #held: KeySet | undefined;
   #jwksUri: { readonly uri: string; readonly at: number } | undefined;
@@ -57,12 +63,12 @@ export class IssuerKeys {
   #failures = 0;
   #lastError: unknown;
   #underWay: Promise<void> | undefined;
-  #waiting = 0;
 
-  constructor(config: KeyConfig, { elapsed, observe, tracing }: IssuerKeysParts) {
+  constructor(config: KeyConfig, { elapsed, observe, waiting, tracing }: IssuerKeysParts) {
     this.#config = config;
     this.#elapsed = elapsed;
     this.#observe = observe;
+    this.#waiting = waiting;
     this.#tracing = tracing;
   }
 
@@ -81,12 +87,12 @@ export class IssuerKeys {
   }
 
   async #lookAnew(): Promise<void> {
-    if (this.#waiting >= MOST_WAITING) throw this.#unavailable();
-    this.#waiting += 1;
+    if (this.#waiting.count >= this.#waiting.most) throw this.#unavailable();
+    this.#waiting.count += 1;
     try {
       await (this.#mayTry() ? this.#fetch() : this.#underWay);
     } finally {
-      this.#waiting -= 1;
+      this.#waiting.count -= 1;
     }
   }
 

@@ -13,6 +13,7 @@ export interface Issuer {
 export interface VerifiedToken {
   readonly issuer: Issuer;
   readonly key: PublicKey;
+  readonly header: { readonly alg: string; readonly kid: string | undefined };
   readonly claims: Readonly<Record<string, unknown>>;
   readonly subject: string;
   /** Who may send it, by how they have proven to be who it was issued to: the same object each time. */

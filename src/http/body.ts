@@ -11,6 +11,13 @@ export class BodyTooLarge extends GatewayError {
   }
 }
 
+/** Thrown for a body that does not arrive while others need its place. */
+export class BodyTooSlow extends GatewayError {
+  constructor() {
+    super("UPSTREAM_UNAVAILABLE", "The body has not arrived in time, and there is no room to wait for it.");
+  }
+}
+
 /** The client went away before its request was whole. Nobody reads the answer. */
 class BodyCutOff extends GatewayError {
   constructor() {
@@ -56,12 +63,17 @@ export async function readBytes(request: IncomingMessage): Promise<Buffer> {
     resolve(body.bytes);
   });
   // Even one that has arrived is not handed over any more. Every request is closed in the end, and an error costs its stack.
-  const cutOff = () => {
-    if (!isWhole) reject(new BodyCutOff());
+  const cutOff = (why?: unknown) => {
+    if (!isWhole) reject(why instanceof GatewayError ? why : new BodyCutOff());
   };
   request.once("error", cutOff);
-  request.once("close", cutOff);
+  request.once("close", () => cutOff());
   return await promise;
+}
+
+/** Whoever reads the body waits for it no longer. */
+export function giveUp(request: IncomingMessage): void {
+  request.emit("error", new BodyTooSlow());
 }
 
 /** In one buffer: a body may arrive byte by byte, and a buffer for each takes a hundred times its memory. */

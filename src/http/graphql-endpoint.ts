@@ -14,7 +14,7 @@ import { type Quota, RateLimited } from "../limits/quota.js";
 import type { Events } from "../observe/events.js";
 import type { Tracing } from "../observe/tracing.js";
 import type { Answer } from "./answer.js";
-import { BodyTooLarge, readJson } from "./body.js";
+import { BodyTooLarge, BodyTooSlow, giveUp, readJson } from "./body.js";
 import type { CallerCheck } from "./caller-check.js";
 import { type Contexts, clientOf } from "./contexts.js";
 import { EVENT_STREAM, STREAM_HEADERS } from "./event-stream.js";
@@ -65,8 +65,9 @@ export class GraphqlEndpoint {
 
   handle(request: IncomingMessage, requestId: string): Promise<Answer> {
     const { load, refusal, tracing } = this.#parts;
-    if (load.enter() !== undefined) {
-      this.#cutSlowest();
+    const shed = load.enter();
+    if (shed !== undefined) {
+      if (shed === "full") this.#giveUpSlowest();
       return Promise.resolve(refusal(request));
     }
     if (tracing === undefined) return this.#serve(request, requestId);
@@ -143,11 +144,11 @@ export class GraphqlEndpoint {
   }
 
   /** It would have a place, for as long as a request may take to arrive, that others need. */
-  #cutSlowest(): void {
+  #giveUpSlowest(): void {
     const [slowest] = this.#arriving;
     if (slowest === undefined || performance.now() - slowest[1] < SLOW_MS) return;
     this.#arriving.delete(slowest[0]);
-    slowest[0].destroy();
+    giveUp(slowest[0]);
   }
 
   async #stream(body: unknown, facts: Parameters<Contexts["now"]>[0]): Promise<Answer> {
@@ -167,7 +168,7 @@ export class GraphqlEndpoint {
       headers: {
         ...(known instanceof AuthenticationFailure && this.#parts.callerCheck.headersFor(known, request)),
         ...(known.retryAfterSeconds !== undefined && { "retry-after": String(known.retryAfterSeconds) }),
-        ...(known instanceof BodyTooLarge && { connection: "close" }),
+        ...((known instanceof BodyTooLarge || known instanceof BodyTooSlow) && { connection: "close" }),
       },
       body: errorBody(known),
     };

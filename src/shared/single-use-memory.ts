@@ -13,7 +13,7 @@ interface Claim {
 }
 
 /** The part of the room that one owner may have, so that nobody alone keeps all others out. */
-const SHARE = 0.5;
+const SHARE = 0.25;
 
 export function memorySingleUse({ maxEntries, now }: MemoryOptions): SingleUse {
   const mostOfOne = Math.ceil(maxEntries * SHARE);

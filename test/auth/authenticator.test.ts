@@ -55,6 +55,7 @@ function authenticatorOf(changes: Partial<IssuerConfig>, rememberedTokens = 100)
       { ...usual, issuer: other.url },
     ],
     settings: { rememberedTokens },
+    mostWaiting: 500,
     dpop: new Dpop({ used: memorySingleUse({ maxEntries: 100, now }), nonces, now }),
     nonces,
     now,
@@ -194,6 +195,24 @@ describe("a token that is remembered", () => {
     const again = await authenticate(token);
     expect(again.claims).not.toBe(claims);
     expect((await authenticate(token)).claims).toBe(again.claims);
+  });
+
+  it("has its caller stay one who is connected, for as long as it would be let in once more and no longer", async () => {
+    const caller = await authenticate(await longToken());
+    expect(await authenticator.isStillGood(caller)).toBe(true);
+    expect(await authenticator.isStillGood({ ...caller })).toBe(false);
+    const published = issuer.keys;
+    const later = async (keys: object[]) => {
+      issuer.keys = keys;
+      passed += MAX_AGE + 1;
+      return await authenticator.isStillGood(caller);
+    };
+    expect(await later(published.map((key) => ({ ...key, alg: undefined })))).toBe(true);
+    const another = publish(generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey, { kid: "new", alg: "ES256" });
+    expect(await later([another])).toBe(false);
+    expect(await later([another, ...published])).toBe(true);
+    passed += 7_200_000;
+    expect(await authenticator.isStillGood(caller)).toBe(false);
   });
 
   it("proves its sender each time", async () => {

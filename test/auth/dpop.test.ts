@@ -216,7 +216,7 @@ describe("the use of a proof", () => {
     claimed.length = 0;
     await verify(proofOf({ jti: "id" }));
     const key = createHash("sha256").update(`${thumbprint} id`).digest("base64url");
-    expect(claimed).toEqual([[key, 130_000, thumbprint]]);
+    expect(claimed).toEqual([[key, 130_000, JSON.stringify([user.issuer, user.subject])]]);
   });
 
   it("is not claimed for one that is bad", async () => {

@@ -35,7 +35,7 @@ function keysAt(jwksUri: string | null, observe?: ObserveFetch): IssuerKeys {
   const ownTold = told;
   const config = { issuer: issuer.url, jwksUri, keyMaxAgeSeconds: 300, keyStaleSeconds: 3600 };
   const tell: ObserveFetch = (...outcome) => ownTold.push(outcome);
-  return new IssuerKeys(config, { elapsed: () => elapsed, observe: observe ?? tell });
+  return new IssuerKeys(config, { elapsed: () => elapsed, observe: observe ?? tell, waiting: { count: 0, most: 500 } });
 }
 
 const find = async (kid: string | undefined = "test", alg = "ES256") => await keys.find(alg, kid);

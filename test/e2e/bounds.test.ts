@@ -75,6 +75,8 @@ describe("requests that are yet to arrive", () => {
     await expect.poll(ask).toBe("HTTP/1.1 503");
     expect(slow.filter(({ socket }) => socket.closed)).toEqual([]);
     await expect.poll(ask, { timeout: 5000 }).toBe("HTTP/1.1 200");
+    const told = slow.map(({ received }) => received.slice(0, 12)).filter(Boolean);
+    expect(new Set(told)).toEqual(new Set(["HTTP/1.1 503"]));
     for (const connection of slow) connection.close();
   });
 });

@@ -19,8 +19,8 @@ async function startRig(changes: (config: Config) => Partial<Config>): Promise<R
 }
 
 describe("a replay store that is full", () => {
-  it("is 503, not a pass, and one client fills no more than half of it", async () => {
-    const rig = await startRig(() => ({ auth: { rememberedTokens: 10, rememberedProofs: 4 } }));
+  it("is 503, not a pass, and one user fills no more than a quarter of it", async () => {
+    const rig = await startRig(() => ({ auth: { rememberedTokens: 10, rememberedProofs: 8 } }));
     const client = new DpopClient();
     const token = await rig.issuer.sign("alice", { claims: await client.confirmation() });
     const send = () => attack(rig, `DPoP ${token}`, { dpop: client.proof(token, URI) });

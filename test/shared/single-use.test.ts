@@ -60,7 +60,7 @@ describe("a full record in memory", () => {
 
   it("has room for others, however much one asks for, until what that one used is over", async () => {
     let time = 0;
-    const used = memorySingleUse({ maxEntries: 4, now: () => time });
+    const used = memorySingleUse({ maxEntries: 8, now: () => time });
     for (const key of ["a", "b"]) expect(await used.claim(key, 1000, "alice")).toBe(true);
     await expect(used.claim("c", 1000, "alice")).rejects.toThrow("room for 2 texts of one owner");
     expect(await used.claim("a", 1000, "alice")).toBe(false);
