@@ -45,6 +45,8 @@ interface Opened<Session> {
   /** End with the socket. */
   readonly timers: NodeJS.Timeout[];
   readonly begun: Set<AsyncGenerator<GraphqlResult>>;
+  /** Ids of operations of which it is not known yet what they come to. */
+  readonly beginning: Set<string>;
   /** Once the client has said who it is. */
   session?: Session;
 }
@@ -93,7 +95,7 @@ export class WebSockets<Session> {
     this.#protocol = makeServer({
       connectionInitWaitTimeout,
       onConnect: ({ extra, connectionParams = {} }) => this.#connect(extra, connectionParams),
-      onSubscribe: ({ extra }, _, payload) => this.#begin(extra, payload),
+      onSubscribe: ({ extra }, id, payload) => this.#beginOnce(extra, id, payload),
       subscribe: ({ contextValue }) => contextValue as AsyncGenerator<ExecutionResult>,
       // Errors are translated already.
       onNext: (_context, _id, _payload, _args, result) => result as GraphqlResult,
@@ -110,7 +112,14 @@ export class WebSockets<Session> {
   }
 
   #open(socket: WebSocket, request: IncomingMessage): void {
-    const opened: Opened<Session> = { socket, request, timers: [pinging(socket)], begun: new Set(), untaken: 0 };
+    const opened: Opened<Session> = {
+      socket,
+      request,
+      timers: [pinging(socket)],
+      begun: new Set(),
+      beginning: new Set(),
+      untaken: 0,
+    };
     opened.timers.push(leavingIdle(opened, this.#limits.keepAliveMs));
     let isPonging = false;
     const closed = this.#protocol.opened(
@@ -177,10 +186,28 @@ export class WebSockets<Session> {
     return true;
   }
 
+  /** The library takes what comes of the first one for the second's, if that is begun with the same id before. */
+  async #beginOnce(opened: Opened<Session>, id: string, body: unknown) {
+    const { socket, beginning } = opened;
+    if (beginning.has(id)) {
+      const message = "The operation before it with this id is yet to end.";
+      socket.close(CloseCode.SubscriberAlreadyExists, message);
+      return [new GraphQLError(message)];
+    }
+    beginning.add(id);
+    try {
+      return await this.#begin(opened, body);
+    } finally {
+      beginning.delete(id);
+    }
+  }
+
   async #begin({ socket, session, begun: all }: Opened<Session>, body: unknown) {
     if (session === undefined) throw new Error("an operation came before its session");
     const begun = await this.#host.run(session, body);
     if (!(begun instanceof Error)) {
+      // The library ends those that it knows of as the connection is closed, and this one is none of them yet.
+      if (socket.readyState !== socket.OPEN) void begun.return(undefined);
       // An id that is used again hides the one before from the library.
       const results = endingWith(begun, () => all.delete(results));
       all.add(results);

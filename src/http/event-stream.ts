@@ -20,6 +20,11 @@ export async function writeEvents(
   results: EventStream,
   clientTimeoutMs: number,
 ): Promise<void> {
+  // Its client left before there was anything to write, and nothing more is heard of that.
+  if (response.destroyed) {
+    await results.return(undefined);
+    return;
+  }
   const ping = setInterval(() => response.write(PING), PING_MS).unref();
   response.once("close", () => void results.return(undefined));
   try {

@@ -309,10 +309,13 @@ describe.each(DATABASES)("import, on %s", { timeout: 90_000 }, (kind) => {
 
   it("is no success when the file ends before --from-line", async () => {
     const rows = inventedRows(issuer, 10);
-    expect(await importRows(rows, ["--from-line", "12"])).toMatchObject({
+    expect(await importRows(rows, ["--from-line", "13"])).toMatchObject({
       code: 2,
-      stderr: expect.stringMatching(/(^|\n)The file ends before line 12: correct --from-line\.\n$/),
+      stderr: expect.stringMatching(/(^|\n)The file ends before line 13: correct --from-line\.\n$/),
     });
+    // Who was stopped behind the last one goes on there.
+    expect(await importRows(rows, ["--from-line", "12"])).toMatchObject({ code: 0 });
+    expect(await stored()).toEqual([]);
     expect(await importRows(rows, ["--from-line", "11"])).toMatchObject({ code: 0 });
     expect(await stored()).toEqual(asStored(rows.slice(-1)));
   });

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { createClient as createSseClient } from "graphql-sse";
 import { createClient as createWsClient } from "graphql-ws";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -243,6 +244,15 @@ describe.each([
     const again = watch();
     await untilOpen(3);
     for (const each of [...watches, again]) each.end();
+    await untilOpen(0);
+  });
+
+  it("has no place left that its client gave up before it had begun", async () => {
+    for (let milliseconds = 0; milliseconds < 40; milliseconds++) {
+      const given = watch();
+      await pause(milliseconds / 2);
+      given.end();
+    }
     await untilOpen(0);
   });
 

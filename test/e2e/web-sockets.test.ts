@@ -268,6 +268,17 @@ describe("a WebSocket", () => {
     await expect.poll(openStreams).toBe(0);
   });
 
+  it("is closed for an id that is used again before it is known what it was used for", async () => {
+    const { socket, messages, opened, closed } = open(admin.token);
+    await opened;
+    socket.send('{"type":"connection_init"}');
+    await expect.poll(() => messages.length).toBe(1);
+    const begin = JSON.stringify({ id: "x", type: "subscribe", payload: { query } });
+    for (const message of [begin, '{"id":"x","type":"complete"}', begin]) socket.send(message);
+    expect(await closed).toBe(4409);
+    await expect.poll(openStreams).toBe(0);
+  });
+
   it("does not keep a gateway from stopping that says nothing, nor hears anything", async () => {
     const other = await rig.startAnother({ configure: withOrigin });
     const socket = new WebSocket(`${other.url.replace("http", "ws")}/graphql`, "graphql-transport-ws");

@@ -61,18 +61,20 @@ export class Import {
     // All of a batch are recorded at once.
     const most = Math.min(BATCH, config.audit.queueSize);
     let batch: Candidate[] = [];
-    let isReached = options.fromLine === 1;
+    let last = 0;
     for await (const row of rows) {
       if (stopped.aborted) return false;
+      last = row.line;
       if (row.line < options.fromLine) continue;
-      isReached = true;
       batch.push({ line: row.line, content: this.#read(row) });
       if (batch.length < most) continue;
       await this.#carryOut(batch);
       batch = [];
     }
     if (stopped.aborted) return false;
-    if (!isReached) throw new StartError(`The file ends before line ${options.fromLine}: correct --from-line.`);
+    // Behind the last one there is nothing left to do, for who was stopped there.
+    if (options.fromLine > last + 1)
+      throw new StartError(`The file ends before line ${options.fromLine}: correct --from-line.`);
     await this.#carryOut(batch);
     return true;
   }
