@@ -302,7 +302,11 @@ async function auditExport(args: readonly string[]): Promise<void> {
     await import("./commands/audit-export.js"),
     await import("./commands/lines.js"),
   ];
-  const lines = resumable(out === undefined ? await standardOutput() : await openLines(out, after !== undefined), out);
+  const lines = resumable(
+    out === undefined ? await standardOutput() : await openLines(out, after !== undefined),
+    out,
+    after,
+  );
   try {
     if (!(await exportTrail(store, options, { print: lines.print, report, now: Date.now }))) failed();
   } finally {

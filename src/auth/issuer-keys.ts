@@ -29,7 +29,7 @@ export type ObserveFetch = (issuer: string, outcome: FetchedKeys | Error) => voi
 
 type KeyConfig = Pick<IssuerConfig, "issuer" | "jwksUri" | "keyMaxAgeSeconds" | "keyStaleSeconds">;
 
-/** Who wait for a key that is not at hand, of all issuers. Each has a place that another would have whose key is. */
+/** Who wait for keys that are not at hand, of all issuers. Each has a place that another would have whose key is. */
 interface Waiting {
   count: number;
   readonly most: number;
@@ -79,18 +79,19 @@ export class IssuerKeys {
   async find(alg: string, kid: string | undefined): Promise<PublicKey> {
     const found = select(await this.#current(), alg, kid);
     if (found !== undefined) return found;
-    await this.#lookAnew();
+    await this.#waitFor(this.#mayTry() ? this.#fetch() : this.#underWay);
     const added = select(await this.#current(), alg, kid);
     if (added !== undefined) return added;
     if (this.#failures > 0) throw this.#unavailable();
     throw new AuthenticationFailure("unknown_key", "the issuer has no such key");
   }
 
-  async #lookAnew(): Promise<void> {
+  async #waitFor(fetching: Promise<void> | undefined): Promise<void> {
+    if (fetching === undefined) return;
     if (this.#waiting.count >= this.#waiting.most) throw this.#unavailable();
     this.#waiting.count += 1;
     try {
-      await (this.#mayTry() ? this.#fetch() : this.#underWay);
+      await fetching;
     } finally {
       this.#waiting.count -= 1;
     }
@@ -111,7 +112,7 @@ export class IssuerKeys {
     if (this.age < greatestAge / 2 && this.#held !== undefined) return this.#held.keys;
     const canServe = this.age < greatestAge || (this.#failures > 0 && this.age < this.#mostStale());
     if (this.#mayTry()) void this.#fetch();
-    if (!canServe) await this.#underWay;
+    if (!canServe) await this.#waitFor(this.#underWay);
     if (this.#held === undefined || this.age >= this.#mostStale()) throw this.#unavailable();
     return this.#held.keys;
   }

@@ -93,10 +93,10 @@ function goOnAfter(last: string | undefined): string {
 }
 
 /** Lines of an export that, when they cannot be written any more, say how to go on. `out`: their file. */
-export function resumable({ print, close }: Lines, out: string | undefined): Lines {
+export function resumable({ print, close }: Lines, out: string | undefined, after: string | undefined): Lines {
   const orSay = async (error: Error): Promise<never> => {
     const isFile = out !== undefined && statSync(out, { throwIfNoEntry: false })?.isFile();
-    throw new StartError(`${error.message} ${isFile ? await describeWhole(out) : UNKNOWN}.`, { cause: error });
+    throw new StartError(`${error.message} ${isFile ? await describeWhole(out, after) : UNKNOWN}.`, { cause: error });
   };
   return { print: (line) => print(line).catch(orSay), close: () => close().catch(orSay) };
 }
@@ -105,9 +105,9 @@ export function resumable({ print, close }: Lines, out: string | undefined): Lin
 const UNKNOWN =
   "Cut off a last line without its end, and go on with --after and the id of the last whole one, into another file";
 
-async function describeWhole(file: string): Promise<string> {
+async function describeWhole(file: string, after: string | undefined): Promise<string> {
   let count = 0;
-  let last: string | undefined;
+  let last = after;
   let isTorn = false;
   for await (const { text, isEnded } of linesOf(file)) {
     isTorn = !isEnded;
@@ -115,7 +115,7 @@ async function describeWhole(file: string): Promise<string> {
     if (id !== undefined) count += 1;
     last = id ?? last;
   }
-  const end = last === undefined ? "" : `, up to ${last}`;
+  const end = count === 0 ? "" : `, up to ${last}`;
   const half = isTorn ? ", and the beginning of a line: cut that off" : "";
   return `It has ${count} whole records${end}${half}. ${goOnAfter(last)}`;
 }

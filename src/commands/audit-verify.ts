@@ -127,7 +127,8 @@ async function* faultsInStore(
   if (faultOfIndexes === undefined) return;
   output.report(`${verifier.records} records, and now the indexes`);
   const found = await faultOfIndexes();
-  if (found !== undefined) yield { writer: null, sequence: null, id: "in an index", reason: `SQLite finds: ${found}` };
+  if (found !== undefined)
+    yield { writer: null, sequence: null, id: "in the database file", reason: `SQLite finds: ${found}` };
 }
 
 async function* faultsInExport(file: string, verifier: Verifier): AsyncGenerator<Fault | undefined> {

@@ -447,7 +447,8 @@ function isPostgresUrl(text: string): boolean {
   const url = URL.parse(text);
   if (url === null || (url.hostname === "" && !url.searchParams.get("host"))) return false;
   // Behind an unencoded @, / or # of a password, what is taken for host and database is pieces of it.
-  if (text.includes("#") || `${url.pathname}${url.search}`.includes("@")) return false;
+  const rest = `${url.pathname}${url.search.replace(/(?<=[?&](user|password|options)=)[^&]*/g, "")}`;
+  if (text.includes("#") || rest.includes("@")) return false;
   return isEncoded(url, url.hostname, url.pathname) && /^\/[^/]+$/.test(decodeURIComponent(url.pathname));
 }
 
@@ -467,6 +468,7 @@ const POSTGRES_PARAMETERS: readonly string[] = [
   "sslrootcert",
   "sslcert",
   "sslkey",
+  "sslnegotiation",
   "uselibpqcompat",
   "host",
   "port",

@@ -63,7 +63,9 @@ export function connectRedis(options: RedisOptions): RedisConnection {
   return {
     client,
     check: async () => {
-      if (client.status !== "ready") throw new Error(`not connected (${watched.problem()?.message ?? "connecting"})`);
+      // It is ready, too, for a moment, where it is not to be used.
+      const problem = watched.problem();
+      if (client.status !== "ready" || problem) throw new Error(`not connected (${problem?.message ?? "connecting"})`);
       await client.ping();
     },
     close: async () => {

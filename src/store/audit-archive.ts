@@ -10,7 +10,7 @@ import { AuditReader } from "./audit-reader.js";
 import { openSqlite } from "./dialect-sqlite.js";
 import { InventoryStore } from "./inventory-store.js";
 import { MappingStore } from "./mapping-store.js";
-import { faultOfSchema } from "./migrations.js";
+import { faultOfSchema, whyNotForAll } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
 import { reasonOf } from "./reason.js";
 import type { Tables } from "./tables.js";
@@ -29,7 +29,14 @@ export interface AuditArchive extends Archive {
 
 /** Throws a `StartError` when the database is not there, or has not the schema of this version. */
 export async function openAuditArchive(config: StoreConfig): Promise<AuditArchive> {
-  const { database, ...archive } = await openAsItIs(config, "The audit trail");
+  const what = "The audit trail";
+  const { database, ...archive } = await openAsItIs(config, what);
+  const why = await whyNotForAll(database);
+  if (why !== undefined) {
+    await archive.close();
+    const cure = "take those away, restore a back-up, or name another with DATABASE_URL";
+    throw new StartError(`${what} in the database ${archive.name} cannot be read (${why}): ${cure}.`);
+  }
   const faultOfIndexes = config.kind === "sqlite" ? () => faultOfIndexesIn(database) : undefined;
   return { ...archive, reader: new AuditReader(database), faultOfIndexes };
 }

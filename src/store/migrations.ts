@@ -87,22 +87,24 @@ export async function faultOfSchema<Tables>(database: Kysely<Tables>): Promise<s
     (table) => !tables.some(({ name }) => name === table),
   );
   if (missing !== undefined) return `there is no table ${missing}`;
-  if (await givesOthers(database))
-    return `${AUDIT_TABLE} is no table, or triggers, rules or row security may have its readers get other records`;
   const state = await stateOfSchema(database);
   return state === "current" || state === "newer"
     ? undefined
     : `its schema is ${state === "older" ? "older than" : "too new for"} this version of the gateway`;
 }
 
-/** Whether what is read under the name of the trail's table may be another thing for somebody else, or than what was written. */
-async function givesOthers<Tables>(database: Kysely<Tables>): Promise<boolean> {
+/**
+ * Why what is read under the name of the trail's table may be another thing for somebody else, or than what was written; undefined where
+ * it is the same.
+ */
+export async function whyNotForAll<Tables>(database: Kysely<Tables>): Promise<string | undefined> {
   const { rows } = await (isPostgres(database) ? ODD_ON_POSTGRES : ODD_ON_SQLITE).execute(database);
-  return rows.length > 0;
+  if (rows.length === 0) return undefined;
+  return `${AUDIT_TABLE} is no table, or triggers, rules or row security may have its readers get other records`;
 }
 
 const ODD_ON_POSTGRES = sql`
-  select from pg_class as it where oid = to_regclass(${AUDIT_TABLE}) and (relkind <> 'r' or relrowsecurity
+  select from pg_class as it where oid = to_regclass(${AUDIT_TABLE}) and (relkind <> 'r' or relforcerowsecurity
     or exists (select from pg_policy where polrelid = it.oid)
     or exists (select from pg_rewrite where ev_class = it.oid)
     or exists (select from pg_trigger where tgrelid = it.oid and not tgisinternal))`;

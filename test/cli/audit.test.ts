@@ -131,7 +131,7 @@ describe("audit verify", () => {
     expect(await run(["verify"], tamper(leaveOut))).toMatchObject({
       code: 1,
       stdout: expect.stringMatching(
-        /^not whole: record in an index: SQLite finds: row \d+ missing from index audit_events_identity_action\n$/,
+        /^not whole: record in the database file: SQLite finds: row \d+ missing from index audit_events_identity_action\n$/,
       ),
     });
   });
@@ -184,7 +184,7 @@ describe("audit verify", () => {
       const { code, stdout, stderr } = await run([command], database);
       expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
       expect(stderr).toBe(
-        `The audit trail in the database ${database} cannot be read (${why}): use the version of the gateway that serves it, restore a back-up, or name another with DATABASE_URL.\n`,
+        `The audit trail in the database ${database} cannot be read (${why}): ${why === NO_PLAIN_TABLE ? "take those away" : "use the version of the gateway that serves it"}, restore a back-up, or name another with DATABASE_URL.\n`,
       );
     }
     expect(readFileSync(database).equals(before)).toBe(true);
@@ -320,6 +320,10 @@ describe("audit export", () => {
           ),
         ),
       });
+      const rest = join(disk.folder("exports"), "rest.jsonl");
+      expect((await run(["export", "--after", id, "--out", rest])).stderr).toMatch(
+        new RegExp(`It has 0 whole records.* Go on with --after ${id}, into another file.\n$`),
+      );
       expect(whole + (await run(["export", "--after", id])).stdout).toBe((await run(["export"])).stdout);
     } finally {
       disk.close();

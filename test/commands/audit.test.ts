@@ -127,8 +127,8 @@ if (server === undefined) {
       ],
       [
         "it has row security",
-        "alter table audit_events enable row level security",
-        "alter table audit_events disable row level security",
+        "alter table audit_events enable row level security, force row level security",
+        "alter table audit_events no force row level security, disable row level security",
       ],
       ["it has a policy", "create policy few on audit_events using (sequence > 1)", "drop policy few on audit_events"],
       [

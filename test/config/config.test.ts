@@ -20,7 +20,7 @@ const MAKE_ONE = "make one with `openssl rand -base64 32`";
 const REDIS_FORM =
   "redis.url must be redis://[user:password@]host[:port][/number], or the same with rediss:// for TLS, with special characters of user and password percent-encoded.";
 const POSTGRES_PARAMETERS =
-  "sslmode, sslrootcert, sslcert, sslkey, uselibpqcompat, host, port, user, password, application_name, options";
+  "sslmode, sslrootcert, sslcert, sslkey, sslnegotiation, uselibpqcompat, host, port, user, password, application_name, options";
 const ENV = {
   ACS_CONNECTION_STRING: `endpoint=https://x.communication.azure.com/;accesskey=${SECRET}`,
   OIDC_ISSUER: "https://issuer.example.com",
@@ -682,6 +682,7 @@ describe("a Postgres database", () => {
     `postgresql://gateway:${SECRET}@h/gateway?uselibpqcompat=true&sslmode=verify-ca&sslrootcert=/ca.pem&sslcert=/c.pem&sslkey=/k.pem`,
     `postgresql://gateway:${SECRET}@h/gateway?application_name=tokens&options=-c%20search_path%3Dgateway`,
     `postgres:///gateway?host=/var/run/postgresql&user=gateway&password=${SECRET}`,
+    `postgres:///gateway?host=/cloudsql/p:r:i&user=sa@project.iam&password=${SECRET}`,
     "postgres://localhost/gateway",
   ])("is named by its URL, which is a secret: %s", (url) => {
     const config = load(`${WITH_KEYS}store: { url: "\${DATABASE_URL}" }`, { ...ENV, DATABASE_URL: url });
