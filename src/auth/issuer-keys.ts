@@ -29,7 +29,7 @@ export type ObserveFetch = (issuer: string, outcome: FetchedKeys | Error) => voi
 
 type KeyConfig = Pick<IssuerConfig, "issuer" | "jwksUri" | "keyMaxAgeSeconds" | "keyStaleSeconds">;
 
-/** Who wait for keys that are not at hand, of all issuers. Each has a place that another would have whose key is. */
+/** Who wait for a key that is not at hand, of all issuers. Each has a place that another would have whose key is. */
 interface Waiting {
   count: number;
   readonly most: number;
@@ -112,7 +112,7 @@ export class IssuerKeys {
     if (this.age < greatestAge / 2 && this.#held !== undefined) return this.#held.keys;
     const canServe = this.age < greatestAge || (this.#failures > 0 && this.age < this.#mostStale());
     if (this.#mayTry()) void this.#fetch();
-    if (!canServe) await this.#waitFor(this.#underWay);
+    if (!canServe) await this.#underWay;
     if (this.#held === undefined || this.age >= this.#mostStale()) throw this.#unavailable();
     return this.#held.keys;
   }

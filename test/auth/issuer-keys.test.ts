@@ -286,13 +286,6 @@ describe("the address of the keys", () => {
 });
 
 describe("callers whose key is not at hand", () => {
-  it("wait in a bounded number where there are no keys at all, too", async () => {
-    issuer.keyOutage = { hangs: true };
-    const waiting = Array.from({ length: 500 }, () => find().catch((error: unknown) => error));
-    await expect(find()).rejects.toMatchObject(UNAVAILABLE);
-    for (const error of await Promise.all(waiting)) expect(error).toMatchObject(UNAVAILABLE);
-  });
-
   it("wait in a bounded number, so that those whose key is have room", async () => {
     await find();
     issuer.keyOutage = { hangs: true };
