@@ -271,6 +271,6 @@ async function sent(opened: Opened<unknown>, text: string, clientTimeoutMs: numb
   if (opened.untaken >= MOST_UNTAKEN) socket.pause();
   await new Promise<void>((resolve) => socket.send(text, () => resolve()));
   opened.untaken -= 1;
-  if (opened.untaken < MOST_UNTAKEN) socket.resume();
+  if (socket.isPaused && opened.untaken < MOST_UNTAKEN) socket.resume();
   clearTimeout(cut);
 }

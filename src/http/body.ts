@@ -76,13 +76,15 @@ export function giveUp(request: IncomingMessage): void {
   request.emit("error", new BodyTooSlow());
 }
 
+const NOTHING = Buffer.alloc(0);
+
 /** In one buffer: a body may arrive byte by byte, and a buffer for each takes a hundred times its memory. */
 class Gathered {
-  #room: Buffer = Buffer.alloc(0);
+  #room: Buffer = NOTHING;
   length = 0;
 
   get bytes(): Buffer {
-    return this.#room.subarray(0, this.length);
+    return this.#room.length === this.length ? this.#room : this.#room.subarray(0, this.length);
   }
 
   add(chunk: Buffer): void {

@@ -1,4 +1,4 @@
-import type { ApplicationUser } from "../identities/identity.js";
+import { type ApplicationUser, userKey } from "../identities/identity.js";
 
 /** How many of something each user has of those that one may have. */
 export class UserPlaces {
@@ -8,7 +8,7 @@ export class UserPlaces {
 
   /** False when the user has as many already. */
   take(user: ApplicationUser): boolean {
-    const key = keyOf(user);
+    const key = userKey(user);
     const taken = this.#taken.get(key) ?? 0;
     if (taken >= this.most) return false;
     this.#taken.set(key, taken + 1);
@@ -17,13 +17,9 @@ export class UserPlaces {
 
   /** Of one that was taken. */
   leave(user: ApplicationUser): void {
-    const key = keyOf(user);
+    const key = userKey(user);
     const left = (this.#taken.get(key) ?? 0) - 1;
     if (left > 0) this.#taken.set(key, left);
     else this.#taken.delete(key);
   }
-}
-
-function keyOf({ issuer, subject }: ApplicationUser): string {
-  return JSON.stringify([issuer, subject]);
 }

@@ -1,6 +1,6 @@
 import type { CallAudit } from "../audit/log.js";
 import type { MappingStore, NewMapping, Standing } from "../store/mapping-store.js";
-import { type ApplicationUser, type Identity, sameUser } from "./identity.js";
+import { type ApplicationUser, type Identity, sameUser, userKey } from "./identity.js";
 import { newIdentityId } from "./ids.js";
 import { type Mapping, MappingRefused } from "./mapping.js";
 
@@ -135,7 +135,7 @@ function isNew(plan: Plan): plan is NewRow {
 function withoutRepeats(mappings: readonly Mapping[]): Mapping[] {
   const seen = new Set<string>();
   return mappings.filter(({ user, communicationUserId }) => {
-    const keys = [JSON.stringify([user.issuer, user.subject]), communicationUserId];
+    const keys = [userKey(user), communicationUserId];
     const isFirst = keys.every((key) => !seen.has(key));
     for (const key of keys) seen.add(key);
     return isFirst;

@@ -61,6 +61,11 @@ export interface IdentityFilter {
   readonly createdUntil?: number | undefined;
 }
 
+/** A text that is a user's alone: no part can be taken for another. */
+export function userKey({ issuer, subject }: ApplicationUser): string {
+  return JSON.stringify([issuer, subject]);
+}
+
 export function sameUser(one: ApplicationUser | null, other: ApplicationUser): boolean {
   return one !== null && one.issuer === other.issuer && one.subject === other.subject;
 }

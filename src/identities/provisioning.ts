@@ -7,7 +7,7 @@ import type { Call } from "../policy/call.js";
 import type { AttemptStore } from "../store/attempt-store.js";
 import type { Binding, IdentityStore } from "../store/identity-store.js";
 import { requestIsOver, waitFor } from "./deadline.js";
-import type { ApplicationUser, Identity } from "./identity.js";
+import { type ApplicationUser, type Identity, userKey } from "./identity.js";
 import { newAttemptId, newIdentityId } from "./ids.js";
 import type { ProvisioningAttempt } from "./provisioning-attempt.js";
 
@@ -110,7 +110,7 @@ export class Provisioning {
   async ensure(user: ApplicationUser, call: Call, wanted: Wanted = {}): Promise<Provisioned> {
     const { identities } = this.#parts;
     const { first, id } = wanted;
-    const key = JSON.stringify([user.issuer, user.subject]);
+    const key = userKey(user);
     for (;;) {
       const existing = await (id === undefined ? identities.findByUser(user) : identities.findById(id));
       if (existing !== undefined && existing.status !== "PROVISIONING") return { identity: existing };

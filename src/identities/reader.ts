@@ -2,7 +2,7 @@ import DataLoader from "dataloader";
 import type { Call } from "../policy/call.js";
 import { requirePermission } from "../policy/policy.js";
 import type { IdentityPageQuery, IdentityStore } from "../store/identity-store.js";
-import { type ApplicationUser, type Identity, type IdentityFilter, sameUser } from "./identity.js";
+import { type ApplicationUser, type Identity, type IdentityFilter, sameUser, userKey } from "./identity.js";
 
 /** A statement has bounds on how long it may get. */
 const MAX_BATCH = 100;
@@ -94,6 +94,6 @@ function loadByUser(identities: IdentityStore): DataLoader<ApplicationUser, Iden
       const found = await identities.findByUsers(users);
       return users.map((user) => found.find((identity) => sameUser(identity.user, user)));
     },
-    { maxBatchSize: MAX_BATCH, cacheKeyFn: ({ issuer, subject }) => JSON.stringify([issuer, subject]) },
+    { maxBatchSize: MAX_BATCH, cacheKeyFn: userKey },
   );
 }

@@ -1,5 +1,5 @@
 import type { TokenRequest } from "../acs/service.js";
-import type { ApplicationUser, Identity } from "../identities/identity.js";
+import { type ApplicationUser, type Identity, userKey } from "../identities/identity.js";
 
 /** A row that can be relied on in a record, if it is still so. */
 export type GoodIdentity = Identity & { readonly communicationUserId: string; readonly user: ApplicationUser };
@@ -25,14 +25,14 @@ export class RowMemory {
 
   /** Of who asks for the same once more. */
   find(user: ApplicationUser, request: TokenRequest): GoodIdentity | undefined {
-    const found = this.#rows.get(keyOf(user));
+    const found = this.#rows.get(userKey(user));
     return found && isSame(found.request, request) ? found.identity : undefined;
   }
 
   /** One of which no record would be written is not kept. */
   keep(identity: Identity, request: TokenRequest): void {
     if (!isGood(identity)) return;
-    const key = keyOf(identity.user);
+    const key = userKey(identity.user);
     this.#rows.delete(key);
     this.#rows.set(key, { identity, request });
     for (const oldest of this.#rows.keys()) {
@@ -42,7 +42,7 @@ export class RowMemory {
   }
 
   forget(user: ApplicationUser): void {
-    this.#rows.delete(keyOf(user));
+    this.#rows.delete(userKey(user));
   }
 }
 
@@ -58,9 +58,4 @@ function isSame(one: TokenRequest, other: TokenRequest): boolean {
     one.scopes.length === other.scopes.length &&
     one.scopes.every((scope, index) => scope === other.scopes[index])
   );
-}
-
-/** No part can be taken for another. */
-function keyOf({ issuer, subject }: ApplicationUser): string {
-  return JSON.stringify([issuer, subject]);
 }
