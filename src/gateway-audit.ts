@@ -76,11 +76,11 @@ export async function openAudit(base: AuditBase, options: AuditOptions, closers:
 /** With a span for how long each event waits to be durable. */
 function traced(trail: Trail, tracing: Tracing): Pick<Trail, "record"> {
   return {
-    record: (event, deadline, { behind, premise } = {}) => {
+    record: (event, deadline, { behind, ...others } = {}) => {
       const attributes = { "gateway.audit.action": event.action, "gateway.audit.phase": event.phase };
       // What it asks is asked for this call, though the trail says when.
       const behindIt = behind && AsyncResource.bind(behind);
-      const options = { behind: behindIt, premise };
+      const options = { behind: behindIt, ...others };
       return tracing.span({ name: "audit append", attributes }, () => trail.record(event, deadline, options));
     },
   };

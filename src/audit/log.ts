@@ -6,11 +6,11 @@
 import type { TokenScope } from "../config/config.js";
 import { Deadline } from "../deadline.js";
 import { GatewayError, Refusal } from "../errors.js";
-import type { ApplicationUser } from "../identities/identity.js";
+import type { ApplicationUser, Identity } from "../identities/identity.js";
 import type { Call } from "../policy/call.js";
 import type { Fingerprint } from "./fingerprint.js";
 import type { AuditAction, AuditEvent, AuditPhase, Premise } from "./record.js";
-import type { RecordOptions, Trail } from "./trail.js";
+import type { FoundRow, RecordOptions, Trail } from "./trail.js";
 
 /** What an event is about; left out: null. */
 export interface About {
@@ -31,21 +31,21 @@ declare const recorded: unique symbol;
 /** A token of which the trail has a record. */
 export type Recorded<Token> = Token & { readonly [recorded]: true };
 
-/** How old a look may be that was made behind a record: sinks, the disk and caches may take their time before a token leaves. */
+/** How old a look may be that was made with a record, or behind it: sinks, the disk and caches may take their time before a token leaves. */
 const LOOK_MS = 100;
 
 /** A token of which the trail has a record, and the look to be awaited before it is handed out. */
-export interface TokenAndLook<Token, Seen> {
+export interface TokenAndLook<Token> {
   readonly token: Recorded<Token>;
-  /** The one that was made behind the record, or another where that is too old by now. */
-  readonly lastLook: () => Promise<Seen>;
+  /** The row, as it was seen with the record or behind it, or anew where that is too long ago by now. */
+  readonly lastLook: () => Promise<Identity>;
 }
 
-/** A token that is to be recorded, and how to look at what may have changed meanwhile. */
-interface AboutToken<Token, Seen> {
+/** A token that is to be recorded, and how to look at the row of its identity, which may have changed meanwhile. */
+interface AboutToken<Token> {
   readonly about: About;
   readonly token: Token;
-  readonly look: () => Promise<Seen>;
+  readonly look: () => Promise<Identity>;
 }
 
 interface AuditLogParts {
@@ -136,30 +136,11 @@ export class CallAudit {
   }
 
   /** The same with a look at what may have changed, which begins with the record there, and has mostly ended when that is durable. */
-  async tokenAndLook<Token extends TokenLike, Seen>(
+  async tokenAndLook<Token extends TokenLike>(
     action: "TOKEN_ISSUED" | "TOKEN_REUSED",
-    of: AboutToken<Token, Seen>,
-  ): Promise<TokenAndLook<Token, Seen>> {
-    const noted = await this.#tokenAndLook(action, of);
-    if (noted === undefined) throw new Error("the trail has not written what it was to write in any case");
-    return noted;
-  }
-
-  /** The same on a premise; undefined, with nothing recorded, when it may not hold. */
-  async tokenAndLookIf<Token extends TokenLike, Seen>(
-    premise: Premise,
-    action: "TOKEN_REUSED",
-    of: AboutToken<Token, Seen>,
-  ): Promise<TokenAndLook<Token, Seen> | undefined> {
-    return await this.#tokenAndLook(action, of, premise);
-  }
-
-  async #tokenAndLook<Token extends TokenLike, Seen>(
-    action: AuditAction,
-    { about, token, look }: AboutToken<Token, Seen>,
-    premise?: Premise,
-  ): Promise<TokenAndLook<Token, Seen> | undefined> {
-    let seen: Promise<Seen> | undefined;
+    { about, token, look }: AboutToken<Token>,
+  ): Promise<TokenAndLook<Token>> {
+    let seen: Promise<Identity> | undefined;
     let at = Number.NEGATIVE_INFINITY;
     const see = () => {
       at = performance.now();
@@ -168,8 +149,26 @@ export class CallAudit {
       seen.catch(() => {});
       return seen;
     };
-    if (!(await this.#record("OUTCOME", action, about, token, { behind: see, premise }))) return undefined;
-    const lastLook = () => (seen !== undefined && performance.now() - at <= LOOK_MS ? seen : see());
+    await this.#record("OUTCOME", action, about, token, { behind: see });
+    const lastLook = () => (seen !== undefined && isLast(at) ? seen : see());
+    return { token: token as Recorded<Token>, lastLook };
+  }
+
+  /**
+   * The same on a premise, whose row is looked at with the record, and by `look` where that was too long ago. Undefined, with nothing
+   * recorded, when it may not hold.
+   */
+  async tokenAndLookIf<Token extends TokenLike>(
+    premise: Premise,
+    action: "TOKEN_REUSED",
+    { about, token, look }: AboutToken<Token>,
+  ): Promise<TokenAndLook<Token> | undefined> {
+    let row: FoundRow | undefined;
+    const found = (by: FoundRow) => {
+      row = by;
+    };
+    if (!(await this.#record("OUTCOME", action, about, token, { premise, found }))) return undefined;
+    const lastLook = async () => (row !== undefined && isLast(row.askedAt) ? row.identity : await look());
     return { token: token as Recorded<Token>, lastLook };
   }
 
@@ -212,6 +211,11 @@ export class CallAudit {
     if (isWritten) this.parts.observe?.(event);
     return isWritten;
   }
+}
+
+/** Of a look that was begun then: whether it can be the last one. */
+function isLast(at: number): boolean {
+  return performance.now() - at <= LOOK_MS;
 }
 
 /** The code of a "no"; undefined for what failed otherwise. */

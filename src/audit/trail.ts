@@ -1,11 +1,14 @@
 import type { Deadline } from "../deadline.js";
 import { GatewayError } from "../errors.js";
+import type { Identity } from "../identities/identity.js";
 import type { Place, Tracing } from "../observe/tracing.js";
 import { type ChainEnd, chain, GENESIS } from "./chain.js";
 import type { AuditEvent, AuditRecord, Premise } from "./record.js";
 
 /** A statement has bounds on its parameters, and whoever waits for one write should not wait for everybody. */
 const MOST_IN_A_WRITE = 250;
+/** Of what is enough for a write, as many times as a process has waiting that has no time to spare. */
+const MUCH = 3;
 /** In so many turns of the event loop, what has been read from a socket by then gets to the trail, unless it waits for others. */
 const QUIET_TURNS = 2;
 /** Where others have much to do that leaves no record, turns are long. */
@@ -26,13 +29,16 @@ export interface TrailStore {
   /** So many records are written without waiting for more: what waits is held by requests that could be answered. */
   readonly enoughForAWrite: number;
   /**
-   * All or none, durable once it resolves. With the last record of a write that has yet to end, none unless that has become
-   * durable, so that a chain has no holes; and none unless all premises hold. False when that is not so, or the store cannot tell, or
-   * wants to be asked again; then nothing is stored, now or later. Calls `behind` as soon as what is then asked of identities behind a
-   * record is answered as it is with these records there; where the answer is false, it was called in vain.
+   * All or none, durable once it resolves, with the rows that the premises are about. With the last record of a write that has yet to
+   * end, none unless that has become durable, so that a chain has no holes; and none unless all premises hold. Undefined when that is
+   * not so, or the store cannot tell, or wants to be asked again; then nothing is stored, now or later. Calls `behind` as soon as what is
+   * then asked of identities behind a record is answered as it is with these records there; where nothing is stored, it was called in vain.
    */
-  append(records: readonly AuditRecord[], options?: AppendOptions): Promise<boolean>;
+  append(records: readonly AuditRecord[], options?: AppendOptions): Promise<FoundRows | undefined>;
 }
+
+/** By their ids, as they are with the records there. */
+export type FoundRows = ReadonlyMap<string, Identity>;
 
 export interface AppendOptions {
   readonly after?: Pick<ChainEnd, "writer" | "sequence"> | undefined;
@@ -45,6 +51,14 @@ export interface RecordOptions {
   readonly behind?: (() => void) | undefined;
   /** The event is written only if this holds. */
   readonly premise?: Premise | undefined;
+  /** Called with the row that the premise is about, as the write has found it, before the event is told to be written. */
+  readonly found?: ((row: FoundRow) => void) | undefined;
+}
+
+export interface FoundRow {
+  readonly identity: Identity;
+  /** When the write was sent that has found it, in ms by the trail's clock. */
+  readonly askedAt: number;
 }
 
 /** Where records go besides. */
@@ -84,6 +98,7 @@ interface Waiting {
   readonly deadline: Pick<Deadline, "aborted">;
   readonly behind: (() => void) | undefined;
   readonly premise: Premise | undefined;
+  readonly found: ((row: FoundRow) => void) | undefined;
   /** Whether it was written. */
   readonly resolve: (isWritten: boolean) => void;
   readonly reject: (error: GatewayError) => void;
@@ -102,7 +117,9 @@ interface Write {
   readonly end: ChainEnd;
   /** Once it is stored and told, or has failed. */
   readonly settled: PromiseWithResolvers<void>;
-  isStored: boolean;
+  askedAt: number;
+  /** Once it is stored. */
+  found: FoundRows | undefined;
   /** Nothing of it was stored, or will be, and what it was to write is in the queue again. */
   isVoid: boolean;
   /** Whoever asked has been told that it failed. */
@@ -152,7 +169,7 @@ export class Trail {
   record(
     event: AuditEvent,
     deadline: Pick<Deadline, "aborted">,
-    { behind, premise }: RecordOptions = {},
+    { behind, premise, found }: RecordOptions = {},
   ): Promise<boolean> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed) throw unavailable(new Error("the trail is closed"));
@@ -160,7 +177,8 @@ export class Trail {
         throw unavailable(new Error("too many events wait to be written"));
       this.#at = afterStep(this.#at, this.#parts.now());
       const place = this.#parts.tracing?.place();
-      const waiting = { event, at: this.#at, deadline, behind, premise, resolve, reject, place, isLetGo: false };
+      const told = { behind, premise, found, resolve, reject, place };
+      const waiting = { event, at: this.#at, deadline, ...told, isLetGo: false };
       this.#queue.push(waiting);
       this.#sweep ??= setInterval(() => this.#letGo(), SWEEP_MS).unref();
       this.#next();
@@ -200,8 +218,7 @@ export class Trail {
 
   /** A write for what this turn of the event loop brings, all together; among many who ask, for what the next ones bring, too. */
   #next(): void {
-    const most = this.#alone > 0 ? 1 : this.#parts.store.writesAtOnce;
-    if (this.#isNextDue || this.#queue.length === 0 || this.#void.size > 0 || this.#underWay.length >= most) return;
+    if (this.#isNextDue || this.#queue.length === 0 || this.#void.size > 0 || this.#room === 0) return;
     this.#isNextDue = true;
     this.#gather(QUIET_TURNS, this.#parts.elapsed() + MOST_GATHERING_MS);
   }
@@ -218,9 +235,26 @@ export class Trail {
       if (turns > 0 && this.#isWorthMore(length) && this.#parts.elapsed() < until)
         return this.#gather(isMore ? QUIET_TURNS : turns - 1, until);
       this.#isNextDue = false;
-      if (length > 0 && this.#void.size === 0) this.#begin(this.#queue.splice(0, MOST_IN_A_WRITE));
+      if (length > 0 && this.#void.size === 0) this.#begin(this.#queue.splice(0, this.#mostInNext));
       this.#next();
     });
+  }
+
+  /** For so many writes that are sent before those in front of them are answered. */
+  get #room(): number {
+    const most = this.#alone > 0 ? 1 : this.#parts.store.writesAtOnce;
+    return Math.max(0, most - this.#underWay.length);
+  }
+
+  /**
+   * What is answered together comes again together, and if all of a crowd were in one write, this process would have nothing to do
+   * while the store is at it. So one that can be followed by another has but what is enough; unless as much waits as for a process
+   * that is at work all the time, to which each write is one more thing to do.
+   */
+  get #mostInNext(): number {
+    const { enoughForAWrite } = this.#parts.store;
+    const isFollowed = this.#room > 1 && this.#queue.length < MUCH * enoughForAWrite;
+    return isFollowed ? enoughForAWrite : MOST_IN_A_WRITE;
   }
 
   /** Whether so many are of more than one request, and neither enough nor all that there is room for. */
@@ -238,7 +272,8 @@ export class Trail {
       begin: this.#end,
       ...this.#chained(batch),
       settled: Promise.withResolvers(),
-      isStored: false,
+      askedAt: 0,
+      found: undefined,
       isVoid: false,
       isGivenUp: false,
     };
@@ -253,7 +288,7 @@ export class Trail {
   async #see(write: Write, before: Write | undefined): Promise<void> {
     try {
       await inTime(this.#keepTraced(write, before), this.#parts.writeTimeoutMs);
-      if (write.isStored && !write.isGivenUp) for (const { resolve } of write.batch) resolve(true);
+      if (write.found && !write.isGivenUp) tellWritten(write, write.found);
     } catch (error) {
       if (write.isVoid) this.#end = this.#newChain();
       else if (!write.isGivenUp) this.#fail(write, error);
@@ -275,39 +310,41 @@ export class Trail {
   async #keep(write: Write, before: Write | undefined): Promise<void> {
     const { sinks, observe } = this.#parts;
     try {
-      write.isStored = await this.#store(write, before);
-      if (write.isStored && !write.isGivenUp) observe.written(write.records.length, write.end);
+      write.found = await this.#store(write, before);
+      if (write.found && !write.isGivenUp) observe.written(write.records.length, write.end);
     } finally {
       write.settled.resolve();
     }
-    if (write.isStored) await sinks?.take(write.records, write.begin.hash);
+    if (write.found) await sinks?.take(write.records, write.begin.hash);
   }
 
   /**
-   * Whether they are stored; else what they were to write is in the queue again. Resolves once the one before is settled, too: an answer
+   * What was found, once they are stored; else what they were to write is in the queue again. Resolves once the one before is settled, too: an answer
    * that came after another may be seen before it.
    */
-  async #store(write: Write, before: Write | undefined): Promise<boolean> {
+  async #store(write: Write, before: Write | undefined): Promise<FoundRows | undefined> {
     const { records, batch } = write;
     const { store } = this.#parts;
     const behind = () => {
       for (const waiting of batch) waiting.behind?.();
     };
     const premises = batch.flatMap(({ premise }) => premise ?? []);
-    const after = before?.isStored ? undefined : before?.end;
-    const isStored = await store.append(records, { after, premises, behind });
+    const after = before?.found ? undefined : before?.end;
+    write.askedAt = this.#parts.elapsed();
+    const found = await store.append(records, { after, premises, behind });
     await before?.settled.promise;
-    if (isStored) return true;
-    if (write.isVoid || write.isGivenUp) return false;
-    if (before && !before.isStored) throw new Error("the records that they go on from have not been stored");
+    if (found) return found;
+    if (write.isVoid || write.isGivenUp) return undefined;
+    if (before && !before.found) throw new Error("the records that they go on from have not been stored");
     if (premises.length > 0) {
       this.#takeBack(write);
-      return false;
+      return undefined;
     }
     // Something between gateway and database does not keep the two together, or the connection was another one just now.
     this.#alone = ALONE_AFTER_VAIN;
-    if (!(await store.append(records, { behind }))) throw new Error("the database has not run the write, twice");
-    return true;
+    const foundThen = await store.append(records, { behind });
+    if (!foundThen) throw new Error("the database has not run the write, twice");
+    return foundThen;
   }
 
   /**
@@ -326,7 +363,7 @@ export class Trail {
   }
 
   #fail(write: Write, error: unknown): void {
-    if (write.isStored) {
+    if (write.found) {
       const cause = new Error("stored, but not taken by a required sink", { cause: error });
       this.#refuse(write.batch, cause);
       return;
@@ -366,6 +403,14 @@ export class Trail {
 /** A clock that is set back a little, as time services do, puts no event before the last one; what is more is told as it is. */
 function afterStep(last: number, now: number): number {
   return last - now < CLOCK_STEP_MS ? Math.max(last, now) : now;
+}
+
+function tellWritten({ batch, askedAt }: Write, rows: FoundRows): void {
+  for (const { premise, found, resolve } of batch) {
+    const identity = premise && rows.get(premise.identityId);
+    if (identity) found?.({ identity, askedAt });
+    resolve(true);
+  }
 }
 
 function unavailable(cause: unknown): GatewayError {

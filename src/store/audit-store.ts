@@ -1,17 +1,20 @@
 import { type CompiledQuery, type Kysely, type RawBuilder, sql } from "kysely";
 import { type AuditRecord, idAfter, recordId } from "../audit/record.js";
-import type { AppendOptions } from "../audit/trail.js";
+import type { AppendOptions, FoundRows } from "../audit/trail.js";
 import type { TokenScope } from "../config/config.js";
 import type { ApplicationUser } from "../identities/identity.js";
 import { AuditListing } from "./audit-listing.js";
+import { toIdentity } from "./identity-store.js";
 import { type InsertTerms, insertValues, type RecordInsert } from "./record-insert.js";
-import type { AuditRow, RecordRow, Tables, WriterRow } from "./tables.js";
+import type { AuditRow, IdentityRow, RecordRow, Tables, WriterRow } from "./tables.js";
 import { inTransaction } from "./transaction.js";
 
 /** Records that one erasing statement changes: a few ms, in which a process on SQLite does nothing else. */
 const BATCH = 1000;
 
 const ALONG_IDENTITY = ["action", "phase", "at", "id"] as const;
+
+const NOTHING_FOUND: FoundRows = new Map();
 
 const NO_ACTOR = { actor_issuer: null, actor_subject: null, actor_salt: null } as const;
 
@@ -90,50 +93,56 @@ export class AuditStore {
   }
 
   /**
-   * All or none, in one statement, durable once it resolves. False, with none stored, when `after` is not what was added last, a
-   * premise does not hold, or they have to be asked for again. Rejects when one of them is there already. Calls `behind` as soon as what is asked for behind
-   * records is answered with these there, while the disk is waited for, or the server; where the answer is false it was called in
-   * vain.
+   * All or none, in one statement, durable once it resolves, with the rows that the premises are about. Undefined, with none stored,
+   * when `after` is not what was added last, a premise does not hold, or they have to be asked for again. Rejects when one of them
+   * is there already. Calls `behind` as soon as what is asked for behind records is answered with these there, while the disk is
+   * waited for, or the server; where nothing is stored it was called in vain.
    */
-  async append(records: readonly AuditRecord[], { after, premises, behind }: AppendOptions = {}): Promise<boolean> {
+  async append(
+    records: readonly AuditRecord[],
+    { after, premises, behind }: AppendOptions = {},
+  ): Promise<FoundRows | undefined> {
     const newest = records.at(-1);
-    if (newest === undefined) return true;
+    if (newest === undefined) return NOTHING_FOUND;
     const adding = this.#add(newest, records.map(toRow), { after: after && recordId(after), premises });
     const isSentAhead = this.writesAtOnce > 1;
     if (isSentAhead) behind?.();
-    if (!(await adding)) return false;
+    const found = await adding;
+    if (found === undefined) return undefined;
     if (!isSentAhead) behind?.();
     await this.trail.sync?.();
-    return true;
+    return found;
   }
 
-  async #add(newest: AuditRecord, rows: readonly RecordRow[], terms: InsertTerms): Promise<boolean> {
-    if (this.#isNoted(newest)) return await this.#changes(this.#insert.add(rows, terms));
+  async #add(newest: AuditRecord, rows: readonly RecordRow[], terms: InsertTerms): Promise<FoundRows | undefined> {
+    if (this.#isNoted(newest)) return await this.#run(this.#insert.add(rows, terms), terms);
     // Ahead of the next one, which waits for it no longer than for any. What keeps it from being run tells by that one.
     const { replan } = this.#insert;
     if (replan && this.#noted) void this.trail.database.executeQuery(replan).catch(() => {});
-    const isAdded = await this.#addNoting(rows, { writer: newest.writer, written_at: newest.at }, terms);
-    if (isAdded) this.#noted = newest;
-    return isAdded;
+    const found = await this.#addNoting(rows, { writer: newest.writer, written_at: newest.at }, terms);
+    if (found) this.#noted = newest;
+    return found;
   }
 
   /** Both or none: a chain whose first write fails is not to be looked for. */
-  async #addNoting(rows: readonly RecordRow[], writer: WriterRow, terms: InsertTerms): Promise<boolean> {
+  async #addNoting(rows: readonly RecordRow[], writer: WriterRow, terms: InsertTerms): Promise<FoundRows | undefined> {
     const together = this.#insert.addNoting?.(rows, writer, terms);
-    if (together) return await this.#changes(together);
+    if (together) return await this.#run(together, terms);
     return await inTransaction(this.trail.database, async (transaction) => {
       await noteWriter(transaction, writer);
       await transaction.executeQuery(this.#insert.add(rows, terms));
-      return true;
+      return NOTHING_FOUND;
     });
   }
 
-  async #changes(statement: CompiledQuery): Promise<boolean> {
+  /** What it has found; undefined when it has added nothing. */
+  async #run(statement: CompiledQuery, { premises = [] }: InsertTerms): Promise<FoundRows | undefined> {
     try {
-      const { numAffectedRows } = await this.trail.database.executeQuery(statement);
-      return numAffectedRows !== 0n;
+      const { numAffectedRows, rows } = await this.trail.database.executeQuery<IdentityRow>(statement);
+      if (premises.length === 0) return numAffectedRows === 0n ? undefined : NOTHING_FOUND;
+      return rows.length === 0 ? undefined : new Map(rows.map((row) => [row.id, toIdentity(row)]));
     } catch (error) {
-      if (this.trail.isNotRun?.(error)) return false;
+      if (this.trail.isNotRun?.(error)) return undefined;
       throw error;
     }
   }

@@ -42,7 +42,9 @@ const COLUMNS: Readonly<Record<keyof IdentityRow, true>> = {
   revocations: true,
   user_hash: true,
 };
-const SELECT = `select ${Object.keys(COLUMNS).join(", ")} from identities`;
+/** A statement that names them answers the same to this version when a later one has added some. */
+export const IDENTITY_COLUMNS = Object.keys(COLUMNS);
+const SELECT = `select ${IDENTITY_COLUMNS.join(", ")} from identities`;
 const SELECT_BY_ID = `${SELECT} where id = ?`;
 const SELECT_BY_USER = `${SELECT} where issuer = ? and subject = ?`;
 

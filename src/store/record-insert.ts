@@ -1,6 +1,7 @@
 /** The statement that adds records to the trail, in the form that the database is quickest at. */
 import { CompiledQuery, InsertQueryNode, type Kysely, sql, TableNode } from "kysely";
 import type { Premise } from "../audit/record.js";
+import { IDENTITY_COLUMNS } from "./identity-rows.js";
 import type { RecordRow, Tables, WriterRow } from "./tables.js";
 
 export interface RecordInsert {
@@ -8,7 +9,10 @@ export interface RecordInsert {
   readonly replan?: CompiledQuery;
   /** Whether it can tell if premises hold. */
   readonly takesPremises: boolean;
-  /** All rows in one statement, of which there is one at least; none, and nothing is changed, where one of the terms is not met. */
+  /**
+   * All rows in one statement, of which there is one at least; none, and nothing is changed, where one of the terms is not met. With
+   * premises it answers the rows that they are about, as it has found them, where records were added, and none otherwise.
+   */
   add(rows: readonly RecordRow[], terms?: InsertTerms): CompiledQuery;
   /** The same, with the entry of the writer, both or neither; where the database has a statement for that. */
   addNoting?(rows: readonly RecordRow[], writer: WriterRow, terms?: InsertTerms): CompiledQuery;
@@ -79,29 +83,40 @@ const TYPED = Object.entries(TYPES)
  */
 const LAST = "'acs_token_gateway.last_record'";
 const FOLLOWS = `($2::text is null or current_setting(${LAST}, true) = $2)`;
-/** For a table of which little is known, or that is small, a plan may look at all of it; so none is kept for long (`replan`). */
-const HOLD = `not exists (
-  select from json_to_recordset($4::json) as premise ("identityId" text, "communicationUserId" text, revocations bigint)
-  where not exists (
-    select from identities
-    where id = premise."identityId" and communication_user_id = premise."communicationUserId"
-      and identities.revocations = premise.revocations and status = 'ACTIVE' and revocation_pending = 0))`;
+/**
+ * Row by row, by the key: for a table of which little is known, or that is small, a plan that is free to choose looks at all of it. That
+ * it may have chosen so for the key, too, is why none is kept for long (`replan`).
+ */
+const FOUND = `found as materialized (
+  select identity.*
+  from json_to_recordset($4::json) as premise ("identityId" text, "communicationUserId" text, revocations bigint)
+  cross join lateral (
+    select ${IDENTITY_COLUMNS.join(", ")} from identities where id = premise."identityId" offset 0) as identity
+  where identity.communication_user_id = premise."communicationUserId" and identity.revocations = premise.revocations
+    and identity.status = 'ACTIVE' and identity.revocation_pending = 0)`;
+const HOLD = "(select count(*) from found) = json_array_length($4::json)";
 const ADD = `insert into audit_events (${COLUMNS}, listed)
   select ${COLUMNS}, 1 from place, json_to_recordset($1::json) as record (${TYPED}) where place.last is not null`;
+/** With the writer's entry, both or neither; the parameters of that come last. */
+const NOTE = (parameters: number) => `insert into audit_writers (writer, written_at)
+  select $${parameters + 1}, $${parameters + 2} where exists (select from added)
+  on conflict (writer) do update set written_at = excluded.written_at`;
+const FOUND_IF_ADDED = "select * from found where exists (select from added)";
 
-/** With and without the writer's entry, whose parameters come last. */
-function textsOf(condition: string, parameters: number) {
-  const place = `with place as materialized (
-    select case when ${condition} then set_config(${LAST}, $3, false) end as last)`;
-  const noting = `, added as (${ADD} returning 1)
-    insert into audit_writers (writer, written_at) select $${parameters + 1}, $${parameters + 2} where exists (select from added)
-    on conflict (writer) do update set written_at = excluded.written_at`;
-  return { add: `${place} ${ADD}`, noting: `${place}${noting}` };
+function placeIf(condition: string): string {
+  return `place as materialized (select case when ${condition} then set_config(${LAST}, $3, false) end as last)`;
 }
 
 /** Who holds the table of identities holds up those records alone that rely on one. */
-const ANYWAY = textsOf(FOLLOWS, 3);
-const ON_PREMISES = textsOf(`${FOLLOWS} and ${HOLD}`, 4);
+const ANYWAY = {
+  add: `with ${placeIf(FOLLOWS)} ${ADD}`,
+  noting: `with ${placeIf(FOLLOWS)}, added as (${ADD} returning 1) ${NOTE(3)}`,
+};
+const ADDED_ON_PREMISES = `with ${FOUND}, ${placeIf(`${FOLLOWS} and ${HOLD}`)}, added as (${ADD} returning 1)`;
+const ON_PREMISES = {
+  add: `${ADDED_ON_PREMISES} ${FOUND_IF_ADDED}`,
+  noting: `${ADDED_ON_PREMISES}, noted as (${NOTE(4)}) ${FOUND_IF_ADDED}`,
+};
 
 /**
  * For Postgres: one parameter with all rows. Twenty for each row cost the client, and the server that has to plan for them, more

@@ -78,7 +78,7 @@ interface Issued {
 }
 
 /** A token that has its record, and may leave once the identity was looked at. */
-type Noted = TokenAndLook<ServiceToken, Identity>;
+type Noted = TokenAndLook<ServiceToken>;
 
 /** What is to be issued, authorised. */
 interface Order {

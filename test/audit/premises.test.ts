@@ -3,7 +3,8 @@ import { setImmediate } from "node:timers/promises";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { type AuditEvent, type AuditRecord, type Premise, recordId } from "../../src/audit/record.js";
-import { type AppendOptions, Trail, type TrailStore } from "../../src/audit/trail.js";
+import { type AppendOptions, type FoundRow, type FoundRows, Trail, type TrailStore } from "../../src/audit/trail.js";
+import type { Identity } from "../../src/identities/identity.js";
 import { faultIn } from "../fixtures/trail.js";
 
 /** What becomes of a write: mostly it is done and answered in time. */
@@ -30,7 +31,7 @@ class Server implements TrailStore {
   async append(
     records: readonly AuditRecord[],
     { after, premises = [], behind }: AppendOptions = {},
-  ): Promise<boolean> {
+  ): Promise<FoundRows | undefined> {
     behind?.();
     this.sent += 1;
     if (after !== undefined) this.sentAhead += 1;
@@ -52,7 +53,11 @@ class Server implements TrailStore {
     return await work;
   }
 
-  #run(records: readonly AuditRecord[], after: string | undefined, premises: readonly Premise[]): boolean {
+  #run(
+    records: readonly AuditRecord[],
+    after: string | undefined,
+    premises: readonly Premise[],
+  ): FoundRows | undefined {
     for (const late of this.#late) if (late.patience-- === 0) late.run();
     const fate = this.fates();
     if (fate === "fails") throw new Error("away");
@@ -65,11 +70,11 @@ class Server implements TrailStore {
       this.#late.push({ run, patience: this.delays() % 3 });
       throw new Error("connection lost");
     }
-    if (fate === "is to be asked again") return false;
-    if (after !== undefined && (after !== this.last || fate === "finds another session")) return false;
+    if (fate === "is to be asked again") return undefined;
+    if (after !== undefined && (after !== this.last || fate === "finds another session")) return undefined;
     const isStored = this.#store(records, premises);
     if (isStored && fate === "loses its answer") throw new Error("connection lost");
-    return isStored;
+    return isStored ? new Map(premises.map((premise) => [premise.identityId, rowOf(premise)])) : undefined;
   }
 
   #store(records: readonly AuditRecord[], premises: readonly Premise[]): boolean {
@@ -80,6 +85,12 @@ class Server implements TrailStore {
     this.last = recordId(records.at(-1) ?? { writer: "", sequence: 0 });
     return true;
   }
+}
+
+const NO_ROW = { user: null, resource: null, createdAt: 0, lastTokenIssuedAt: null, tokensValidAfter: null } as const;
+
+function rowOf({ identityId, ...premise }: Premise): Identity {
+  return { ...NO_ROW, ...premise, id: identityId, status: "ACTIVE", revocationPending: false };
 }
 
 const FATES: readonly Fate[] = [
@@ -124,8 +135,13 @@ function open(fates: () => Fate, delays: () => number) {
   const deadline = new AbortController().signal;
   const tell = async (name: string, premise: Told) => {
     const relied = { identityId: premise, communicationUserId: "8:acs:a_b", revocations: 0 };
-    const answer = trail.record(toldAbout(name), deadline, premise === "none" ? {} : { premise: relied });
-    return await answer.catch(() => undefined);
+    const rows: string[] = [];
+    const found = ({ identity }: FoundRow) => rows.push(identity.id);
+    const answer = trail.record(toldAbout(name), deadline, premise === "none" ? {} : { premise: relied, found });
+    const isWritten = await answer.catch(() => undefined);
+    // Who is told yes has been told of the row, once; nobody else is.
+    expect(rows).toEqual(isWritten && premise !== "none" ? [premise] : []);
+    return isWritten;
   };
   const checkChains = () => {
     for (const records of Map.groupBy(server.stored, ({ writer }) => writer).values()) {

@@ -3,7 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ChainEnd } from "../../src/audit/chain.js";
 import type { AuditEvent, AuditRecord } from "../../src/audit/record.js";
-import { Trail, type TrailStore } from "../../src/audit/trail.js";
+import { type FoundRow, Trail, type TrailStore } from "../../src/audit/trail.js";
 import { GatewayError } from "../../src/errors.js";
 import type { Store } from "../../src/store/store.js";
 import { type Ask, faultIn, readChains } from "../fixtures/trail.js";
@@ -41,6 +41,8 @@ type Fault =
 
 /** A real store whose next writes fail, hang, or are done without an answer. What is sent after such a write waits for it. */
 class FaultyStore implements TrailStore {
+  /** How many records each write had. */
+  readonly sizes: number[] = [];
   writes = 0;
   atOnce = 0;
   mostAtOnce = 0;
@@ -60,7 +62,8 @@ class FaultyStore implements TrailStore {
     return this.store.enoughForAWrite;
   }
 
-  async append(...args: Parameters<TrailStore["append"]>): Promise<boolean> {
+  async append(...args: Parameters<TrailStore["append"]>): ReturnType<TrailStore["append"]> {
+    this.sizes.push(args[0].length);
     this.writes += 1;
     this.atOnce += 1;
     this.mostAtOnce = Math.max(this.mostAtOnce, this.atOnce);
@@ -74,24 +77,27 @@ class FaultyStore implements TrailStore {
     });
   }
 
-  async #append(fault: Fault | undefined, ...[records, options]: Parameters<TrailStore["append"]>): Promise<boolean> {
+  async #append(
+    fault: Fault | undefined,
+    ...[records, options]: Parameters<TrailStore["append"]>
+  ): ReturnType<TrailStore["append"]> {
     const release = () => new Promise<void>((resolve) => this.hanging.push(resolve));
     if (this.forgets && options?.after !== undefined) {
       options.behind?.();
-      return false;
+      return undefined;
     }
     if (fault === "is to be asked for again") {
       options?.behind?.();
-      return false;
+      return undefined;
     }
     if (fault === "hangs" || fault === "hangs and fails") await release();
     if (fault === "fails" || fault === "hangs and fails") throw new GatewayError("STORE_UNAVAILABLE", "away");
-    const isStored = await this.store.append(records, options);
+    const found = await this.store.append(records, options);
     if (fault === "answers nothing" || fault === "loses its late answer" || fault === "is answered late")
       await release();
     if (fault === "loses its answer" || fault === "loses its late answer")
       throw new GatewayError("STORE_UNAVAILABLE", "connection lost");
-    return isStored;
+    return found;
   }
 }
 
@@ -227,6 +233,23 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>,
         expect(await tell(1)).toBe(1);
         await Promise.all(told);
         expect((await wholeChains()).map((chain) => chain.length)).toEqual([enough]);
+      });
+
+      it("a write that another can be sent after has what is enough, and the next one the rest", async () => {
+        begin();
+        const { enoughForAWrite: enough, writesAtOnce } = faulty;
+        await tell(3 * enough - 1);
+        await Promise.all(told);
+        expect(faulty.sizes).toEqual(writesAtOnce === 1 ? [3 * enough - 1] : [enough, 2 * enough - 1]);
+        expect(faulty.mostAtOnce).toBe(writesAtOnce);
+      });
+
+      it("a write has all where they are very many", async () => {
+        begin();
+        const { enoughForAWrite: enough } = faulty;
+        await tell(3 * enough);
+        await Promise.all(told);
+        expect(faulty.sizes).toEqual([3 * enough]);
       });
 
       it("a write waits two turns that bring nothing, each time", async () => {
@@ -467,6 +490,41 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>,
         expect((await wholeChains()).map(requestsIn)).toEqual([["a", "b", "c"]]);
       });
 
+      it("tells each who relies on a row of it, as it is with the record there", async () => {
+        const trail = start();
+        const other = { identityId: "idn_too", communicationUserId: "8:acs:a_d", revocations: 0 };
+        await opened.ask(`insert into identities (id, issuer, subject, communication_user_id, status, created_at)
+          values ('idn_too', 'https://i.example.com/too', 'premise', '8:acs:a_d', 'ACTIVE', 5) returning id`);
+        const change = "last_token_issued_at = 7, tokens_valid_after = 3, resource = 'r.example.com'";
+        await opened.ask(`update identities set ${change} where id = 'idn_premise' returning id`);
+        const rows: unknown[] = [];
+        const askedAfter = performance.now();
+        const tell = async (premise: typeof IDENTITY, name: string) => {
+          const found = ({ identity, askedAt }: FoundRow) => rows.push([name, identity, askedAt >= askedAfter]);
+          expect(await trail.record(event(name), never, { premise, found })).toBe(true);
+        };
+        const [one, two] = await Promise.all(
+          [IDENTITY, other].map(({ identityId }) => opened.store.identities.findById(identityId)),
+        );
+        expect(one).toMatchObject({ lastTokenIssuedAt: 7, tokensValidAfter: 3, resource: "r.example.com" });
+        // The first one notes the writer, the others do not.
+        for (let times = 0; times < 2; times++)
+          await Promise.all([tell(IDENTITY, "a"), record(trail, "b"), tell(other, "c"), tell(IDENTITY, "d")]);
+        const told = [
+          ["a", one, true],
+          ["c", two, true],
+          ["d", one, true],
+        ];
+        expect(rows).toEqual([...told, ...told]);
+      });
+
+      it("tells no row where the event is not written", async () => {
+        const found = vi.fn();
+        const premise = { ...IDENTITY, revocations: 1 };
+        expect(await start().record(event("a"), never, { premise, found })).toBe(false);
+        expect(found).not.toHaveBeenCalled();
+      });
+
       it.each([
         ["revocations = 3"],
         ["communication_user_id = '8:acs:a_c'"],
@@ -500,17 +558,12 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>,
         expect(failures).toEqual([]);
       });
 
-      it("looks behind each event that was written, with it there", async () => {
+      it("looks behind an event that was written anew, with it there", async () => {
         const trail = start();
-        const looks: string[] = [];
-        const told = ["a", "b"].map((name) =>
-          trail.record(event(name), never, {
-            behind: () => looks.push(name),
-            premise: name === "a" ? { ...IDENTITY, revocations: 1 } : undefined,
-          }),
-        );
+        const behind = vi.fn();
+        const told = [rely(trail, "a", { ...IDENTITY, revocations: 1 }), trail.record(event("b"), never, { behind })];
         expect(await Promise.all(told)).toEqual([false, true]);
-        expect(looks.filter((name) => name === "b")).toHaveLength(2);
+        expect(behind).toHaveBeenCalledTimes(2);
       });
     });
 

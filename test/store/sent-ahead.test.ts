@@ -76,8 +76,10 @@ if (server === undefined) {
         "select pid from pg_stat_activity where datname = current_database() and query like '%into audit_events%' and pid <> pg_backend_pid()",
       );
     const [one, two] = [0, 1];
-    const append = (records: readonly AuditRecord[], index: number, isAhead = false) =>
-      store.audit.append(records.slice(index, index + 1), { after: isAhead ? records[index - 1] : undefined });
+    const append = async (records: readonly AuditRecord[], index: number, isAhead = false) => {
+      const after = isAhead ? records[index - 1] : undefined;
+      return (await store.audit.append(records.slice(index, index + 1), { after })) !== undefined;
+    };
 
     /** The second one as soon as the first has its connection. */
     async function appendBoth(
@@ -125,7 +127,7 @@ if (server === undefined) {
       expect(seen).toBeDefined();
       await database.ask("update identities set revocations = 7 where id = 'idn_behind'");
       await release();
-      expect(await write).toBe(true);
+      expect(await write).toBeDefined();
       expect(await seen).toMatchObject({ revocations: 7 });
     });
 
@@ -136,12 +138,12 @@ if (server === undefined) {
       const audit = new AuditStore(session, undefined, parts);
       const [first, second, third] = chainOf("plan");
       if (!first || !second || !third) throw new Error("there are four");
-      expect(await audit.append([first])).toBe(true);
-      expect(await audit.append([second])).toBe(true);
+      expect(await audit.append([first])).toBeDefined();
+      expect(await audit.append([second])).toBeDefined();
       await sql`deallocate all`.execute(session);
-      expect(await audit.append([third])).toBe(false);
+      expect(await audit.append([third])).toBeUndefined();
       expect(await stored("plan")).toEqual([1, 2]);
-      expect(await audit.append([third])).toBe(true);
+      expect(await audit.append([third])).toBeDefined();
       expect(await stored("plan")).toEqual([1, 2, 3]);
       await session.destroy();
     });
@@ -173,7 +175,7 @@ if (server === undefined) {
 
     it("keep no plan for longer than some seconds, as identities become many", async () => {
       const chain = new TestWriter("replanned");
-      const write = async (at: number) => expect(await store.audit.append([chain.add(at)])).toBe(true);
+      const write = async (at: number) => expect(await store.audit.append([chain.add(at)])).toBeDefined();
       await write(1000);
       const queries = vi.spyOn(Client.prototype, "query");
       const texts = () => queries.mock.calls.map(([query]) => (query as { text?: string }).text ?? String(query));
@@ -198,11 +200,11 @@ if (server === undefined) {
         other.audit.append(records.slice(index, index + 1), { after: isAhead ? records[index - 1] : undefined });
       const first = expect(write(one)).rejects.toMatchObject(unavailable.reason);
       await setTimeout(50);
-      expect(await write(two, true).catch(() => false)).toBe(false);
+      expect(await write(two, true).catch(() => undefined)).toBeUndefined();
       await first;
       await release();
       const queries = vi.spyOn(Client.prototype, "query");
-      expect(await write(one)).toBe(true);
+      expect(await write(one)).toBeDefined();
       expect(queries.mock.calls[0]?.[0]).toMatchObject({ name: expect.any(String) });
       queries.mockRestore();
       await other.close();
@@ -217,7 +219,7 @@ if (server === undefined) {
       expect(await database.terminateWaiting()).toBe(1);
       expect(await Promise.allSettled(writes)).toMatchObject([unavailable, unavailable]);
       await release();
-      expect(await store.audit.append(chainOf("after the end"))).toBe(true);
+      expect(await store.audit.append(chainOf("after the end"))).toBeDefined();
       expect(await stored("ended")).toEqual([1]);
     });
 
@@ -325,7 +327,7 @@ if (server === undefined) {
       const writes = await appendBoth(records, two);
       expect(await Promise.allSettled(writes)).toMatchObject([unavailable, unavailable]);
       proxy.mend();
-      expect(await store.audit.append(chainOf("after the silence"))).toBe(true);
+      expect(await store.audit.append(chainOf("after the silence"))).toBeDefined();
       await expect
         .poll(async () => database.ask(`select from pg_stat_activity where pid = ${pid}`), { timeout: 5000 })
         .toEqual([]);
