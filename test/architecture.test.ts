@@ -17,7 +17,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["audit"],
   ["key-checks", "keys"],
   ["config"],
-  ["calendar", "deadline", "ending", "errors", "heap", "json", "loop", "outgoing", "text", "version"],
+  ["calendar", "deadline", "ending", "errors", "heap", "json", "loop", "outgoing", "recent", "text", "version"],
 ];
 
 /** Who may import which library, at run time or for its types. */
@@ -36,6 +36,7 @@ const VENDORS: readonly (readonly [library: RegExp, rooms: readonly string[]])[]
   [/^zod$|^yaml$/, ["config"]],
   [/^dataloader$/, ["identities", "store"]],
   [/^ioredis$/, ["shared"]],
+  [/^lru-cache$/, ["recent"]],
 ];
 
 /** They import nothing else of the project. */

@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import type { IssuerConfig } from "../config/config.js";
+import { keepRecent } from "../recent.js";
 import type { Caller } from "./caller.js";
 import type { IssuerKeys } from "./issuer-keys.js";
 import type { PublicKey } from "./public-key.js";
@@ -20,53 +21,40 @@ export interface VerifiedToken {
   readonly callers: Map<Caller["senderConstraint"], Caller>;
 }
 
+/** Characters of one token; one that has more takes the place of several, as its claims do. */
+const USUAL_LENGTH = 2048;
+
+interface Remembered {
+  readonly verified: VerifiedToken;
+  readonly length: number;
+}
+
 /**
  * Tokens that have been verified, so that it is not done again: by a hash of the whole token, so that nothing that differs
  * in a single character is taken for it, and no token is kept. When full, the one goes that was not used for longest. Whether
  * it is still the token's time, and its key still the issuer's, is for the caller to see, at each use.
  */
 export class TokenMemory {
-  readonly #most: number;
-  /** In the order of their last use, with the length of their text, which their claims take room by. */
-  readonly #tokens = new Map<string, { readonly verified: VerifiedToken; readonly length: number }>();
-  #length = 0;
+  /** Undefined where none may be kept. */
+  readonly #tokens: ReturnType<typeof keepRecent<Remembered>> | undefined;
 
   constructor(most: number) {
-    this.#most = most;
+    const places = ({ length }: Remembered) => Math.ceil(length / USUAL_LENGTH);
+    this.#tokens = most > 0 ? keepRecent(most, places) : undefined;
   }
 
   find(token: string): VerifiedToken | undefined {
-    const key = keyOf(token);
-    const found = this.#tokens.get(key);
-    if (found === undefined) return undefined;
-    this.#tokens.delete(key);
-    this.#tokens.set(key, found);
-    return found.verified;
+    return this.#tokens?.get(keyOf(token))?.verified;
   }
 
   keep(token: string, verified: VerifiedToken): void {
-    this.forget(token);
-    this.#tokens.set(keyOf(token), { verified, length: token.length });
-    this.#length += token.length;
-    for (const [oldest, { length }] of this.#tokens) {
-      if (this.#tokens.size <= this.#most && this.#length <= this.#most * USUAL_LENGTH) break;
-      this.#drop(oldest, length);
-    }
+    this.#tokens?.set(keyOf(token), { verified, length: token.length });
   }
 
   forget(token: string): void {
-    const key = keyOf(token);
-    if (this.#tokens.has(key)) this.#drop(key, token.length);
-  }
-
-  #drop(key: string, length: number): void {
-    this.#tokens.delete(key);
-    this.#length -= length;
+    this.#tokens?.delete(keyOf(token));
   }
 }
-
-/** Characters that one token may have on the average before fewer are remembered. */
-const USUAL_LENGTH = 2048;
 
 function keyOf(token: string): string {
   return hash("sha256", token, "base64url");

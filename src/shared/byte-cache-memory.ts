@@ -1,3 +1,4 @@
+import { keepRecent } from "../recent.js";
 import type { ByteCache } from "./byte-cache.js";
 
 interface Entry {
@@ -13,24 +14,16 @@ interface MemoryOptions {
 }
 
 export function memoryByteCache({ maxEntries, now }: MemoryOptions): ByteCache {
-  // A Map keeps the order of insertion, so the first is the least recently used when each use inserts anew.
-  const entries = new Map<string, Entry>();
+  const entries = keepRecent<Entry>(maxEntries);
   return {
     get: async (key) => {
       const entry = entries.get(key);
-      if (entry === undefined) return undefined;
+      if (entry === undefined || entry.expiresAt > now()) return entry?.value;
       entries.delete(key);
-      if (entry.expiresAt <= now()) return undefined;
-      entries.set(key, entry);
-      return entry.value;
+      return undefined;
     },
     set: async (key, value, ttlMs) => {
-      entries.delete(key);
       entries.set(key, { value, expiresAt: now() + ttlMs });
-      for (const oldest of entries.keys()) {
-        if (entries.size <= maxEntries) break;
-        entries.delete(oldest);
-      }
     },
   };
 }

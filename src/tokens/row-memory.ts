@@ -1,5 +1,6 @@
 import type { TokenRequest } from "../acs/service.js";
 import { type ApplicationUser, type Identity, userKey } from "../identities/identity.js";
+import { keepRecent } from "../recent.js";
 
 /** A row that can be relied on in a record, if it is still so. */
 export type GoodIdentity = Identity & { readonly communicationUserId: string; readonly user: ApplicationUser };
@@ -11,16 +12,14 @@ interface Remembered {
 }
 
 /**
- * Users' rows as they were when a token was given last, for who has a record written on the premise that they are still so. Never
+ * Users' rows as they were when they were read last, for who has a record written on the premise that they are still so. Never
  * the truth: whoever gets one has to say what it relies on. When full, the one goes that was not used for longest.
  */
 export class RowMemory {
-  readonly #most: number;
-  /** In the order in which they were kept last, which each use ends with. */
-  readonly #rows = new Map<string, Remembered>();
+  readonly #rows: ReturnType<typeof keepRecent<Remembered>>;
 
   constructor(most: number) {
-    this.#most = most;
+    this.#rows = keepRecent(most);
   }
 
   /** Of who asks for the same once more. */
@@ -31,14 +30,7 @@ export class RowMemory {
 
   /** One of which no record would be written is not kept. */
   keep(identity: Identity, request: TokenRequest): void {
-    if (!isGood(identity)) return;
-    const key = userKey(identity.user);
-    this.#rows.delete(key);
-    this.#rows.set(key, { identity, request });
-    for (const oldest of this.#rows.keys()) {
-      if (this.#rows.size <= this.#most) break;
-      this.#rows.delete(oldest);
-    }
+    if (isGood(identity)) this.#rows.set(userKey(identity.user), { identity, request });
   }
 
   forget(user: ApplicationUser): void {
