@@ -69,6 +69,7 @@ export async function openAudit(base: AuditBase, options: AuditOptions, closers:
     fingerprint: createFingerprint(keys.auditKey),
     redact: createRedact(secretsIn(config)),
     timeoutMs: writeMs(config),
+    elapsed: base.elapsed,
     observe: (event) => base.events.recorded(event),
   });
 }

@@ -55,6 +55,8 @@ interface AuditLogParts {
   readonly redact: (text: string) => string;
   /** How long a record is waited for that no call's deadline is for. */
   readonly timeoutMs: number;
+  /** The trail's: ms by a clock that is never set. */
+  readonly elapsed: () => number;
   /** Told of what is recorded. */
   readonly observe?: (event: AuditEvent) => void;
 }
@@ -143,14 +145,14 @@ export class CallAudit {
     let seen: Promise<Identity> | undefined;
     let at = Number.NEGATIVE_INFINITY;
     const see = () => {
-      at = performance.now();
+      at = this.parts.elapsed();
       seen = look();
       // Nobody asks for it when there is no record.
       seen.catch(() => {});
       return seen;
     };
     await this.#record("OUTCOME", action, about, token, { behind: see });
-    const lastLook = () => (seen !== undefined && isLast(at) ? seen : see());
+    const lastLook = () => (seen !== undefined && this.#isLast(at) ? seen : see());
     return { token: token as Recorded<Token>, lastLook };
   }
 
@@ -168,8 +170,13 @@ export class CallAudit {
       row = by;
     };
     if (!(await this.#record("OUTCOME", action, about, token, { premise, found }))) return undefined;
-    const lastLook = async () => (row !== undefined && isLast(row.askedAt) ? row.identity : await look());
+    const lastLook = async () => (row !== undefined && this.#isLast(row.askedAt) ? row.identity : await look());
     return { token: token as Recorded<Token>, lastLook };
+  }
+
+  /** Of a look that was begun then: whether it can be the last one. */
+  #isLast(at: number): boolean {
+    return this.parts.elapsed() - at <= LOOK_MS;
   }
 
   /** What the work answers. When it refuses a token, that is recorded before the caller is told. */
@@ -211,11 +218,6 @@ export class CallAudit {
     if (isWritten) this.parts.observe?.(event);
     return isWritten;
   }
-}
-
-/** Of a look that was begun then: whether it can be the last one. */
-function isLast(at: number): boolean {
-  return performance.now() - at <= LOOK_MS;
 }
 
 /** The code of a "no"; undefined for what failed otherwise. */

@@ -17,6 +17,8 @@ const MOST_GATHERING_MS = 5;
 const MOST_OF_ONE = 2;
 /** Where one was sent ahead in vain, as they all are behind some poolers, so many go one after the other before the next one is. */
 const ALONE_AFTER_VAIN = 64;
+/** The same where it may have been in vain or have relied on a row that has changed, which is not told. */
+const ALONE_IN_DOUBT = 8;
 const WRITER_BYTES = 16;
 const CLOCK_STEP_MS = 60_000;
 /** How late a caller may learn that the time is up. */
@@ -29,7 +31,7 @@ export interface TrailStore {
   /** So many records are written without waiting for more: what waits is held by requests that could be answered. */
   readonly enoughForAWrite: number;
   /**
-   * All or none, durable once it resolves, with the rows that the premises are about. With the last record of a write that has yet to
+   * All or none, durable once it resolves, with the rows that the premises are about, in no case older than the call. With the last record of a write that has yet to
    * end, none unless that has become durable, so that a chain has no holes; and none unless all premises hold. Undefined when that is
    * not so, or the store cannot tell, or wants to be asked again; then nothing is stored, now or later. Calls `behind` as soon as what is
    * then asked of identities behind a record is answered as it is with these records there; where nothing is stored, it was called in vain.
@@ -37,7 +39,7 @@ export interface TrailStore {
   append(records: readonly AuditRecord[], options?: AppendOptions): Promise<FoundRows | undefined>;
 }
 
-/** By their ids, as they are with the records there. */
+/** By their ids, as they were when the statement began that has added the records. */
 export type FoundRows = ReadonlyMap<string, Identity>;
 
 export interface AppendOptions {
@@ -337,6 +339,7 @@ export class Trail {
     if (write.isVoid || write.isGivenUp) return undefined;
     if (before && !before.found) throw new Error("the records that they go on from have not been stored");
     if (premises.length > 0) {
+      if (after !== undefined) this.#alone = Math.max(this.#alone, ALONE_IN_DOUBT);
       this.#takeBack(write);
       return undefined;
     }

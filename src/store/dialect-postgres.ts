@@ -330,13 +330,15 @@ const HELD_STATES = /^(55P03|40P01)$/;
 
 /** No such prepared statement, or one of this name. */
 const PLAN_STATES = /^(26000|42P05)$/;
+/** It would answer in other types, as somebody has changed a column. The code, "feature not supported", stands for much else. */
+const REVALIDATES = "RevalidateCachedQuery";
 
 /**
- * The session is not the one in which the statement was prepared, which is said before it is run: it can be asked again, and is not
- * prepared any more.
+ * The session is not the one in which the statement was prepared, or the tables are not, which is said before it is run: it can be
+ * asked again, and is not prepared any more.
  */
 export function isPlanLost(error: unknown): boolean {
-  return hasState(error, PLAN_STATES);
+  return hasState(error, PLAN_STATES) || (error instanceof DatabaseError && error.routine === REVALIDATES);
 }
 
 /** A table is held by others. */

@@ -51,7 +51,7 @@ export interface Store {
 const TRAIL_WRITES_AT_ONCE = 2;
 /** Two smaller ones follow each other more closely than two of all that there is: while the server is at one, the next comes together. */
 const ENOUGH_FOR_A_WRITE = 11;
-/** Behind each write there is a look at the rows that its records are about, in up to three statements. */
+/** Behind each write there may be a look at the rows that its records are about, in up to three statements. */
 const TRAIL_STATEMENTS_AT_ONCE = 4 * TRAIL_WRITES_AT_ONCE;
 
 /** How long a change of the schema is tried for while others hold the tables, as a back-up does, and the pause between. */

@@ -167,7 +167,6 @@ export class TokenIssuance {
       rows.forget(call.caller);
       throw error;
     });
-    rows.keep(current, request);
     return this.#issued({ call, request }, { identity: current, token: noted.token });
   }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ChainEnd } from "../../src/audit/chain.js";
 import type { AuditEvent, AuditRecord } from "../../src/audit/record.js";
@@ -498,9 +498,8 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>,
         const change = "last_token_issued_at = 7, tokens_valid_after = 3, resource = 'r.example.com'";
         await opened.ask(`update identities set ${change} where id = 'idn_premise' returning id`);
         const rows: unknown[] = [];
-        const askedAfter = performance.now();
         const tell = async (premise: typeof IDENTITY, name: string) => {
-          const found = ({ identity, askedAt }: FoundRow) => rows.push([name, identity, askedAt >= askedAfter]);
+          const found = ({ identity }: FoundRow) => rows.push([name, identity]);
           expect(await trail.record(event(name), never, { premise, found })).toBe(true);
         };
         const [one, two] = await Promise.all(
@@ -511,11 +510,53 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>,
         for (let times = 0; times < 2; times++)
           await Promise.all([tell(IDENTITY, "a"), record(trail, "b"), tell(other, "c"), tell(IDENTITY, "d")]);
         const told = [
-          ["a", one, true],
-          ["c", two, true],
-          ["d", one, true],
+          ["a", one],
+          ["c", two],
+          ["d", one],
         ];
         expect(rows).toEqual([...told, ...told]);
+      });
+
+      it("tells when the write was sent that has found the row", async () => {
+        const trail = start();
+        await rely(trail, "before");
+        faulty.faults.push("answers nothing");
+        const found = vi.fn<(row: FoundRow) => void>();
+        const sentAfter = performance.now();
+        const told = trail.record(event("a"), never, { premise: IDENTITY, found });
+        await expect.poll(() => faulty.hanging.length).toBe(1);
+        const sentBefore = performance.now();
+        await setTimeout(20);
+        faulty.hanging[0]?.();
+        expect(await told).toBe(true);
+        const { askedAt = Number.NaN } = found.mock.calls[0]?.[0] ?? {};
+        expect([askedAt >= sentAfter, askedAt <= sentBefore]).toEqual([true, true]);
+      });
+
+      it("sends a few writes one after the other where one was sent ahead that was refused", async () => {
+        const trail = start();
+        faulty.faults.push("is answered late");
+        const told = [rely(trail, "a")];
+        await expect.poll(() => faulty.writes).toBe(1);
+        told.push(rely(trail, "b", { ...IDENTITY, revocations: 1 }));
+        await expect.poll(() => faulty.writes).toBe(2);
+        faulty.hanging[0]?.();
+        expect(await Promise.all(told)).toEqual([true, false]);
+        /** How many writes are under way of two that could be. */
+        const writeTwo = async () => {
+          faulty.writes = 0;
+          faulty.faults.push("is answered late");
+          const both = [record(trail, "c")];
+          await expect.poll(() => faulty.writes).toBe(1);
+          both.push(record(trail, "d"));
+          await setTimeout(10);
+          const underWay = faulty.writes;
+          faulty.hanging.at(-1)?.();
+          await Promise.all(both);
+          return underWay;
+        };
+        for (let pair = 0; pair < 4; pair++) expect(await writeTwo()).toBe(1);
+        expect(await writeTwo()).toBe(faulty.writesAtOnce);
       });
 
       it("tells no row where the event is not written", async () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Client, type Instance, Rig } from "../fixtures/rig.js";
+import { type Client, type Instance, IS_ON_SQLITE, Rig } from "../fixtures/rig.js";
 import {
   DeleteIdentityDocument,
   IssueAccessTokenDocument,
@@ -90,6 +90,45 @@ describe("a user who comes again, of whom another instance has changed something
     // Its old tokens went with the suspension.
     await expect.poll(async () => (await ask(client)).token, { timeout: 5000 }).toBeDefined();
     expect((await ask(client)).identityId).toBe(identityId);
+    const query =
+      "mutation { issueAccessToken(input: { scopes: [CHAT] }) { accessToken { identity { lastTokenIssuedAt } } } }";
+    for (const at of [1_700_000_000_000, 1_700_000_000_001]) {
+      await rig.ask(`update identities set last_token_issued_at = ${at} where id = '${identityId}' returning id`);
+      const identity = { lastTokenIssuedAt: new Date(at).toISOString() };
+      expect(await client.send({ query })).toMatchObject({ data: { issueAccessToken: { accessToken: { identity } } } });
+    }
+  });
+});
+
+describe.skipIf(IS_ON_SQLITE)("a token of which the record takes long", () => {
+  let slow: Rig;
+  beforeAll(async () => {
+    slow = await Rig.start({ elapsed: () => performance.now() });
+  });
+  afterAll(() => slow.close());
+
+  it("is not handed out when its user was suspended by another instance meanwhile, and that is recorded", async () => {
+    const operatorElsewhere = (await slow.admin()).at(await slow.startAnother());
+    const client = await slow.member("slow");
+    const { identityId = "" } = await ask(client);
+    await ask(client);
+    await slow.ask(
+      `create function take_long() returns trigger language plpgsql as 'begin perform pg_sleep(0.5); return new; end'`,
+    );
+    await slow.ask(`create trigger take_long before insert on audit_events for each row
+      when (new.action = 'TOKEN_REUSED') execute function take_long()`);
+    const asking = ask(client);
+    await expect
+      .poll(() =>
+        slow.ask("select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"),
+      )
+      .toHaveLength(1);
+    await operatorElsewhere.ask(SuspendIdentityDocument, { identityId });
+    expect(await asking).toMatchObject({ token: undefined, refusal: "IDENTITY_SUSPENDED" });
+    const events = await slow.ask<{ action: string }>(
+      "select action from audit_events where actor_subject = 'slow' and phase = 'OUTCOME' order by at, id",
+    );
+    expect(events.map(({ action }) => action).slice(-2)).toEqual(["TOKEN_REUSED", "TOKEN_REFUSED"]);
   });
 });
 

@@ -88,13 +88,28 @@ describe.for(TEST_REDIS_URL ? [true] : [false])(`a traced request, with Redis: %
 
   it("has the last look at the row as the call's, though the trail says when it is made", async () => {
     await send(alice, chat);
-    const { trace } = await send(alice, chat);
     const field = "POST /graphql > mutation issueAccessToken";
-    expect(pathsOf(trace)).toContain(`${field} > audit append > audit write > INSERT audit_events`);
-    const looks = pathsOf(trace).filter((path) => path.endsWith("> SELECT identities"));
-    // On Postgres there is no other, for who comes again.
+    const looksOf = async (body: unknown) => {
+      const { trace } = await send(alice, body);
+      expect(pathsOf(trace)).toContain(`${field} > audit append > audit write > INSERT audit_events`);
+      return pathsOf(trace).filter((path) => path.endsWith("> SELECT identities"));
+    };
     const path = `${field} > SELECT identities`;
-    expect(looks).toEqual(IS_ON_SQLITE ? [path, path] : [path]);
+    // On Postgres the record looks, for who comes again.
+    expect(await looksOf(chat)).toEqual(IS_ON_SQLITE ? [path, path] : []);
+    expect(await looksOf({ ...chat, variables: { ...chat.variables, forceNew: true } })).toEqual([path, path]);
+  });
+
+  it("has no record of a token that is not given again, as its user's row has changed", async () => {
+    const client = await rig.member("changed");
+    await send(client, chat);
+    await send(client, chat);
+    const given = () =>
+      rig.ask("select id from audit_events where action = 'TOKEN_REUSED' and actor_subject = 'changed'");
+    expect(await given()).toHaveLength(1);
+    await rig.ask("update identities set revocations = revocations + 1 where subject = 'changed' returning id");
+    await send(client, chat);
+    expect(await given()).toHaveLength(1);
   });
 
   it("says who asked for what, and what came of it", async () => {

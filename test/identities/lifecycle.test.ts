@@ -45,6 +45,7 @@ beforeEach(async () => {
       fingerprint: (token) => token,
       redact: (text) => text,
       timeoutMs: 1000,
+      elapsed: () => performance.now(),
     }),
     eraser: { erase: async () => true } as never,
     events: { identityDeleted: told, identitySuspended: told, identityReinstated: told } as never,

@@ -68,6 +68,7 @@ function provisionings(processes: number): [Provisioning, ...Provisioning[]] {
         fingerprint: createFingerprint(new Secret(Buffer.alloc(32, 5).toString("base64"))),
         redact: (text) => text,
         timeoutMs: 5000,
+        elapsed: () => performance.now(),
       }),
       events: new Events(createLogger({ level: "silent", secrets: [], destination: process.stdout }), new Metrics()),
       now,

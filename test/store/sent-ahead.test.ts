@@ -173,6 +173,68 @@ if (server === undefined) {
       expect(await stored("other")).toEqual([1, 2]);
     });
 
+    describe("on a premise", () => {
+      const premiseOf = (name: string) => ({
+        identityId: `idn_${name}`,
+        communicationUserId: `8:acs:r_${name}`,
+        revocations: 0,
+      });
+      /** Of identities that begin with this. */
+      const addIdentities = (name: string, count = 1) =>
+        database.ask(`insert into identities (id, issuer, subject, communication_user_id, status, created_at)
+          select 'idn_${name}' || n, 'https://issuer.test', '${name}' || n, '8:acs:r_${name}' || n, 'ACTIVE', 1
+          from generate_series(1, ${count}) n returning id`);
+
+      it("are not stored where the session has added something else last, though the premise holds", async () => {
+        await addIdentities("follows");
+        const records = chainOf("follows");
+        const premises = [premiseOf("follows1")];
+        const write = (index: number, after?: AuditRecord) =>
+          store.audit.append(records.slice(index, index + 1), { after, premises });
+        expect(await write(one)).toBeDefined();
+        expect(await write(two, records[one])).toBeDefined();
+        await store.audit.append(chainOf("follows not"));
+        expect(await write(2, records[two])).toBeUndefined();
+        expect(await stored("follows")).toEqual([1, 2]);
+      });
+
+      it("are prepared, too, and go on when somebody adds a column to the table or changes the type of one", async () => {
+        await addIdentities("altered");
+        const premises = [premiseOf("altered1")];
+        const records = chainOf("altered");
+        const write = (index: number) => store.audit.append(records.slice(index, index + 1), { premises });
+        await write(one);
+        const queries = vi.spyOn(Client.prototype, "query");
+        expect((await write(two))?.get("idn_altered1")).toMatchObject({ revocations: 0 });
+        expect(queries.mock.calls[0]?.[0]).toMatchObject({ name: expect.any(String) });
+        queries.mockRestore();
+        await database.ask("alter table identities add column later text");
+        expect(await write(2)).toBeDefined();
+        await database.ask("alter table identities alter column revocations type bigint");
+        // It is to be asked again.
+        expect(await write(3)).toBeUndefined();
+        expect((await write(3))?.get("idn_altered1")).toMatchObject({ revocations: 0 });
+        expect(await stored("altered")).toEqual([1, 2, 3, 4]);
+      });
+
+      it("find the row by its key, of however few identities it is one, and before anybody has analyzed the table", async () => {
+        await addIdentities("planned", 1000);
+        const texts = INSERTS_OF_JSON.filter((text) => text.includes("from found"));
+        expect(texts).toHaveLength(2);
+        const client = new Client({ connectionString: database.url });
+        await client.connect();
+        for (const text of texts) {
+          const values = [JSON.stringify([]), null, "aud_w_1", JSON.stringify([premiseOf("planned7")])];
+          const writer = text.includes("noted") ? ["w", 1] : [];
+          const { rows } = await client.query<{ "QUERY PLAN": string }>(`explain ${text}`, [...values, ...writer]);
+          const plan = rows.map((row) => row["QUERY PLAN"]).join("\n");
+          expect(plan).toContain("identities_pkey");
+          expect(plan).not.toMatch(/Seq Scan on identities|identities_status/);
+        }
+        await client.end();
+      });
+    });
+
     it("keep no plan for longer than some seconds, as identities become many", async () => {
       const chain = new TestWriter("replanned");
       const write = async (at: number) => expect(await store.audit.append([chain.add(at)])).toBeDefined();

@@ -115,6 +115,7 @@ describe("issuing a token", () => {
       fingerprint: createFingerprint(key),
       redact: createRedact([]),
       timeoutMs: 5000,
+      elapsed,
     });
     gated = new GatedCache();
     const limit = 1000;
