@@ -31,7 +31,7 @@ declare const recorded: unique symbol;
 /** A token of which the trail has a record. */
 export type Recorded<Token> = Token & { readonly [recorded]: true };
 
-/** How old a look may be that was made with a record, or behind it: sinks, the disk and caches may take their time before a token leaves. */
+/** Ms: how old a look may be that was made with a record or behind it, as sinks, disk and caches take their time before a token leaves. */
 const LOOK_MS = 100;
 
 /** A token of which the trail has a record, and the look to be awaited before it is handed out. */

@@ -31,10 +31,11 @@ export interface TrailStore {
   /** So many records are written without waiting for more: what waits is held by requests that could be answered. */
   readonly enoughForAWrite: number;
   /**
-   * All or none, durable once it resolves, with the rows that the premises are about, in no case older than the call. With the last record of a write that has yet to
-   * end, none unless that has become durable, so that a chain has no holes; and none unless all premises hold. Undefined when that is
-   * not so, or the store cannot tell, or wants to be asked again; then nothing is stored, now or later. Calls `behind` as soon as what is
-   * then asked of identities behind a record is answered as it is with these records there; where nothing is stored, it was called in vain.
+   * All or none, durable once it resolves, with the rows that the premises are about, in no case older than the call. With the last
+   * record of a write that has yet to end, none unless that has become durable, so that a chain has no holes; and none unless all
+   * premises hold. Undefined when that is not so, or the store cannot tell, or wants to be asked again; then nothing is stored, now or
+   * later. Calls `behind` as soon as what is then asked of identities behind a record is answered as it is with these records there;
+   * where nothing is stored, it was called in vain.
    */
   append(records: readonly AuditRecord[], options?: AppendOptions): Promise<FoundRows | undefined>;
 }

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import type { IssuerConfig } from "../config/config.js";
-import { keepRecent } from "../recent.js";
+import { keepRecent, type Recent } from "../recent.js";
 import type { Caller } from "./caller.js";
 import type { IssuerKeys } from "./issuer-keys.js";
 import type { PublicKey } from "./public-key.js";
@@ -36,7 +36,7 @@ interface Remembered {
  */
 export class TokenMemory {
   /** Undefined where none may be kept. */
-  readonly #tokens: ReturnType<typeof keepRecent<Remembered>> | undefined;
+  readonly #tokens: Recent<Remembered> | undefined;
 
   constructor(most: number) {
     const places = ({ length }: Remembered) => Math.ceil(length / USUAL_LENGTH);

@@ -97,25 +97,28 @@ const FOUND = `found as materialized (
 const HOLD = "(select count(*) from found) = json_array_length($4::json)";
 const ADD = `insert into audit_events (${COLUMNS}, listed)
   select ${COLUMNS}, 1 from place, json_to_recordset($1::json) as record (${TYPED}) where place.last is not null`;
-/** With the writer's entry, both or neither; the parameters of that come last. */
-const NOTE = (parameters: number) => `insert into audit_writers (writer, written_at)
-  select $${parameters + 1}, $${parameters + 2} where exists (select from added)
-  on conflict (writer) do update set written_at = excluded.written_at`;
 const FOUND_IF_ADDED = "select * from found where exists (select from added)";
 
 function placeIf(condition: string): string {
   return `place as materialized (select case when ${condition} then set_config(${LAST}, $3, false) end as last)`;
 }
 
+/** The writer's entry for what was `added`; its parameters come after so many others. */
+function noteAfter(parameters: number): string {
+  return `insert into audit_writers (writer, written_at)
+    select $${parameters + 1}, $${parameters + 2} where exists (select from added)
+    on conflict (writer) do update set written_at = excluded.written_at`;
+}
+
 /** Who holds the table of identities holds up those records alone that rely on one. */
 const ANYWAY = {
   add: `with ${placeIf(FOLLOWS)} ${ADD}`,
-  noting: `with ${placeIf(FOLLOWS)}, added as (${ADD} returning 1) ${NOTE(3)}`,
+  noting: `with ${placeIf(FOLLOWS)}, added as (${ADD} returning 1) ${noteAfter(3)}`,
 };
 const ADDED_ON_PREMISES = `with ${FOUND}, ${placeIf(`${FOLLOWS} and ${HOLD}`)}, added as (${ADD} returning 1)`;
 const ON_PREMISES = {
   add: `${ADDED_ON_PREMISES} ${FOUND_IF_ADDED}`,
-  noting: `${ADDED_ON_PREMISES}, noted as (${NOTE(4)}) ${FOUND_IF_ADDED}`,
+  noting: `${ADDED_ON_PREMISES}, noted as (${noteAfter(4)}) ${FOUND_IF_ADDED}`,
 };
 
 /**

@@ -1,6 +1,6 @@
 import type { TokenRequest } from "../acs/service.js";
 import { type ApplicationUser, type Identity, userKey } from "../identities/identity.js";
-import { keepRecent } from "../recent.js";
+import { keepRecent, type Recent } from "../recent.js";
 
 /** A row that can be relied on in a record, if it is still so. */
 export type GoodIdentity = Identity & { readonly communicationUserId: string; readonly user: ApplicationUser };
@@ -16,7 +16,7 @@ interface Remembered {
  * the truth: whoever gets one has to say what it relies on. When full, the one goes that was not used for longest.
  */
 export class RowMemory {
-  readonly #rows: ReturnType<typeof keepRecent<Remembered>>;
+  readonly #rows: Recent<Remembered>;
 
   constructor(most: number) {
     this.#rows = keepRecent(most);
