@@ -7,8 +7,8 @@ import type { Dropped } from "../audit/query.js";
 import { placeIn } from "../audit/record.js";
 import { readClaim } from "../audit/signed-end.js";
 import type { StoreConfig } from "../config/config.js";
-import { GatewayError, StartError } from "../errors.js";
-import { openAuditArchive } from "../store/audit-archive.js";
+import { StartError } from "../errors.js";
+import { brokenOff, openAuditArchive } from "../store/audit-archive.js";
 import type { AuditReader } from "../store/audit-reader.js";
 import { type Lines, linesOf } from "./lines.js";
 import { type Output, Progress } from "./output.js";
@@ -74,8 +74,7 @@ export async function exportTrail(
       if (isWhole) for (const { line } of begins.values()) await output.print(line);
     }
   } catch (error) {
-    if (!(error instanceof GatewayError)) throw error;
-    throw new StartError(`${error.message} ${goOnAfter(last)}.`, { cause: error });
+    throw brokenOff(error, archive, goOnAfter(last));
   } finally {
     await archive.close();
   }

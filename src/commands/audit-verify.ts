@@ -9,7 +9,7 @@ import { type Fault, foreign, type Trust, torn, Verifier } from "../audit/verifi
 import type { StoreConfig } from "../config/config.js";
 import { readPublicKey } from "../config/signing-keys.js";
 import { StartError } from "../errors.js";
-import { type AuditArchive, openAuditArchive } from "../store/audit-archive.js";
+import { type AuditArchive, brokenOff, openAuditArchive } from "../store/audit-archive.js";
 import { type Line, linesOf, unusable } from "./lines.js";
 import { type Output, Progress } from "./output.js";
 
@@ -23,6 +23,8 @@ export async function verifyTrail(source: Source, trust: Trust, output: Output):
   const archive = await openAuditArchive(source.store);
   try {
     return await verify((verifier) => faultsInStore(archive, verifier, output), trust, output, archive.name);
+  } catch (error) {
+    throw brokenOff(error, archive, "Begin again");
   } finally {
     await archive.close();
   }

@@ -1,6 +1,5 @@
 /** `export`: every live mapping, streamed from the database to CSV or JSON lines. Exit code 1 when it was stopped before its end. */
-import { StartError } from "../errors.js";
-import { type MappingArchive, openMappingArchive } from "../store/audit-archive.js";
+import { brokenOff, type MappingArchive, openMappingArchive } from "../store/audit-archive.js";
 import type { Command, Host } from "./host.js";
 import { type Lines, openLines, openStandardOutput } from "./lines.js";
 import { type Continued, continueIn } from "./mappings/continue.js";
@@ -51,7 +50,7 @@ async function exportAll(begin: string, { archive, format, lines, host, stopped 
   let count = 0;
   for (;;) {
     const page = await archive.mappings.page(after, PAGE).catch((error: unknown) => {
-      throw new StartError("The database does not answer: go on with --resume.", { cause: error });
+      throw brokenOff(error, archive, "Go on with --resume");
     });
     if (stopped.aborted) {
       host.report(`${count} mappings, stopped: go on with --resume`);

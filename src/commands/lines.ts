@@ -36,7 +36,7 @@ export async function* linesOf(file: string): AsyncGenerator<Line> {
     for await (const chunk of createReadStream(file, "utf8")) {
       const [end, ...lines] = (isFirst ? chunk.replace(MARK, "") : chunk).split("\n");
       isFirst = false;
-      begun = (begun + end).slice(0, MOST_IN_A_LINE);
+      if (begun.length < MOST_IN_A_LINE) begun = (begun + end).slice(0, MOST_IN_A_LINE);
       for (const line of lines) {
         yield { text: begun.replace(/\r$/, ""), isEnded: true };
         begun = line;

@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs";
 import { type Dialect, Kysely, sql } from "kysely";
 import type { StoreConfig } from "../config/config.js";
-import { StartError } from "../errors.js";
+import { GatewayError, StartError } from "../errors.js";
 import { AuditReader } from "./audit-reader.js";
 import { openSqlite } from "./dialect-sqlite.js";
 import { InventoryStore } from "./inventory-store.js";
@@ -25,6 +25,13 @@ export interface AuditArchive extends Archive {
   readonly reader: AuditReader;
   /** Takes some 20 µs a record. SQLite alone can tell. */
   readonly faultOfIndexes: (() => Promise<string | undefined>) | undefined;
+}
+
+/** For who runs the command, where it is the database that failed, with what is to be done then; any other error as it is. */
+export function brokenOff(error: unknown, { name }: Archive, goOn: string): unknown {
+  if (!(error instanceof GatewayError)) return error;
+  const why = `The database ${name} cannot be read any further (${reasonOf(error)})`;
+  return new StartError(`${why}: see to it that it answers, or restore a back-up. ${goOn}.`, { cause: error });
 }
 
 /** Throws a `StartError` when the database is not there, or has not the schema of this version. */

@@ -117,6 +117,17 @@ describe("audit verify", () => {
     expect(stdout).toMatch(/^not whole: [^\n]+\n$/);
   });
 
+  it("says in one line that the database cannot be read to its end, with exit code 2, and calls nothing whole", async () => {
+    const copy = tamper("");
+    const bytes = readFileSync(copy);
+    writeFileSync(copy, bytes.fill(0xff, bytes.length / 2));
+    expect(await run(["verify"], copy)).toEqual({
+      code: 2,
+      stdout: "",
+      stderr: `The database ${copy} cannot be read any further (database disk image is malformed): see to it that it answers, or restore a back-up. Begin again.\n`,
+    });
+  });
+
   it("tells that a record is kept from those who read along an index that does not have it", async () => {
     const named = "name = 'audit_events_identity_action'";
     const leaveOut = `
