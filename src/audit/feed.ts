@@ -58,6 +58,8 @@ interface Follow {
   readonly signal: AbortSignal;
 }
 
+type Change = PromiseWithResolvers<void>;
+
 /** How far somebody who follows has been told. */
 interface Progress {
   readonly at: FeedPosition;
@@ -102,7 +104,8 @@ export class AuditFeed {
   readonly #parts: AuditFeedParts;
   #look: Look | undefined;
   #looking: Promise<Look> | undefined;
-  #next = Promise.withResolvers<void>();
+  /** Of each who follows, to be settled by the next look that finds more, or fails. */
+  readonly #changes = new Set<Change>();
   #timer: NodeJS.Timeout | undefined;
   #isNudged = false;
   #followers = 0;
@@ -128,11 +131,12 @@ export class AuditFeed {
     this.#followers += 1;
     // Of all chains that were looked at. A position leaves out those that are silent, and would have them looked for at each page.
     const told = new Map([...position.seen].map(([writer, { sequence }]) => [writer, sequence]));
+    let change: Change | undefined;
     try {
       let look = await this.#current();
       let at = position;
       while (!signal.aborted) {
-        const { promise: change } = this.#next;
+        change = this.#nextChange(change);
         look = this.#look ?? look;
         const records = await this.#after({ at, told }, look, signal);
         for (const [index, record] of records.entries()) {
@@ -148,6 +152,7 @@ export class AuditFeed {
         await changeOrEnd(change, signal);
       }
     } finally {
+      if (change) this.#changes.delete(change);
       this.#followers -= 1;
       if (this.#followers === 0) this.#rest();
     }
@@ -174,6 +179,16 @@ export class AuditFeed {
     return tail.records.slice(told - tail.from, told - tail.from + PAGE);
   }
 
+  /** In place of the last one. Of their own: on a promise that all have in common, those who have left would hang on until it is settled. */
+  #nextChange(last: Change | undefined): Change {
+    if (last) this.#changes.delete(last);
+    const change = Promise.withResolvers<void>();
+    // Whoever does not wait just now is told by the next look.
+    change.promise.catch(() => {});
+    this.#changes.add(change);
+    return change;
+  }
+
   async #current(): Promise<Look> {
     return this.#look ?? (await this.#lookNow());
   }
@@ -190,19 +205,16 @@ export class AuditFeed {
   }
 
   async #lookAgain(): Promise<Look> {
-    const told = this.#next;
     this.#isNudged = false;
-    // Whoever does not wait just now is told by the next look.
-    told.promise.catch(() => {});
     try {
       const before = this.#look;
       const look = await this.#take(before);
       this.#look = look;
-      if (before === undefined || !isSame(before, look)) this.#tell(() => told.resolve());
+      if (before === undefined || !isSame(before, look)) this.#tell(({ resolve }) => resolve());
       return look;
     } catch (error) {
       this.#look = undefined;
-      this.#tell(() => told.reject(error));
+      this.#tell(({ reject }) => reject(error));
       throw error;
     } finally {
       this.#looking = undefined;
@@ -217,9 +229,10 @@ export class AuditFeed {
     return [...(this.#look?.chains.values() ?? [])].some(({ found }) => found === MOST_FOUND);
   }
 
-  #tell(settle: () => void): void {
-    this.#next = Promise.withResolvers<void>();
-    settle();
+  #tell(settle: (change: Change) => void): void {
+    const changes = [...this.#changes];
+    this.#changes.clear();
+    for (const change of changes) settle(change);
   }
 
   async #take(before: Look | undefined): Promise<Look> {
@@ -308,13 +321,15 @@ function merged(pages: readonly (readonly StoredRecord[])[]): StoredRecord[] {
 }
 
 /** One wait leaves nothing behind on a signal that lasts for days. */
-function changeOrEnd(change: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return resolve();
-    const end = () => resolve();
-    signal.addEventListener("abort", end, { once: true });
-    change.then(resolve, reject).finally(() => signal.removeEventListener("abort", end));
-  });
+async function changeOrEnd({ promise, resolve }: Change, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const end = () => resolve();
+  signal.addEventListener("abort", end, { once: true });
+  try {
+    await promise;
+  } finally {
+    signal.removeEventListener("abort", end);
+  }
 }
 
 /** One after the other: whoever catches up has no more than one of the database's connections. Ends early with the signal. */

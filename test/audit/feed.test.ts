@@ -1,5 +1,7 @@
 import "reflect-metadata";
 import { setImmediate } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterEach, expect, it, vi } from "vitest";
 import { AuditFeed, type FeedPosition, type GrowingTrail } from "../../src/audit/feed.js";
 import { type AuditRecord, recordId } from "../../src/audit/record.js";
@@ -114,6 +116,33 @@ it("what is written while the feed looks is looked for soon after, not with the 
   expect(looks).toBe(3);
   over.abort();
   await following;
+});
+
+it("keeps nothing of who has left, while another follows and nothing is written", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const trail = { writersSince: async () => [], lastBefore: async () => 0, after: async () => [] };
+  const feed = new AuditFeed({ trail, now: () => 0 });
+  const position = { since: 0, seen: new Map() };
+  const begin = () => {
+    const over = new AbortController();
+    return { over, following: feed.follow({ position, matches: () => true, signal: over.signal }).next() };
+  };
+  const stays = begin();
+  const comeAndGo = async () => {
+    const { over, following } = begin();
+    await setImmediate();
+    over.abort();
+    await following;
+    return new WeakRef(over.signal);
+  };
+  const left: WeakRef<AbortSignal>[] = [];
+  for (let number = 0; number < 20; number++) left.push(await comeAndGo());
+  await setImmediate();
+  collect();
+  expect(left.filter((signal) => signal.deref() !== undefined)).toEqual([]);
+  stays.over.abort();
+  await stays.following;
 });
 
 it("tells what is recorded once the place is known to begin at, though nobody has followed yet", async () => {
