@@ -5,6 +5,7 @@
 import {
   type GraphQLField,
   type GraphQLNamedType,
+  type GraphQLObjectType,
   type GraphQLSchema,
   getNamedType,
   getNullableType,
@@ -13,19 +14,24 @@ import {
   isObjectType,
 } from "graphql";
 import { MAX_PAGE } from "../../src/graphql/connection.js";
-import { sizingArguments } from "../../src/graphql/cost.js";
+import { sizingArguments, weightOf } from "../../src/graphql/cost.js";
 import { printWithDirectives } from "../../src/graphql/sdl.js";
 
 type Field = GraphQLField<unknown, unknown>;
 
 /** How many objects a field brings up. */
 type Size =
-  /** One, or a list that is counted as one. */
-  | { readonly by: "nothing"; readonly isList: boolean }
+  /** One, or a list that is counted as one; of a type that counts as so many. */
+  | { readonly by: "nothing"; readonly isList: boolean; readonly weight: number }
   /** A list that is as long as the field above says. */
   | { readonly by: "field above" }
   /** A list, or the lists of an object, that are as long as the largest of these says. */
-  | { readonly by: "arguments"; readonly names: readonly string[]; readonly lists?: readonly string[] };
+  | {
+      readonly by: "arguments";
+      readonly names: readonly string[];
+      readonly lists?: readonly string[];
+      readonly weight: number;
+    };
 
 /** As the specification has them. */
 const DEFINITIONS = `"""How much this adds to the cost of an operation."""
@@ -54,10 +60,17 @@ directive @listSize(
 ) on FIELD_DEFINITION
 `;
 
-/** The SDL of the schema with the costs of its fields, and the definitions of the directives that say them. */
-export function printWithCosts(schema: GraphQLSchema): string {
+/**
+ * The SDL of the schema with the costs of its fields, and the definitions of the directives that say them. `executable`: the one that it is
+ * made from, whose types know what they count.
+ */
+export function printWithCosts(schema: GraphQLSchema, executable: GraphQLSchema): string {
   const roots = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()];
   const directives = [
+    ...objectTypesOf(executable).flatMap((type) => {
+      const weight = weightOf(type);
+      return weight === 1 ? [] : [[type.name, `@cost(weight: "${weight}")`] as const];
+    }),
     ...roots.flatMap((root) => (root ? [[root.name, '@cost(weight: "0")'] as const] : [])),
     ...[...sizesOf(schema)].flatMap(([place, size]) => {
       const directive = listSize(size);
@@ -91,10 +104,10 @@ function listSize(size: Size): string | undefined {
 }
 
 function inWords(size: Size): string {
-  if (size.by === "nothing") return size.isList ? "1, however long the list" : "1";
+  if (size.by === "nothing") return size.isList ? `${size.weight}, however long the list` : `${size.weight}`;
   if (size.by === "field above") return "as many as the field above says";
   const count = `as many as ${code(size.names, "or")} says, or ${MAX_PAGE}`;
-  return size.lists ? `1, and its ${code(size.lists, "and")} ${count}` : count;
+  return size.lists ? `${size.weight}, and its ${code(size.lists, "and")} ${count}` : count;
 }
 
 function code(names: readonly string[], conjunction: string): string {
@@ -103,8 +116,7 @@ function code(names: readonly string[], conjunction: string): string {
 
 /** Of each field that answers objects, by its place in the schema, such as `Query.viewer`. */
 function sizesOf(schema: GraphQLSchema): ReadonlyMap<string, Size> {
-  const types = Object.values(schema.getTypeMap()).filter(({ name }) => !name.startsWith("__"));
-  const fields = types.filter(isObjectType).flatMap((type) => objectFieldsOf(type).map((field) => ({ type, field })));
+  const fields = objectTypesOf(schema).flatMap((type) => objectFieldsOf(type).map((field) => ({ type, field })));
   const sized = fields.filter(({ field }) => sizingArguments(field).length > 0 && !isList(field));
   const sizedTypes = sized.map(({ field }) => getNamedType(field.type));
   return new Map(
@@ -115,12 +127,19 @@ function sizesOf(schema: GraphQLSchema): ReadonlyMap<string, Size> {
   );
 }
 
+function objectTypesOf(schema: GraphQLSchema): GraphQLObjectType[] {
+  return Object.values(schema.getTypeMap())
+    .filter(isObjectType)
+    .filter(({ name }) => !name.startsWith("__"));
+}
+
 function sizeOf(field: Field, isSized: boolean): Size {
   const names = sizingArguments(field).map(({ name }) => name);
-  if (names.length === 0) return isSized ? { by: "field above" } : { by: "nothing", isList: isList(field) };
-  if (isList(field)) return { by: "arguments", names };
+  const weight = weightOf(getNamedType(field.type));
+  if (names.length === 0) return isSized ? { by: "field above" } : { by: "nothing", isList: isList(field), weight };
+  if (isList(field)) return { by: "arguments", names, weight };
   const lists = objectFieldsOf(getNamedType(field.type)).filter(isUnsizedList);
-  return { by: "arguments", names, lists: lists.map(({ name }) => name) };
+  return { by: "arguments", names, lists: lists.map(({ name }) => name), weight };
 }
 
 function objectFieldsOf(type: GraphQLNamedType): Field[] {

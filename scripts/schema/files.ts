@@ -17,14 +17,19 @@ const HEAD = "# Made by `npm run generate` from src/graphql. Do not edit.";
 export function schemaFiles(executable: GraphQLSchema): Record<string, string> {
   const whole = parse(printSchema(executable));
   return {
-    ...filesOf("schema", HEAD, whole),
-    ...filesOf("public", `${HEAD}\n# What an app can use. All there is: schema.graphql.`, forApps(whole)),
+    ...filesOf("schema", HEAD, whole, executable),
+    ...filesOf("public", `${HEAD}\n# What an app can use. All there is: schema.graphql.`, forApps(whole), executable),
   };
 }
 
-function filesOf(name: string, head: string, document: DocumentNode): Record<string, string> {
+function filesOf(
+  name: string,
+  head: string,
+  document: DocumentNode,
+  executable: GraphQLSchema,
+): Record<string, string> {
   const schema = lexicographicSortSchema(buildASTSchema(document));
-  const sdl = printWithCosts(schema);
+  const sdl = printWithCosts(schema, executable);
   const introspection = introspectionFromSchema(schema, {
     specifiedByUrl: true,
     directiveIsRepeatable: true,

@@ -7,6 +7,9 @@ import { decodeCursor, encodeCursor } from "./cursor.js";
 /** Objects that one page may have, in any list. */
 export const MAX_PAGE = 100;
 
+/** As how many objects a connection counts in the cost of an operation: to read a page, and to count all of them, takes that much longer. */
+export const PAGE_COST = 10;
+
 @ArgsType()
 export class ConnectionArgs {
   @Field(() => Int, { nullable: true, description: "How many from the beginning, or after `after`: 1 to 100." })

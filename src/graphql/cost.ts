@@ -2,6 +2,7 @@
  * What an operation can bring up, counted in objects before it is run: one for each field that answers an object, times
  * the size of the page or list that it is in. Read off the schema, so that a new field is counted without a word here:
  *
+ * - an object that asks the database by itself, such as a connection, counts as more, which its type says (`@Extensions({ cost })`);
  * - a list's size is in its own `first` or `last` (`pendingServiceWork(first: 10)`), or is the length of its own list
  *   argument (`nodes(ids: …)`);
  * - the lists of a connection (`edges`, `nodes`) have the size that the connection was asked for with `first` or `last`;
@@ -32,7 +33,7 @@ import {
   TypeMetaFieldDef,
   valueFromASTUntyped,
 } from "graphql";
-import { MAX_PAGE } from "./connection.js";
+import { MAX_PAGE, PAGE_COST } from "./connection.js";
 
 type Variables = Readonly<Record<string, unknown>>;
 
@@ -61,7 +62,7 @@ export function costCheck(maxCost: number): (about: Operation) => void {
 
 export function tooCostly(cost: number, maxCost: number): string {
   const count = Math.min(cost, Number.MAX_SAFE_INTEGER);
-  return `This operation can bring up ${count} objects; the limit is ${maxCost}. Ask for a smaller page.`;
+  return `This operation can bring up ${count} objects, a page counted as ${PAGE_COST}; the limit is ${maxCost}. Ask for smaller or fewer pages.`;
 }
 
 export interface Operation {
@@ -147,8 +148,9 @@ class Costs {
     if (!field || !node.selectionSet) return FREE;
     const within = this.of(getNamedType(field.type), node.selectionSet);
     const size = sizeAskedFor(field, (name) => this.#given(node, name));
-    if (!isListType(getNullableType(field.type))) return { once: 1 + onPage(size ?? 1, within), perItem: 0 };
-    const each = 1 + onPage(1, within);
+    const weight = weightOf(getNamedType(field.type));
+    if (!isListType(getNullableType(field.type))) return { once: weight + onPage(size ?? 1, within), perItem: 0 };
+    const each = weight + onPage(1, within);
     return size === undefined ? { once: 0, perItem: each } : { once: size * each, perItem: 0 };
   }
 
@@ -168,6 +170,11 @@ class Costs {
     }
     return isObjectType(parent) || isInterfaceType(parent) ? parent.getFields()[name] : undefined;
   }
+}
+
+/** As how many objects one of this type counts. */
+export function weightOf({ extensions }: GraphQLNamedType): number {
+  return typeof extensions.cost === "number" ? extensions.cost : 1;
 }
 
 /**

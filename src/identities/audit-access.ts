@@ -18,6 +18,7 @@ import type { Call } from "../policy/call.js";
 import { requirePermission } from "../policy/policy.js";
 import type { AuditReader } from "../store/audit-reader.js";
 import type { IdentityReader } from "./reader.js";
+import { TrailReads } from "./trail-reads.js";
 
 /** Points that one plot may have. */
 const MAX_BUCKETS = 1500;
@@ -65,14 +66,15 @@ interface ActivityRequest {
  */
 export class AuditAccess {
   readonly #parts: AuditAccessParts;
+  readonly #reads = new WeakMap<Call, TrailReads>();
 
   constructor(parts: AuditAccessParts) {
     this.#parts = parts;
   }
 
-  async events(call: Call, query: AuditPageQuery): Promise<StoredRecord[]> {
+  async events(call: Call, query: AuditPageQuery): Promise<readonly StoredRecord[]> {
     requirePermission(call.entitlements, "AUDIT_READ");
-    return await this.#parts.trail.page(query);
+    return await this.#readsOf(call).page(query);
   }
 
   /** Those that are added from a position on, until the signal; without one, those that are recorded once this has resolved. BAD_USER_INPUT for a position that is older than the trail. */
@@ -87,7 +89,7 @@ export class AuditAccess {
 
   async countEvents(call: Call, filter: AuditFilter): Promise<number> {
     requirePermission(call.entitlements, "AUDIT_READ");
-    return await this.#parts.trail.count(filter, MAX_COUNTED);
+    return await this.#readsOf(call).count(filter, MAX_COUNTED);
   }
 
   /** Those of them that there are; none for a caller who may not see them. */
@@ -97,13 +99,13 @@ export class AuditAccess {
 
   async tokens(asking: Asking, identityId: string, range: PageRange): Promise<TokenRecord[]> {
     await this.#requireSight(asking, identityId);
-    const records = await this.#parts.trail.page({ ...range, filter: { ...TOKENS, identityId } });
+    const records = await this.#readsOf(asking.call).page({ ...range, filter: { ...TOKENS, identityId } });
     return records.flatMap((record) => toTokenRecord(record) ?? []);
   }
 
   async countTokens(asking: Asking, identityId: string): Promise<number> {
     await this.#requireSight(asking, identityId);
-    return await this.#parts.trail.count({ ...TOKENS, identityId }, MAX_COUNTED);
+    return await this.#readsOf(asking.call).count({ ...TOKENS, identityId }, MAX_COUNTED);
   }
 
   /** Those of them that there are and the caller may see. */
@@ -125,11 +127,17 @@ export class AuditAccess {
     const size = Math.max(0, Math.ceil(until / length) - first);
     if (size > MAX_BUCKETS) throw new GatewayError("BAD_USER_INPUT", tooMany(size));
     if (size === 0) return [];
-    const counts = await this.#parts.trail.activity({ since, until, bucket });
+    const counts = await this.#readsOf(call).activity({ since, until, bucket });
     return Array.from({ length: size }, (_, index) => {
       const start = (first + index) * length;
       return { start, ...NOTHING, ...counts.get(start) };
     });
+  }
+
+  #readsOf(call: Call): TrailReads {
+    const reads = this.#reads.get(call) ?? new TrailReads(this.#parts.trail, call.deadline);
+    this.#reads.set(call, reads);
+    return reads;
   }
 
   async #requireSight({ call, identities }: Asking, identityId: string): Promise<void> {

@@ -77,6 +77,21 @@ export class AuditReader {
     return rows.map(toStored);
   }
 
+  /** When the record was made, in ms since 1970, that has so many before it from `since` on; undefined when none has before `until`. */
+  async atOffset(since: number, until: number, offset: number): Promise<number | undefined> {
+    const row = await this.database
+      .selectFrom("audit_events")
+      .select("at")
+      .where("at", ">=", since)
+      .where("at", "<", until)
+      .orderBy("at")
+      .orderBy("id")
+      .offset(offset)
+      .limit(1)
+      .executeTakeFirst();
+    return row?.at;
+  }
+
   /** By the beginning of the bucket, of those that have any. */
   async activity({ since, until, bucket }: ActivityQuery): Promise<Map<number, Partial<ActivityCounts>>> {
     // A parameter would be another one in each place, and the two expressions no longer the same to Postgres.

@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { AuditFilter, AuditPosition } from "../../src/audit/query.js";
 import { AUDIT_ACTIONS, type AuditAction, type AuditRecord, recordId } from "../../src/audit/record.js";
+import { TrailReads } from "../../src/identities/trail-reads.js";
 import type { AuditReader } from "../../src/store/audit-reader.js";
 import { TestWriter } from "../fixtures/audit.js";
 import type { OpenedStore } from "./identity-store.js";
@@ -142,6 +143,15 @@ export function auditReaderConformance(name: string, open: () => Promise<OpenedS
       expect([...(await reader.activity({ since, until, bucket: "MINUTE" }))]).toEqual([[60_000, counts]]);
       expect([...(await reader.activity({ since, until, bucket: "HOUR" }))]).toEqual([[0, counts]]);
       expect(await reader.activity({ since: 0, until: 60_000, bucket: "MINUTE" })).toEqual(new Map());
+    });
+
+    it.each([3, 100, 5000])("counts the same in parts of %i records", async (inOne) => {
+      const query = { since: 60_003, until: 61_000, bucket: "MINUTE" } as const;
+      const activity = vi.fn(reader.activity.bind(reader));
+      const atOffset = (from: number, until: number) => reader.atOffset(from, until, inOne);
+      const reads = new TrailReads({ activity, atOffset } as unknown as AuditReader, { aborted: false });
+      expect(await reads.activity(query)).toEqual(await reader.activity(query));
+      expect(activity.mock.calls.length > 1).toBe(inOne < 1000);
     });
 
     it("walks every writer's chain in its order, one after the other, over any number of batches", async () => {

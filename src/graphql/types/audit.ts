@@ -1,8 +1,9 @@
-import { Field, ID, InputType, Int, ObjectType } from "type-graphql";
+import { Extensions, Field, ID, InputType, Int, ObjectType } from "type-graphql";
 import type { AuditFilter, TokenActivityPoint as Point, StoredRecord } from "../../audit/query.js";
 import type { AuditAction as Action, AuditPhase as Phase } from "../../audit/record.js";
 import type { TokenScope as ScopeName } from "../../config/config.js";
 import type { ApplicationUser as User } from "../../identities/identity.js";
+import { PAGE_COST } from "../connection.js";
 import { AuditAction, AuditPhase, TokenScope } from "../enums.js";
 import { DateTime } from "../scalars.js";
 import { ApplicationUser, ApplicationUserInput, PageInfo } from "./identity.js";
@@ -73,6 +74,7 @@ export class AuditEventEdge {
 }
 
 @ObjectType({ description: "A page of audit events." })
+@Extensions({ cost: PAGE_COST })
 export class AuditEventConnection {
   @Field(() => [AuditEventEdge], { description: "The page's events with their cursors." })
   readonly edges!: readonly AuditEventEdge[];
@@ -108,7 +110,11 @@ export class AuditEventFilter {
   declare readonly tokenFingerprint?: string | null;
 }
 
+/** As how many objects a whole plot counts: each record of its time is looked at. */
+const PLOT_COST = 100;
+
 @ObjectType({ description: "What happened in one time bucket." })
+@Extensions({ cost: PLOT_COST })
 export class TokenActivityPoint implements Point {
   @Field(() => DateTime, { description: "When the bucket begins." })
   readonly start!: number;

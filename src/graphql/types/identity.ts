@@ -1,4 +1,4 @@
-import { Field, InputType, ObjectType } from "type-graphql";
+import { Extensions, Field, InputType, ObjectType } from "type-graphql";
 import type {
   IdentityFilter as Filter,
   Identity,
@@ -7,6 +7,7 @@ import type {
   IdentityStatus as Status,
   ApplicationUser as User,
 } from "../../identities/identity.js";
+import { PAGE_COST } from "../connection.js";
 import { IdentityOrderField, IdentityStatus, OrderDirection } from "../enums.js";
 import { CommunicationUserId, DateTime } from "../scalars.js";
 import { Node } from "./node.js";
@@ -86,6 +87,7 @@ export class CommunicationIdentityEdge {
 }
 
 @ObjectType({ description: "A page of identities." })
+@Extensions({ cost: PAGE_COST })
 export class CommunicationIdentityConnection {
   @Field(() => [CommunicationIdentityEdge], { description: "The page's identities with their cursors." })
   readonly edges!: readonly CommunicationIdentityEdge[];

@@ -1,6 +1,7 @@
-import { Field, ObjectType } from "type-graphql";
+import { Extensions, Field, ObjectType } from "type-graphql";
 import type { TokenRecord as Token } from "../../audit/query.js";
 import type { TokenScope as ScopeName } from "../../config/config.js";
+import { PAGE_COST } from "../connection.js";
 import { TokenScope } from "../enums.js";
 import { DateTime } from "../scalars.js";
 import { PageInfo } from "./identity.js";
@@ -33,6 +34,7 @@ export class TokenRecordEdge {
 }
 
 @ObjectType({ description: "A page of token records." })
+@Extensions({ cost: PAGE_COST })
 export class TokenRecordConnection {
   @Field(() => [TokenRecordEdge], { description: "The page's token records with their cursors." })
   readonly edges!: readonly TokenRecordEdge[];
