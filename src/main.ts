@@ -17,6 +17,7 @@ import { guardStream } from "./observe/guard-stream.js";
 import { drained, type LogOutput, logOutput } from "./observe/log-output.js";
 import { createLogger, type Logger } from "./observe/logger.js";
 import { createRedact, type Redact } from "./observe/redact.js";
+import { printable } from "./text.js";
 import { VERSION } from "./version.js";
 
 const USAGE = `Usage: acs-token-gateway [command] [options]
@@ -348,7 +349,7 @@ function instant(option: string, text: string | undefined): number | undefined {
 }
 
 function report(line: string): void {
-  process.stderr.write(`${line}\n`);
+  process.stderr.write(`${printable(line)}\n`);
 }
 
 /** SIGTERM and SIGINT end what is under way in peace, a start that is not finished too; a second one ends at once. */
@@ -373,7 +374,7 @@ function print(text: string): void {
 }
 
 function complain(error: unknown): void {
-  process.stderr.write(complaintOf(error));
+  process.stderr.write(printable(complaintOf(error)));
 }
 
 function complaintOf(error: unknown): string {

@@ -10,3 +10,12 @@ export function isStorable(text: string): boolean {
 export function storable(text: string): string {
   return text.toWellFormed().replaceAll("\0", "\ufffd");
 }
+
+/** What a terminal takes for a command. Lines and tabs are left. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+
+/** The text with U+FFFD in place of what would have a terminal do something else than show it. */
+export function printable(text: string): string {
+  return text.replace(CONTROLS, "\ufffd");
+}

@@ -36,6 +36,13 @@ export function claims(statement: Statement, line: string): boolean {
   return line.startsWith(`{"statement":"${statement}"`);
 }
 
+/** The same of a line among others, whatever the order of its members: by a member of its own, or as far as a broken one goes. */
+export function isStated(statement: Statement, line: string): boolean {
+  if (!line.includes('"statement"')) return false;
+  const value = parse(line);
+  return value === undefined ? line.includes('{"statement"') : value.statement === statement;
+}
+
 /** What the line says, whoever has written it, or what is wrong with it. */
 export function readClaim(line: string): ChainEnd | string {
   const value = parse(line);

@@ -4,12 +4,13 @@ import { readFileSync } from "node:fs";
 import type { ChainEnd } from "../audit/chain.js";
 import { isJson, readLine } from "../audit/export-line.js";
 import { recordId } from "../audit/record.js";
-import { claims, readEnd, TORN } from "../audit/signed-end.js";
+import { claims, isStated, readEnd, TORN } from "../audit/signed-end.js";
 import { type Fault, foreign, type Trust, torn, Verifier } from "../audit/verifier.js";
 import type { StoreConfig } from "../config/config.js";
 import { readPublicKey } from "../config/signing-keys.js";
 import { StartError } from "../errors.js";
 import { type AuditArchive, brokenOff, openAuditArchive } from "../store/audit-archive.js";
+import { printable } from "../text.js";
 import { type Line, linesOf, unusable } from "./lines.js";
 import { type Output, Progress } from "./output.js";
 
@@ -47,7 +48,8 @@ async function verify(
   }
   found ??= verifier.end();
   progress.end(verifier.records, from);
-  await output.print(found ? describeFault(found) : describeWhole(verifier, trust));
+  // What somebody has put into the trail would else have a terminal show another result.
+  await output.print(printable(found ? describeFault(found) : describeWhole(verifier, trust)));
   return found === undefined;
 }
 
@@ -88,8 +90,8 @@ export async function readCheckpoints(
   let number = 0;
   for await (const { text: line } of linesOf(file)) {
     number += 1;
-    // Standard output has other lines, too.
-    if (!line.includes('"signature"') && !line.startsWith('{"statement"')) continue;
+    // Standard output has other lines, too, with what clients say in them.
+    if (!isStated("checkpoint", line)) continue;
     const checkpoint = readEnd("checkpoint", line, keys);
     if (checkpoint === TORN) {
       // Whoever could tear it could as well have taken it away; a later one of the writer stands for as much.

@@ -1,5 +1,6 @@
 /** Log lines for people, on a terminal. */
 import { prettyFactory } from "pino-pretty";
+import { printable } from "../text.js";
 
 interface Lines {
   write(line: string): void;
@@ -16,14 +17,10 @@ function fieldsOf(line: string): unknown {
   try {
     return JSON.parse(line, harmless);
   } catch {
-    return harmless("", line.trimEnd());
+    return printable(line.trimEnd());
   }
 }
 
-/** What a terminal takes for a command. Lines are ends of lines in a stack. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
-const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
-
 function harmless(_: string, value: unknown): unknown {
-  return typeof value === "string" ? value.replace(CONTROLS, "\ufffd") : value;
+  return typeof value === "string" ? printable(value) : value;
 }

@@ -128,6 +128,20 @@ describe("audit verify", () => {
     });
   });
 
+  it("shows what somebody has put there as text, and not as a terminal's commands", async () => {
+    const id = "'aud_' || char(13) || char(27) || '[2K7 records of 1 writers, whole' || char(155) || '8m'";
+    const { code, stdout } = await run(
+      ["verify"],
+      tamper(`update audit_events set id = ${id} where id = 'aud_one_000000000001'`),
+    );
+    expect({ code, stdout }).toEqual({
+      code: 1,
+      stdout: expect.stringMatching(
+        /^not whole: record aud_\ufffd\ufffd\[2K7 records of 1 writers, whole\ufffd8m: .+\n$/,
+      ),
+    });
+  });
+
   it("tells that a record is kept from those who read along an index that does not have it", async () => {
     const named = "name = 'audit_events_identity_action'";
     const leaveOut = `
@@ -555,7 +569,13 @@ describe("audit verify with checkpoints", () => {
   });
 
   it("reads them from a log that has other lines, and takes no file that has none", async () => {
-    const log = ['{"level":30,"msg":"listening"}', "", ...writers.map(({ end }) => signed(end)), '{"level":30}'];
+    const [one = "", two = ""] = writers.map(({ end }) => signed(end));
+    // A collector's order of members, and what anybody may have a log say.
+    const sorted = JSON.stringify(JSON.parse(two), Object.keys(JSON.parse(two)).sort());
+    const said = ["signature", "statement", '{"statement":"checkpoint"}'].map((clientName) =>
+      JSON.stringify({ level: 30, msg: "request", clientName }),
+    );
+    const log = ['{"level":30,"msg":"listening"}', "", ...said, one, '"statement"', sorted, '{"level":30}'];
     write("log.jsonl", log);
     const args = ["verify", "--public-key", "public.pem", "--checkpoints"];
     expect(await run([...args, "log.jsonl"])).toMatchObject({
