@@ -98,13 +98,32 @@ export async function faultOfSchema<Tables>(database: Kysely<Tables>): Promise<s
  * it is the same.
  */
 export async function whyNotForAll<Tables>(database: Kysely<Tables>): Promise<string | undefined> {
+  if (isPostgres(database) && (await hasOddPath(database))) {
+    return `a search_path has another schema before pg_catalog, whose operators may have readers of ${AUDIT_TABLE} get other records`;
+  }
   const { rows } = await (isPostgres(database) ? ODD_ON_POSTGRES : ODD_ON_SQLITE).execute(database);
   if (rows.length === 0) return undefined;
   return `${AUDIT_TABLE} is no table, or triggers, rules or row security may have its readers get other records`;
 }
 
+/** Where it names pg_catalog at all: where it does not, that comes first. */
+const ODD_PATH = /^[^,]+,.*\bpg_catalog\b/i;
+
+/** Of this session, or of anybody's in this database: by another equality there are records that equal nothing. */
+async function hasOddPath<Tables>(database: Kysely<Tables>): Promise<boolean> {
+  // Before there is an operator in any statement.
+  const own = await sql<{ path: string }>`select pg_catalog.current_setting('search_path') as path`.execute(database);
+  if (own.rows.some(({ path }) => ODD_PATH.test(path))) return true;
+  const others = await sql<{ setting: string }>`
+    select unnest(setconfig) as setting from pg_db_role_setting
+    where setdatabase in (0, (select oid from pg_database where datname = current_database()))`.execute(database);
+  const paths = others.rows.flatMap(({ setting }) => /^search_path=(.*)$/i.exec(setting)?.[1] ?? []);
+  return paths.some((path) => ODD_PATH.test(path));
+}
+
 const ODD_ON_POSTGRES = sql`
   select from pg_class as it where oid = to_regclass(${AUDIT_TABLE}) and (relkind <> 'r' or relforcerowsecurity
+    or exists (select from pg_inherits where it.oid in (inhparent, inhrelid))
     or exists (select from pg_policy where polrelid = it.oid)
     or exists (select from pg_rewrite where ev_class = it.oid)
     or exists (select from pg_trigger where tgrelid = it.oid and not tgisinternal))`;

@@ -130,6 +130,7 @@ if (server === undefined) {
         "alter table audit_events enable row level security, force row level security",
         "alter table audit_events no force row level security, disable row level security",
       ],
+      ["another table goes on from it", "create table more () inherits (audit_events)", "drop table more"],
       ["it has a policy", "create policy few on audit_events using (sequence > 1)", "drop policy few on audit_events"],
       [
         "it has a rule",
@@ -150,6 +151,39 @@ if (server === undefined) {
       expect(await verified()).toBe(true);
     });
   });
+
+  it.each([
+    [
+      "its own",
+      'alter database "DATABASE" set search_path = other, pg_catalog, public',
+      'alter database "DATABASE" reset search_path',
+    ],
+    [
+      "another user's",
+      'create role "DATABASE_reader"; alter role "DATABASE_reader" in database "DATABASE" set search_path = other, "pg_catalog"',
+      'drop role "DATABASE_reader"',
+    ],
+  ])(
+    "the trail is not called whole where %s search_path has other operators before those of Postgres",
+    async (_, change, undo) => {
+      const database = await TestDatabase.create(server);
+      const store = configOf(database);
+      await fill(store);
+      const named = (sql: string) => sql.replaceAll("DATABASE", database.name);
+      await database.ask(`create schema other;
+      create function other.eq(text, text) returns boolean language sql immutable
+        as $$ select $1 operator(pg_catalog.=) $2 and $2 <> 'one' $$;
+      create operator other.= (leftarg = text, rightarg = text, function = other.eq)`);
+      expect(await verifyTrail({ store }, {}, output(10))).toBe(true);
+      await database.ask(named(change));
+      await expect(verifyTrail({ store }, {}, output(10))).rejects.toThrow(
+        "a search_path has another schema before pg_catalog",
+      );
+      await database.ask(named(undo));
+      expect(await verifyTrail({ store }, {}, output(10))).toBe(true);
+      await database.drop();
+    },
+  );
 
   it("an export whose database goes away says after which record to go on", async () => {
     const database = await TestDatabase.create(server);
