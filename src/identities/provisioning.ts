@@ -149,7 +149,9 @@ export class Provisioning {
       const claimed = await this.#claim(user, order.id);
       if (claimed.status !== "PROVISIONING") return { identity: claimed };
       const attempt = { id: newAttemptId(), identityId: claimed.id, leaseUntil: now() + leaseMs };
-      if (await attempts.begin({ ...attempt, now: now() })) return await this.#make(attempt, claimed, order);
+      // Whether it has begun may be what is not known.
+      const hasBegun = await this.#unlessInVain(attempt, () => attempts.begin({ ...attempt, now: now() }));
+      if (hasBegun) return await this.#make(attempt, claimed, order);
       const identity = await this.#follow(claimed, order.deadline);
       if (identity !== undefined) return { identity };
       if (order.deadline.aborted) throw new NeverAsked(requestIsOver());

@@ -19,6 +19,8 @@ const BRIEF_MS = 3000;
 const POLL_MS = 50;
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 60_000;
+/** However long the service asks for: what has been promised is not put off any further. The guard holds calls back for as long as it asked. */
+const LONGEST_ASKED_MS = 120_000;
 
 interface ServiceWorkerParts {
   readonly work: WorkStore;
@@ -161,12 +163,12 @@ export class ServiceWorker {
     }
   }
 
-  /** Twice as long after each failure, up to a minute, spread, and never sooner than the service asked for. */
+  /** Twice as long after each failure, up to a minute, spread, and never sooner than the service asked for, up to two. */
   #pause({ tries }: ServiceWork, error: unknown): number {
     const doubled = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(tries, 16));
     const spread = doubled * (0.5 + this.#parts.random() / 2);
     const asked = error instanceof ServiceFailure ? (error.askedToWaitSeconds ?? 0) * 1000 : 0;
-    return Math.round(Math.max(spread, asked));
+    return Math.round(Math.max(spread, Math.min(asked, LONGEST_ASKED_MS)));
   }
 }
 

@@ -1,7 +1,8 @@
-import type { Kysely } from "kysely";
+import { type Kysely, sql } from "kysely";
 import type { Identity } from "../identities/identity.js";
 import type { AttemptState, ProvisioningAttempt } from "../identities/provisioning-attempt.js";
 import { type Binding, IdentityStore } from "./identity-store.js";
+import { isOver } from "./over.js";
 import type { AttemptRow, Tables } from "./tables.js";
 import { inTransaction } from "./transaction.js";
 import { WorkStore } from "./work-store.js";
@@ -89,7 +90,7 @@ export class AttemptStore {
   /** The one that holds the lease of a row now. */
   async findRunning(identityId: string, now: number): Promise<ProvisioningAttempt | undefined> {
     const select = this.#select().where("identity_id", "=", identityId).where("state", "=", "RUNNING");
-    const row = await select.where("lease_until", ">", now).executeTakeFirst();
+    const row = await select.where(sql<boolean>`not ${isOver("lease_until", now)}`).executeTakeFirst();
     return row && toAttempt(row);
   }
 
@@ -116,7 +117,7 @@ export class AttemptStore {
       .updateTable("provisioning_attempts")
       .set({ state: "IN_DOUBT", ended_at: now, error_code: null })
       .where("state", "=", "RUNNING")
-      .where("lease_until", "<=", now);
+      .where(isOver("lease_until", now));
     if (identityId !== undefined) update = update.where("identity_id", "=", identityId);
     await update.execute();
   }

@@ -2,6 +2,7 @@ import { type Kysely, type RawBuilder, sql } from "kysely";
 import type { ApplicationUser } from "../identities/identity.js";
 import type { ServiceAction, ServiceWork } from "../identities/service-work.js";
 import { IdentityStore } from "./identity-store.js";
+import { isOver } from "./over.js";
 import type { Tables, WorkRow } from "./tables.js";
 import { inTransaction } from "./transaction.js";
 
@@ -71,7 +72,7 @@ export class WorkStore {
   async lease(communicationUserId: string, lease: Lease): Promise<ServiceWork | undefined> {
     const row = await this.#leasing(lease)
       .where("communication_user_id", "=", communicationUserId)
-      .where("next_try_at", "<=", lease.now)
+      .where(isOver("next_try_at", lease.now))
       .returningAll()
       .executeTakeFirst();
     return row && toWork(row);
@@ -82,8 +83,8 @@ export class WorkStore {
     const due = this.database
       .selectFrom("service_work")
       .select("communication_user_id")
-      .where("next_try_at", "<=", lease.now)
-      .where("lease_until", "<=", lease.now)
+      .where(isOver("next_try_at", lease.now))
+      .where(isOver("lease_until", lease.now))
       .orderBy("next_try_at")
       .limit(1);
     const row = await this.#leasing(lease).where("communication_user_id", "=", due).returningAll().executeTakeFirst();
@@ -190,7 +191,7 @@ export class WorkStore {
     return this.database
       .updateTable("service_work")
       .set({ lease_until: until, lease_holder: holder })
-      .where("lease_until", "<=", now);
+      .where(isOver("lease_until", now));
   }
 }
 

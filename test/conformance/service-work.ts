@@ -51,6 +51,19 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         expect(await begin((await claim()).id, "att_other")).toBe(true);
       });
 
+      it("give way where the lease was given by a clock that has been set back since", async () => {
+        const { id } = await claim();
+        await begin(id, "att_ahead", 1_000_000);
+        expect(await attempts.findRunning(id, 900_000)).toMatchObject({ id: "att_ahead" });
+        expect(await begin(id, "att_early", 900_000)).toBe(false);
+        expect(await attempts.findRunning(id, 800_000)).toBeUndefined();
+        expect(await begin(id, "att_after", 800_000)).toBe(true);
+        expect(await attempts.find("att_ahead")).toMatchObject({ state: "IN_DOUBT" });
+        const late = { id: "att_ahead", identityId: id };
+        expect(await attempts.succeed(late, binding("8:acs:ahead"), 800_010)).toBeUndefined();
+        expect(await work.find("8:acs:ahead")).toMatchObject({ action: "DELETE", identityId: null });
+      });
+
       it("bind the identity that was made", async () => {
         const { id } = await claim();
         await begin(id, "att_bind");
@@ -159,6 +172,22 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         expect(held.filter((one) => one !== undefined)).toHaveLength(1);
         expect(await work.lease(communicationUserId, lease(1099))).toBeUndefined();
         expect(await work.lease(communicationUserId, lease(1100))).toBeDefined();
+      });
+
+      it("goes to another where a clock has been set back since it was leased, or was to be tried again", async () => {
+        const { communicationUserId } = await revoked();
+        const ahead = lease(1_000_000);
+        expect(await work.lease(communicationUserId, ahead)).toBeDefined();
+        expect(await work.lease(communicationUserId, lease(900_000))).toBeUndefined();
+        const held = lease(800_000);
+        const leased = (await work.lease(communicationUserId, held)) ?? expect.fail("still held");
+        expect(await work.complete(leased, ahead, hashUser)).toBe(false);
+        await work.giveBack(leased, held.holder, 1_000_000, "the service said no");
+        expect(await work.lease(communicationUserId, lease(900_000))).toBeUndefined();
+        const again = lease(800_000);
+        const due = (await work.lease(communicationUserId, again)) ?? expect.fail("not due");
+        expect(due).toMatchObject({ communicationUserId, tries: 1 });
+        expect(await work.complete(due, again, hashUser)).toBe(true);
       });
 
       it("stays to be done when it was asked for again while it was under way", async () => {
@@ -291,7 +320,13 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         expect(second.communicationUserId).toBe("8:acs:second");
         await work.complete(second, held, hashUser);
         expect(await work.leaseDue(lease(6003))).toBeUndefined();
-        expect(await work.leaseDue(lease(7000))).toMatchObject({ tries: 1, lastError: "the service said no" });
+        const later = lease(7000);
+        const third = (await work.leaseDue(later)) ?? expect.fail("nothing due");
+        expect(third).toMatchObject({ tries: 1, lastError: "the service said no" });
+        await work.giveBack(third, later.holder, 1_000_000, "the service said no");
+        expect(await work.leaseDue(lease(900_000))).toBeUndefined();
+        // By a clock that has been set back since.
+        expect(await work.leaseDue(lease(800_000))).toMatchObject({ tries: 2 });
         expect(await work.pending(10)).toHaveLength(await work.count());
       });
     });

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ServiceFailure } from "../../src/acs/service.js";
 import { createFingerprint } from "../../src/audit/fingerprint.js";
 import { AuditLog } from "../../src/audit/log.js";
@@ -120,6 +120,19 @@ async function twoCalls(
   const second = outcomeOf(other.ensure(user, callOf("second")));
   return { first: await begun, second: await second };
 }
+
+it("an attempt whose beginning was written, and not answered, holds up nobody and is not in doubt", async () => {
+  const [one] = provisionings(1);
+  const begin = store.attempts.begin.bind(store.attempts);
+  vi.spyOn(store.attempts, "begin").mockImplementationOnce(async (attempt) => {
+    await begin(attempt);
+    throw new GatewayError("STORE_UNAVAILABLE", "The gateway's database does not answer.");
+  });
+  expect(await outcomeOf(one.ensure(user, callOf("first")))).toBe("STORE_UNAVAILABLE");
+  expect(await outcomeOf(one.ensure(user, callOf("second", LEASE_MS / 4)))).toBe("ACTIVE");
+  expect(await callsAtService()).toBe(1);
+  expect(await store.attempts.countInDoubt(now() + 2 * LEASE_MS)).toBe(0);
+});
 
 describe("those who wait while an identity is being made", () => {
   it("are told of a trail that cannot be written in their process, and make it themselves in another", async () => {
