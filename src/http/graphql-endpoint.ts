@@ -6,7 +6,7 @@ import type { IncomingMessage } from "node:http";
 import type { Caller } from "../auth/caller.js";
 import { AuthenticationFailure } from "../auth/failure.js";
 import { errorKind, GatewayError } from "../errors.js";
-import { newOutcome, type Outcome } from "../graphql/context.js";
+import { newOutcome, type Outcome, type RequestContext } from "../graphql/context.js";
 import { errorBody, masked } from "../graphql/errors.js";
 import type { GraphqlServer } from "../graphql/server.js";
 import type { Limits } from "../limits/limits.js";
@@ -20,6 +20,7 @@ import { type Contexts, clientOf } from "./contexts.js";
 import { EVENT_STREAM, STREAM_HEADERS } from "./event-stream.js";
 import type { Load } from "./load.js";
 import { chooseMediaType, wholeType } from "./media-type.js";
+import { Overdue } from "./overdue.js";
 import { rateLimitHeaders } from "./rate-limit-headers.js";
 import { refuseForm } from "./request-form.js";
 import type { Streams } from "./streams.js";
@@ -49,6 +50,8 @@ interface Exchange {
   /** For its turn, which is part of its time. */
   readonly waitedMs: number;
   caller?: Caller;
+  /** Until it has ended the request is under way, answered or not. */
+  work?: Promise<Answer> | undefined;
 }
 
 /** How long a body may take to arrive where there is no room for more requests. */
@@ -58,6 +61,7 @@ export class GraphqlEndpoint {
   readonly #parts: GraphqlEndpointParts;
   /** Requests of which the body is awaited, and since when (ms); the first for longest. */
   readonly #arriving = new Map<IncomingMessage, number>();
+  readonly #overdue = new Overdue();
 
   constructor(parts: GraphqlEndpointParts) {
     this.#parts = parts;
@@ -85,7 +89,7 @@ export class GraphqlEndpoint {
     try {
       answer = await this.#answer(exchange);
     } finally {
-      load.leave();
+      this.#leave(exchange);
     }
     this.#parts.events.requestEnded(
       summarize({
@@ -111,7 +115,7 @@ export class GraphqlEndpoint {
   }
 
   async #answer(exchange: Exchange): Promise<Answer> {
-    const { callerCheck, limits, server, contexts } = this.#parts;
+    const { callerCheck, limits, contexts } = this.#parts;
     const { request, requestId, outcome, quotas, waitedMs } = exchange;
     try {
       const refused = refuseForm(request);
@@ -126,11 +130,24 @@ export class GraphqlEndpoint {
       const body = await this.#read(request);
       const answer = wantsStream(request)
         ? await this.#stream(body, facts)
-        : await server.execute(body, contexts.now(facts, waitedMs));
+        : await this.#execute(body, contexts.now(facts, waitedMs), exchange);
       return { ...answer, headers: { ...answer.headers, ...callerCheck.headersFor(caller, request) } };
     } catch (error) {
       return this.#failed(error, exchange);
     }
+  }
+
+  async #execute(body: unknown, context: RequestContext, exchange: Exchange): Promise<Answer> {
+    exchange.work = this.#parts.server.execute(body, context);
+    const answer = await this.#overdue.inTime(exchange.work, context.call.deadline);
+    exchange.work = undefined;
+    return answer;
+  }
+
+  #leave({ work }: Exchange): void {
+    const { load } = this.#parts;
+    if (work === undefined) load.leave();
+    else void work.catch(() => {}).finally(() => load.leave());
   }
 
   async #read(request: IncomingMessage): Promise<unknown> {

@@ -76,6 +76,37 @@ function onServer(server: string): void {
       },
     );
 
+    it("ends a request at its time though a statement of it goes on, and counts it until that has ended", async () => {
+      const url = new Secret(database.url);
+      const hasty = await Rig.start({
+        configure: (config) => ({
+          ...config,
+          server: { ...config.server, requestTimeoutSeconds: 1 },
+          store: { kind: "postgres", url, maxConnections: 3, queueSize: 500 },
+          tokens: { ...config.tokens, cacheKeys: [new Secret(Buffer.alloc(32, 7).toString("base64"))] },
+          audit: { ...config.audit, key: new Secret(Buffer.alloc(32, 7).toString("base64")) },
+        }),
+      });
+      const underWay = async () => {
+        const metrics = await (await fetch(`${hasty.gateway.adminUrl}/metrics`)).text();
+        return /^gateway_requests_under_way (\d+)$/m.exec(metrics)?.[1];
+      };
+      const admin = await hasty.admin();
+      await admin.ask(OperationsDocument);
+      const release = await database.lock("service_work");
+      const started = performance.now();
+      expect(await admin.execute(OperationsDocument)).toMatchObject({
+        status: 504,
+        errors: [{ extensions: { code: "DEADLINE_EXCEEDED", retryable: true } }],
+      });
+      expect(performance.now() - started).toBeLessThan(3000);
+      expect(await underWay()).toBe("1");
+      await release();
+      await expect.poll(underWay).toBe("0");
+      await admin.ask(OperationsDocument);
+      await hasty.close();
+    });
+
     it("keeps what the service made while the store was away, once it is back", async () => {
       const before = await rig.identitiesAtService();
       await rig.takeCalls();
