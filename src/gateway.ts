@@ -249,7 +249,7 @@ function createServices(base: Base, closers: Closers): Services {
   return {
     issuance: new TokenIssuance({ ...issuing, rows }),
     teams: new TeamsExchange({ ...common, service, limits, random }),
-    revocation: new Revocation({ ...common, work, worker }),
+    revocation: new Revocation({ ...common, work, worker, limits }),
     operations: new Operations({ attempts, work, now }),
     audit: new AuditAccess({ trail: store.auditReader, feed, maxAgeMs: auditAgeMs(config), now }),
     lifecycle: new IdentityLifecycle({ ...common, provisioning, worker, eraser, hashUser, issuers }),

@@ -152,6 +152,7 @@ export const configShape = z.strictObject({
     .strictObject({
       mintsPerSubject: limit.default(30),
       mintsPerIssuer: limit.default(1500),
+      revocationsPerSubject: limit.default(10),
       requestsPerSubject: limit.default(600),
       failedAuthPerAddress: limit.default(120),
       instances: whole(1, 10_000).default(1),

@@ -1,6 +1,7 @@
 import { REVOCATION_SPREAD_MS } from "../acs/service.js";
 import type { AuditLog } from "../audit/log.js";
 import { Refusal } from "../errors.js";
+import type { Limits } from "../limits/limits.js";
 import type { Events } from "../observe/events.js";
 import type { Call } from "../policy/call.js";
 import type { IdentityStore } from "../store/identity-store.js";
@@ -13,6 +14,7 @@ interface RevocationParts {
   readonly identities: IdentityStore;
   readonly work: WorkStore;
   readonly worker: ServiceWorker;
+  readonly limits: Pick<Limits, "takeRevocation">;
   readonly audit: AuditLog;
   readonly events: Events;
   readonly now: () => number;
@@ -33,9 +35,12 @@ export class Revocation {
   }
 
   async revoke(call: Call, input: { identityId: string | null; reason: string | null }): Promise<Revoked> {
-    const { identities, worker, audit, events, now } = this.#parts;
+    const { identities, worker, limits, audit, events, now } = this.#parts;
     const target = await findTarget(identities, call, input.identityId, { own: "TOKEN_ISSUE", any: "IDENTITY_MANAGE" });
     if (!REVOCABLE.includes(target.status)) throw goneRefusal(target);
+    // It goes before all other calls to the service, so no user may have others wait for theirs.
+    if (!call.entitlements.permissions.has("IDENTITY_MANAGE"))
+      call.quotas.push(await limits.takeRevocation(call.caller));
     const about = { identityId: target.id, reason: input.reason };
     const revoked = await audit
       .of(call)

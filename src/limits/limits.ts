@@ -1,6 +1,6 @@
 /**
- * How much one caller may cost: requests by subject, tokens minted at the service by subject and by issuer, failed
- * authentication by network.
+ * How much one caller may cost: requests by subject, tokens minted at the service by subject and by issuer, revocations of
+ * one's own tokens by subject, failed authentication by network.
  *
  * Budgets are per minute. With Redis they are counted there, for all instances together; while it is away or slow, each
  * instance grants its part of them by a count of its own, so nobody is refused for Redis' sake and nothing is unlimited.
@@ -51,6 +51,7 @@ export class Limits {
   readonly #requests: Budget;
   readonly #mints: Budget;
   readonly #issuerMints: Budget;
+  readonly #revocations: Budget;
   readonly #failedAuth: Budget;
   readonly #windowSeconds: number;
   readonly #key: KeyObject;
@@ -74,6 +75,11 @@ export class Limits {
       "issuer-mints",
       config.mintsPerIssuer,
       "Too many tokens for the users of this issuer; try again later.",
+    );
+    this.#revocations = budget(
+      "revocations",
+      config.revocationsPerSubject,
+      "Too many revocations for this user; those before this one hold.",
     );
     this.#failedAuth = budget(
       "failed-auth",
@@ -102,6 +108,11 @@ export class Limits {
       await Promise.all([own.giveBack(), issuers.giveBack()]);
     };
     return { quota, giveBack };
+  }
+
+  /** Counts one revocation that a user asks for, each of which is a call to the service. Throws RATE_LIMITED when the budget is spent. */
+  async takeRevocation(user: ApplicationUser): Promise<Quota> {
+    return this.#granted(this.#revocations, await this.#revocations.counter.take(this.#keyOfUser(user)), user);
   }
 
   /**

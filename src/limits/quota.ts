@@ -2,7 +2,7 @@ import { GatewayError } from "../errors.js";
 import type { ApplicationUser } from "../identities/identity.js";
 
 /** What a budget is called in the answer's headers. */
-export type BudgetName = "requests" | "mints" | "issuer-mints" | "failed-auth";
+export type BudgetName = "requests" | "mints" | "issuer-mints" | "revocations" | "failed-auth";
 
 /** Where one budget stands, after something was taken from it or refused. */
 export interface Quota {

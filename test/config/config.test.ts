@@ -88,6 +88,7 @@ describe("the shipped gateway.yaml", () => {
       limits: {
         mintsPerSubject: 30,
         mintsPerIssuer: 1500,
+        revocationsPerSubject: 10,
         requestsPerSubject: 600,
         failedAuthPerAddress: 120,
         rememberedCounts: 100_000,
@@ -143,6 +144,7 @@ describe("the shipped gateway.yaml", () => {
       LOG_LEVEL: "debug",
       LIMIT_MINTS_PER_SUBJECT: "1",
       LIMIT_MINTS_PER_ISSUER: "2",
+      LIMIT_REVOCATIONS_PER_SUBJECT: "5",
       LIMIT_REQUESTS_PER_SUBJECT: "3",
       LIMIT_FAILED_AUTH_PER_ADDRESS: "4",
       ACS_PACE_PERCENT: "50",
@@ -156,7 +158,13 @@ describe("the shipped gateway.yaml", () => {
       },
       store: { file: "/data/x.db" },
       log: { level: "debug" },
-      limits: { mintsPerSubject: 1, mintsPerIssuer: 2, requestsPerSubject: 3, failedAuthPerAddress: 4 },
+      limits: {
+        mintsPerSubject: 1,
+        mintsPerIssuer: 2,
+        revocationsPerSubject: 5,
+        requestsPerSubject: 3,
+        failedAuthPerAddress: 4,
+      },
       acs: { pace: { percent: 50, issueToken: 1000 } },
     });
     expect(config.redis.url?.reveal()).toBe(`rediss://gateway:${SECRET}@redis.example.com:6380/2`);

@@ -20,7 +20,12 @@ interface OpenedLimits {
 const PLENTY = 1_000_000;
 
 export function budgets(changed: Partial<LimitsConfig>): LimitsConfig {
-  const plenty = { requestsPerSubject: PLENTY, mintsPerSubject: PLENTY, mintsPerIssuer: PLENTY };
+  const plenty = {
+    requestsPerSubject: PLENTY,
+    mintsPerSubject: PLENTY,
+    mintsPerIssuer: PLENTY,
+    revocationsPerSubject: PLENTY,
+  };
   return { ...plenty, failedAuthPerAddress: PLENTY, instances: 1, rememberedCounts: PLENTY, ...changed };
 }
 
@@ -80,6 +85,11 @@ export function limitsConformance(name: string, open: () => Promise<OpenedLimits
         "mints by issuer",
         "mintsPerIssuer",
         (limits: Limits, { issuer }: ReturnType<typeof newUser>) => limits.takeMint(newUser(issuer)),
+      ],
+      [
+        "revocations",
+        "revocationsPerSubject",
+        (limits: Limits, user: ReturnType<typeof newUser>) => limits.takeRevocation(user),
       ],
       [
         "failed authentication",

@@ -229,6 +229,6 @@ policy:
     - name: admins
       when: { claim: roles, includes: Gateway.Admin }
       permissions: [TOKEN_ISSUE, TOKEN_ISSUE_ANY, IDENTITY_READ, IDENTITY_MANAGE]
-limits: { mintsPerSubject: 1000000000, mintsPerIssuer: 1000000000, requestsPerSubject: 1000000000 }
+limits: { mintsPerSubject: 1000000000, mintsPerIssuer: 1000000000, revocationsPerSubject: 1000000000, requestsPerSubject: 1000000000 }
 `;
 }

@@ -135,6 +135,26 @@ for (const [name, redis, runs] of BACKENDS) {
       expect(await mint(bob)).toMatchObject({ status: 200, errors: undefined });
     });
 
+    it("are by subject for revocations of one's own tokens, and not for those of operators", async () => {
+      await start({ limits: { revocationsPerSubject: 2 }, redis: redis() });
+      const [alice, bob, admin] = [await rig.member("alice"), await rig.member("bob"), await rig.admin()];
+      const revoke = (client: Client, identityId?: string) =>
+        client.send({
+          query: "mutation ($id: ID) { revokeAccessTokens(input: { identityId: $id }) { effectiveBy } }",
+          variables: { id: identityId },
+        });
+      const identityId = (await mint(alice)).data?.issueAccessToken.accessToken?.identity.id;
+      await mint(bob);
+      expect(told(await revoke(alice))).toMatchObject({ revocations: 1 });
+      expect(told(await revoke(alice))).toMatchObject({ revocations: 0 });
+      await rig.takeCalls();
+      await expectRefused(await revoke(alice), "revocations");
+      expect(await rig.takeCalls()).toEqual({});
+      expect(await revoke(bob)).toMatchObject({ status: 200, errors: undefined });
+      for (let count = 0; count < 3; count++)
+        expect(await revoke(admin, identityId)).toMatchObject({ status: 200, errors: undefined });
+    });
+
     it("count no token that the service failed to mint, and one of a Teams user that it rejected", async () => {
       await start({ limits: { mintsPerSubject: 2, mintsPerIssuer: 2 }, redis: redis() });
       const alice = await rig.member("alice");

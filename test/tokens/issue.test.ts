@@ -149,6 +149,7 @@ describe("issuing a token", () => {
         key,
         config: {
           mintsPerSubject: limit,
+          revocationsPerSubject: limit,
           mintsPerIssuer: limit,
           requestsPerSubject: limit,
           failedAuthPerAddress: limit,
