@@ -12,7 +12,7 @@ import { InventoryStore } from "./inventory-store.js";
 import { MappingStore } from "./mapping-store.js";
 import { faultOfSchema, whyNotForAll } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
-import { reasonOf } from "./reason.js";
+import { isNotAllowed, reasonOf } from "./reason.js";
 import type { Tables } from "./tables.js";
 
 interface Archive {
@@ -96,9 +96,10 @@ async function dialectOf(config: StoreConfig): Promise<{ readonly dialect: Diale
 }
 
 async function checkSchema(database: Kysely<Tables>, name: string, what: string): Promise<void> {
-  const fault = await faultOfSchema(database).catch(reasonOf);
-  if (fault === undefined) return;
-  throw new StartError(
-    `${what} in the database ${name} cannot be read (${fault}): use the version of the gateway that serves it, restore a back-up, or name another with DATABASE_URL.`,
-  );
+  let cure = "use the version of the gateway that serves it, restore a back-up, or name another with DATABASE_URL";
+  const fault = await faultOfSchema(database).catch((error: unknown) => {
+    if (isNotAllowed(error)) cure = "let this user read the gateway's tables, or name their owner in DATABASE_URL";
+    return reasonOf(error);
+  });
+  if (fault !== undefined) throw new StartError(`${what} in the database ${name} cannot be read (${fault}): ${cure}.`);
 }

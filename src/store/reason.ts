@@ -7,3 +7,10 @@ export function reasonOf(error: unknown): string {
   if (error instanceof GatewayError && error.cause !== undefined) return reasonOf(error.cause);
   return error.message.replaceAll(/\s*\n\s*/g, " ");
 }
+
+/** SQLSTATE of a right that the user lacks, or a table that is another's. */
+const INSUFFICIENT_PRIVILEGE = "42501";
+
+export function isNotAllowed(error: unknown): boolean {
+  return error instanceof Error && (error as { code?: unknown }).code === INSUFFICIENT_PRIVILEGE;
+}

@@ -22,7 +22,7 @@ import { KeyCheckStore } from "./key-check-store.js";
 import { MappingStore } from "./mapping-store.js";
 import { migrate, TooNewSchema } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
-import { reasonOf } from "./reason.js";
+import { isNotAllowed, reasonOf } from "./reason.js";
 import { INSERTS_OF_JSON, insertJson, type RecordInsert } from "./record-insert.js";
 import type { Tables } from "./tables.js";
 import { openWalSync, type WalSync } from "./wal-sync.js";
@@ -177,8 +177,11 @@ function notUpToDate(name: string, error: unknown): StartError {
       `A later version of the gateway has changed the schema of the database ${name} so that this version cannot use it: run the later version.`,
     );
   }
+  const cure = isNotAllowed(error)
+    ? "let this user create tables in the database's first schema, and make those of the gateway that are there this user's own"
+    : "restore a back-up, or name another with DATABASE_URL";
   return new StartError(
-    `The schema of the database ${name} cannot be brought up to date (${reasonOf(error)}): restore a back-up, or name another with DATABASE_URL.`,
+    `The schema of the database ${name} cannot be brought up to date (${reasonOf(error)}): ${cure}.`,
     { cause: error },
   );
 }

@@ -6,6 +6,7 @@ import { Client } from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { Secret } from "../../src/config/secret.js";
 import { GatewayError, StartError } from "../../src/errors.js";
+import { openMappingArchive } from "../../src/store/audit-archive.js";
 import { openPostgres } from "../../src/store/dialect-postgres.js";
 import { openStore, type Store } from "../../src/store/store.js";
 import { TestWriter } from "../fixtures/audit.js";
@@ -101,6 +102,27 @@ function onServer(server: string): void {
       expect(await refusal(database.url)).toMatch(
         /^The schema of the database gateway_test_\w+ at \S+ cannot be brought up to date \(relation "identities" already exists\): /,
       );
+      await database.drop();
+    });
+
+    it("that the user has no right to make, or that is another's, is refused with the grant for the cure", async () => {
+      const database = await TestDatabase.create(server);
+      const url = new URL(database.url);
+      url.username = database.name;
+      url.password = PASSWORD;
+      const role = database.name;
+      await database.ask(`create role ${role} login password '${PASSWORD}'`);
+      const cure =
+        "let this user create tables in the database's first schema, and make those of the gateway that are there this user's own.";
+      expect(await refusal(url.href)).toMatch(/\(permission denied for schema public\): /);
+      expect(await refusal(url.href)).toContain(cure);
+      await (await open(database.url)).close();
+      expect(await refusal(url.href)).toContain(`(permission denied for table kysely_migration): ${cure}`);
+      const config = { kind: "postgres", url: new Secret(url.href), maxConnections: 1, queueSize: 1 } as const;
+      await expect(openMappingArchive(config)).rejects.toThrow(
+        "(permission denied for table kysely_migration): let this user read the gateway's tables, or name their owner in DATABASE_URL.",
+      );
+      await database.ask(`drop role ${role}`);
       await database.drop();
     });
 
