@@ -303,16 +303,11 @@ async function auditExport(args: readonly string[]): Promise<void> {
     await import("./commands/audit-export.js"),
     await import("./commands/lines.js"),
   ];
-  const lines = resumable(
-    out === undefined ? await standardOutput() : await openLines(out, after !== undefined),
-    out,
-    after,
-  );
-  try {
-    if (!(await exportTrail(store, options, { print: lines.print, report, now: Date.now }))) failed();
-  } finally {
-    await lines.close();
-  }
+  const open = async () => {
+    const lines = out === undefined ? await standardOutput() : await openLines(out, after !== undefined);
+    return resumable(lines, out, after);
+  };
+  if (!(await exportTrail(store, options, { open, report, now: Date.now }))) failed();
 }
 
 async function auditFingerprint(args: readonly string[]): Promise<void> {

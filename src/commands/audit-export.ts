@@ -8,7 +8,7 @@ import { placeIn } from "../audit/record.js";
 import { readClaim } from "../audit/signed-end.js";
 import type { StoreConfig } from "../config/config.js";
 import { StartError } from "../errors.js";
-import { brokenOff, openAuditArchive } from "../store/audit-archive.js";
+import { type AuditArchive, brokenOff, openAuditArchive } from "../store/audit-archive.js";
 import type { AuditReader } from "../store/audit-reader.js";
 import { type Lines, linesOf } from "./lines.js";
 import { type Output, Progress } from "./output.js";
@@ -24,25 +24,45 @@ interface ExportOptions {
   readonly stopped?: AbortSignal;
 }
 
+interface ExportOutput extends Pick<Output, "report" | "now"> {
+  /** Called once it is known that there is something to export, so that no empty file is left of a fault. */
+  open(): Promise<Lines>;
+}
+
 /**
  * Prints each record as a line of JSON, and where the beginning of a chain was dropped, the line that says so: before the first
  * record that is left, or by itself in an export of everything. False when something cannot be told, or it was stopped.
  */
-export async function exportTrail(
-  config: StoreConfig,
+export async function exportTrail(config: StoreConfig, options: ExportOptions, output: ExportOutput): Promise<boolean> {
+  const archive = await openAuditArchive(config);
+  try {
+    const previous = await lastExported(archive.reader, options.after).catch((error: unknown) => {
+      throw brokenOff(error, archive, goOnAfter(options.after));
+    });
+    const lines = await output.open();
+    try {
+      return await exportFrom({ archive, previous }, options, { ...output, print: lines.print });
+    } finally {
+      await lines.close();
+    }
+  } finally {
+    await archive.close();
+  }
+}
+
+async function exportFrom(
+  { archive, previous }: { archive: AuditArchive; previous: ChainEnd | undefined },
   { since = Number.NEGATIVE_INFINITY, until = Number.POSITIVE_INFINITY, after, stopped }: ExportOptions,
   output: Output,
 ): Promise<boolean> {
-  const archive = await openAuditArchive(config);
   const progress = new Progress(output);
   const isWhole = since === Number.NEGATIVE_INFINITY && until === Number.POSITIVE_INFINITY;
   let count = 0;
   let last = after;
+  // The writers of whose chain a part is begun, and ended: where a clock was set back it would have holes by the time of each record.
+  let begun = after === undefined ? undefined : placeIn(after)?.writer;
+  let ended: string | undefined;
   try {
-    let previous: ChainEnd | undefined = await lastExported(archive.reader, after);
-    // The writers of whose chain a part is begun, and ended: where a clock was set back it would have holes by the time of each record.
-    let begun = after === undefined ? undefined : placeIn(after)?.writer;
-    let ended: string | undefined;
     for await (const { dropped, records } of archive.reader.walk(after)) {
       // From one file into another nothing else would come to its turn, such as a signal.
       await setImmediate();
@@ -75,8 +95,6 @@ export async function exportTrail(
     }
   } catch (error) {
     throw brokenOff(error, archive, goOnAfter(last));
-  } finally {
-    await archive.close();
   }
   progress.end(count, archive.name);
   return true;

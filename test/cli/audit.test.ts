@@ -355,6 +355,20 @@ describe("audit export", () => {
     }
   });
 
+  it("leaves no file behind where the database, or the record to go on after, is not there, so that a retry can name it", async () => {
+    const args = ["export", "--out", "retried.jsonl"];
+    expect(await run(args, path("none.db"))).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^There is no database/),
+    });
+    expect(await run([...args, "--after", "aud_none"])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("check --after"),
+    });
+    expect(existsSync(path("retried.jsonl"))).toBe(false);
+    expect(await run(args)).toMatchObject({ code: 0 });
+  });
+
   it("does not go on in a file that ends within a line, and --help says what going on is for", async () => {
     const torn = (await run(["export"])).stdout.slice(0, 5000);
     writeFileSync(path("torn.jsonl"), torn);

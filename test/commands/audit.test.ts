@@ -17,10 +17,12 @@ const COUNT = 1100;
 function output(stepMs: number) {
   const [printed, reported]: [string[], string[]] = [[], []];
   let now = 0;
+  const print = async (line: string) => void printed.push(line);
   return {
     printed,
     reported,
-    print: async (line: string) => void printed.push(line),
+    print,
+    open: async () => ({ print, close: async () => {} }),
     report: (line: string) => void reported.push(line),
     now: () => {
       now += stepMs;
@@ -201,7 +203,7 @@ if (server === undefined) {
     const exported = exportTrail(
       config,
       { since: undefined, until: undefined, after: undefined },
-      { ...output(10), print },
+      { ...output(10), open: async () => ({ print, close: async () => {} }) },
     );
     await expect(exported).rejects.toThrow(StartError);
     await expect(exported).rejects.toThrow(
