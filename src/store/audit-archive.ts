@@ -10,7 +10,7 @@ import { AuditReader } from "./audit-reader.js";
 import { openSqlite } from "./dialect-sqlite.js";
 import { InventoryStore } from "./inventory-store.js";
 import { MappingStore } from "./mapping-store.js";
-import { faultOfSchema, whyNotForAll } from "./migrations.js";
+import { faultOfSchema, isEmpty, whyNotForAll } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
 import { isNotAllowed, reasonOf } from "./reason.js";
 import type { Tables } from "./tables.js";
@@ -26,6 +26,9 @@ export interface AuditArchive extends Archive {
   /** Takes some 20 µs a record. SQLite alone can tell. */
   readonly faultOfIndexes: (() => Promise<string | undefined>) | undefined;
 }
+
+/** The gateway has never been started on it. */
+export class EmptyDatabase extends StartError {}
 
 /** For who runs the command, where it is the database that failed, with what is to be done then; any other error as it is. */
 export function brokenOff(error: unknown, { name }: Archive, goOn: string): unknown {
@@ -101,5 +104,7 @@ async function checkSchema(database: Kysely<Tables>, name: string, what: string)
     if (isNotAllowed(error)) cure = "let this user read the gateway's tables, or name their owner in DATABASE_URL";
     return reasonOf(error);
   });
-  if (fault !== undefined) throw new StartError(`${what} in the database ${name} cannot be read (${fault}): ${cure}.`);
+  if (fault === undefined) return;
+  const message = `${what} in the database ${name} cannot be read (${fault}): ${cure}.`;
+  throw (await isEmpty(database).catch(() => false)) ? new EmptyDatabase(message) : new StartError(message);
 }

@@ -29,6 +29,8 @@ const LOCK_TIMEOUT_MS = 1200;
 
 const AUDIT_TABLE = "audit_events";
 const DROPPED_TABLE = "audit_dropped";
+/** Those without which there is nothing that the gateway could have left. */
+const OURS = [DEFAULT_MIGRATION_TABLE, "identities", AUDIT_TABLE];
 
 const BREAKING = /-breaking-/;
 
@@ -78,6 +80,12 @@ export async function stateOfSchema<Tables>(database: Kysely<Tables>): Promise<S
   const unknown = [...made].filter((name) => !names.includes(name));
   if (unknown.length === 0) return "current";
   return unknown.some((name) => BREAKING.test(name)) ? "too new" : "newer";
+}
+
+/** Nothing of the gateway's is there: no start has come by yet. */
+export async function isEmpty<Tables>(database: Kysely<Tables>): Promise<boolean> {
+  const tables = await database.introspection.getTables({ withInternalKyselyTables: true });
+  return !tables.some(({ name }) => OURS.includes(name));
 }
 
 /** What keeps the trail in the database from being read as it is, which changes nothing in it; undefined when nothing does. */

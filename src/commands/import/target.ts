@@ -8,7 +8,7 @@ import { StartError } from "../../errors.js";
 import { Adoption } from "../../identities/adoption.js";
 import { hashUser } from "../../identities/user-hash.js";
 import { findAuditKey, findKeys } from "../../keys.js";
-import { openMappingArchive } from "../../store/audit-archive.js";
+import { EmptyDatabase, openMappingArchive } from "../../store/audit-archive.js";
 import { findFile } from "../../store/inspection.js";
 import type { MappingStore } from "../../store/mapping-store.js";
 import { openStore } from "../../store/store.js";
@@ -100,10 +100,13 @@ async function withScratch<Result>(
   }
 }
 
-/** A database that is yet to be made has nothing. */
+/** A database that is yet to be made, or has no tables yet, has nothing. */
 async function openArchive({ store }: Config) {
   if (store.kind === "sqlite" && !(await findFile(store.file))) return undefined;
-  return await openMappingArchive(store);
+  return await openMappingArchive(store).catch((error: unknown) => {
+    if (error instanceof EmptyDatabase) return undefined;
+    throw error;
+  });
 }
 
 /** Where there are no keys yet, nobody was deleted yet. */
