@@ -44,7 +44,9 @@ export const run: Command = async (args, host) => {
   }
   const life = values.write ? lifeOptions(host) : undefined;
   const results = await examine(config, life, host.now);
-  return await say(results, createRedact(secretsIn(config)));
+  const isWell = await say(results, createRedact(secretsIn(config)));
+  // What was skipped then is not known to be well.
+  return isWell && life?.stopped.aborted !== true;
 };
 
 function lifeOptions(host: Host): LifeOptions {

@@ -6,7 +6,7 @@ import { Import, type ImportOptions } from "./import/import.js";
 import { openReport } from "./import/report.js";
 import { withTarget } from "./import/target.js";
 import { openLines, openStandardOutput } from "./lines.js";
-import { bytesOf, readRows } from "./mappings/read.js";
+import { bytesOf, endedBy, readRows } from "./mappings/read.js";
 import { formatOf } from "./mappings/row.js";
 import { readArguments, readReason, UsageError } from "./usage.js";
 
@@ -41,7 +41,7 @@ export const run: Command = async (args, host) => {
     allowErased: values["allow-erased"],
     reason: readReason(values.reason),
   };
-  const rows = () => readRows(format, file === "-" ? host.stdin : bytesOf(file));
+  const rows = (stopped: AbortSignal) => readRows(format, file === "-" ? endedBy(stopped, host.stdin) : bytesOf(file));
   return await importRows({ config, host, options, terms, rows, reportFile: values.report });
 };
 
@@ -50,7 +50,7 @@ interface Order {
   readonly host: Host;
   readonly options: ImportOptions;
   readonly terms: Parameters<typeof withTarget>[2];
-  readonly rows: () => ReturnType<typeof readRows>;
+  readonly rows: (stopped: AbortSignal) => ReturnType<typeof readRows>;
   readonly reportFile: string | undefined;
 }
 
@@ -62,7 +62,7 @@ async function importRows({ config, host, options, terms, rows, reportFile }: Or
   try {
     const isDone = await withTarget(config, host, terms, async (target) => {
       const work = new Import({ target, config, report, host, stopped, options });
-      return await work.run(rows());
+      return await work.run(rows(stopped));
     });
     await report.end(isDone);
     return isDone && report.refused === 0;

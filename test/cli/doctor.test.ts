@@ -443,10 +443,20 @@ describe("doctor and the service", () => {
     const cli: Cli = operator.start(["doctor", "--write"]);
     await expect.poll(() => cli.stderr).toMatch(/^made the identity/);
     cli.kill("SIGINT");
-    expect(await cli.ended()).toBe(0);
+    expect(await cli.ended()).toBe(1);
     expect(cli.stdout).toMatch(/^skip {2}service.revoke +stopped$/m);
     const made = (await operator.identitiesAtService()).slice(before);
     expect(made.map(({ deleted }) => deleted)).toEqual([true]);
+  });
+
+  it("when somebody ends it before an identity is made, makes none, and is no success", async () => {
+    await operator.fault({ operation: "issueAccessToken", kind: "delay", delayMs: 1500 });
+    const before = await operator.calls();
+    const cli: Cli = operator.start(["doctor", "--write"]);
+    await expect.poll(() => operator.calls(), { timeout: 10_000 }).not.toEqual(before);
+    cli.kill("SIGINT");
+    expect(await cli.ended()).toBe(1);
+    expect(cli.stdout).toMatch(/^skip {2}service.create +stopped$/m);
   });
 });
 

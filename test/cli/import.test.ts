@@ -342,6 +342,25 @@ describe.each(DATABASES)("import, on %s", { timeout: 90_000 }, (kind) => {
     expect(await operator.run(["audit", "verify"])).toMatchObject({ code: 0 });
   });
 
+  it("is stopped at once while standard input has nothing for it, or nothing more", async () => {
+    for (const text of [
+      "",
+      "issuer,subject,communicationUserId\n",
+      `issuer,subject,communicationUserId\n${issuer},a,"8:`,
+    ]) {
+      const run = operator.start(["import", "--file", "-", "--format", "csv", "--resource-id", RESOURCE_ID]);
+      run.feed(text);
+      await expect.poll(() => run.stderr, { timeout: 10_000 }).toContain("stands in the audit trail");
+      // It reads now, or is about to.
+      await setTimeout(200);
+      run.kill("SIGINT");
+      expect([await run.ended(), run.stdout]).toEqual([
+        1,
+        "0 rows: 0 added, 0 there already, 0 refused; the rest was not looked at: run it again, or go on with --from-line\n",
+      ]);
+    }
+  });
+
   async function countRows(): Promise<number> {
     try {
       return Number((await operator.ask<{ count: number }>("select count(*) as count from identities"))[0]?.count);

@@ -62,7 +62,7 @@ export class Import {
     const most = Math.min(BATCH, config.audit.queueSize);
     let batch: Candidate[] = [];
     let last = 0;
-    for await (const row of rows) {
+    for await (const row of untilStopped(rows, stopped)) {
       if (stopped.aborted) return false;
       last = row.line;
       if (row.line < options.fromLine) continue;
@@ -129,6 +129,15 @@ export class Import {
         await setTimeout(FIRST_PAUSE_MS * 2 ** (tries - 1), undefined, { signal: stopped }).catch(() => {});
       }
     }
+  }
+}
+
+/** What was stopped in the middle ends as no file does, by itself or as its writer was stopped, too. */
+async function* untilStopped(rows: AsyncIterable<Row>, stopped: AbortSignal): AsyncGenerator<Row> {
+  try {
+    yield* rows;
+  } catch (error) {
+    if (!stopped.aborted) throw error;
   }
 }
 
