@@ -188,8 +188,22 @@ describe.each(DATABASES)("import, on %s", { timeout: 90_000 }, (kind) => {
     ["has a column that is not known", "issuer,subject,communicationUserId,colour\n", '"colour"'],
     ["lacks a column", "issuer,subject\n", "lacks a column"],
     ["has a column twice", "issuer,subject,communicationUserId,subject\n", "twice"],
-    ["is not in UTF-8", Buffer.from("issuer,subject,communicationUserId\na,\xe9,b\n", "latin1"), "UTF-8"],
+    [
+      "is not in UTF-8",
+      Buffer.from("issuer,subject,communicationUserId\na,\xe9,b\n", "latin1"),
+      "Line 2 of the file is not in UTF-8",
+    ],
     ["leaves a quote open", 'issuer,subject,communicationUserId\na,"b,c\n', "no CSV from line"],
+    [
+      "has a line that is too long",
+      `issuer,subject,communicationUserId\na,"b\nb",\na,${"b".repeat(70_000)},c\n`,
+      "cannot be read from line 4 on (a row has more than 65536 bytes): shorten it, or close the quote",
+    ],
+    [
+      "has a line without an end",
+      `issuer,subject,communicationUserId\n${"b".repeat(200_000)}`,
+      "cannot be read from line 2 on (a row has more than 65536 bytes): shorten it, or close the quote",
+    ],
   ])("takes nothing from a file that %s, with exit code 2", async (_, content, message) => {
     writeFileSync(operator.path("rows.csv"), content);
     const { code, stderr } = await operator.run(["import", "--file", "rows.csv", "--resource-id", RESOURCE_ID]);

@@ -1,9 +1,12 @@
 /** Mappings as CSV (RFC 4180). Values are written as they are, so a spreadsheet may take one for a formula. */
+import { isUtf8 } from "node:buffer";
 import { Readable } from "node:stream";
 import { CsvError, parse } from "csv-parse";
 import { StartError } from "../../errors.js";
 import { MAPPING_FIELDS, type MappingField, MappingRefused, REQUIRED_FIELDS } from "../../identities/mapping.js";
 import { isField, MAX_ROW_BYTES, type Row } from "./row.js";
+
+const LINE_END = 10;
 
 export const CSV_HEADER = writeCsv(MAPPING_FIELDS);
 
@@ -26,7 +29,7 @@ export async function* readCsv(input: AsyncIterable<Uint8Array>): AsyncGenerator
   let next = 1;
   let empty = 0;
   try {
-    for await (const { record, info } of Readable.from(decoded(input)).compose(parser) as AsyncIterable<Parsed>) {
+    for await (const { record, info } of Readable.from(linesInUtf8(input)).compose(parser) as AsyncIterable<Parsed>) {
       // The parser's own count takes a CRLF within quotes for two.
       const line = next + info.empty_lines - empty;
       next = line + 1 + linesWithin(record);
@@ -37,6 +40,7 @@ export async function* readCsv(input: AsyncIterable<Uint8Array>): AsyncGenerator
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
     const { lines = next } = error as { lines?: number };
+    if (error.code === "CSV_MAX_RECORD_SIZE") throw tooLong(lines, error);
     throw new StartError(
       `The file is no CSV from line ${lines} on (${error.code}): put a value with a comma, a quote or a line's end into quotes, double the quotes in it, and run it again.`,
       { cause: error },
@@ -77,15 +81,39 @@ function contentOf(record: readonly string[], header: readonly MappingField[]): 
   return new MappingRefused("ROW_INVALID", message, "put a value with a comma in it into quotes");
 }
 
-async function* decoded(input: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  const decode = (chunk?: Uint8Array) => {
-    try {
-      return decoder.decode(chunk, { stream: chunk !== undefined });
-    } catch (error) {
-      throw new StartError("The file is not in UTF-8: save it so, and run it again.", { cause: error });
-    }
-  };
-  for await (const chunk of input) yield decode(chunk);
-  yield decode();
+/** In whole lines, so that one that is not in UTF-8 can be named. */
+async function* linesInUtf8(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let line = 1;
+  let begun: Uint8Array = Buffer.alloc(0);
+  for await (const chunk of input) {
+    const bytes = Buffer.concat([begun, chunk]);
+    const end = bytes.lastIndexOf(LINE_END) + 1;
+    const lines = bytes.subarray(0, end);
+    begun = bytes.subarray(end);
+    line += countInUtf8(lines, line);
+    yield lines;
+    if (begun.length > MAX_ROW_BYTES) throw tooLong(line);
+  }
+  countInUtf8(begun, line);
+  yield begun;
+}
+
+/** How many lines end there. `first`: the number of the first, by which the one that is not in UTF-8 is named. */
+function countInUtf8(bytes: Uint8Array, first: number): number {
+  const isSound = isUtf8(bytes);
+  let count = 0;
+  let from = 0;
+  for (let end = bytes.indexOf(LINE_END); end >= 0; end = bytes.indexOf(LINE_END, from)) {
+    if (!isSound && !isUtf8(bytes.subarray(from, end))) break;
+    count += 1;
+    from = end + 1;
+  }
+  if (isSound) return count;
+  throw new StartError(`Line ${first + count} of the file is not in UTF-8: save the file so, and run it again.`);
+}
+
+function tooLong(line: number, cause?: CsvError): StartError {
+  const what = `a row has more than ${MAX_ROW_BYTES} bytes`;
+  const cure = "shorten it, or close the quote that is left open before it, and run it again";
+  return new StartError(`The file cannot be read from line ${line} on (${what}): ${cure}.`, { cause });
 }
