@@ -398,6 +398,24 @@ describe("doctor and the service", () => {
     expect(busy.code).toBe(0);
   });
 
+  it("that is out of order, or does not answer the call: that is no fault of the key", {
+    timeout: 60_000,
+  }, async () => {
+    for (const [fault, message] of [
+      [{ kind: "status", status: 503 }, /out of order/],
+      [{ kind: "hang" }, /did not answer in time/],
+    ] as const) {
+      await operator.fault({ operation: "issueAccessToken", ...fault });
+      const { code, found } = await examine();
+      expect(code).toBe(1);
+      expect(found("service.reachable")).toMatchObject([{ status: "ok" }]);
+      expect(found("service.access")).toEqual([failed("acs.connectionString", message)]);
+      expect(found("service.access")[0]?.cure).toMatch(/^see whether the service has an outage/);
+    }
+    await operator.fault({ operation: "issueAccessToken", kind: "status", status: 401, code: "Denied" });
+    expect((await examine()).found("service.access")[0]?.cure).toMatch(/^copy the connection string again/);
+  });
+
   it("is none when a server answers that has no such path", async () => {
     const server = createServer((_, response) => response.writeHead(404).end());
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

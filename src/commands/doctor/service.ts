@@ -10,10 +10,14 @@ import { type Check, Examination, type Finding, fail, ok, type Result, reasonOf,
 import { type LifeOptions, tryLife } from "./service-life.js";
 
 const TIMEOUT_MS = 10_000;
+/** For the call to say itself that its time is up. */
+const MARGIN_MS = 500;
 /** Of no resource. */
 const MADE_UP = "8:acs:00000000-0000-0000-0000-000000000000_";
 const REACHABLE_CURE =
   "correct the endpoint (ACS_CONNECTION_STRING or ACS_ENDPOINT), or see whether it can be reached from here";
+const OUTAGE_CURE =
+  "see whether the service has an outage (https://azure.status.microsoft/status), and wait for its end, or what lies between it and this machine";
 
 /** `life`: an identity is made, used and deleted, too. */
 export async function examineService({ acs }: Config, life: LifeOptions | undefined): Promise<readonly Result[]> {
@@ -37,7 +41,7 @@ async function connect(access: AcsAccess): Promise<CommunicationService> {
 async function examineAccess(examination: Examination, acs: AcsAccess): Promise<boolean> {
   let mayEnter = false;
   for (const [about, access] of waysIn(acs)) {
-    const check: Check = { id: "service.access", about, cure: cureOf(access), timeoutMs: TIMEOUT_MS };
+    const check: Check = { id: "service.access", about, cure: OUTAGE_CURE, timeoutMs: TIMEOUT_MS + MARGIN_MS };
     mayEnter = (await examination.check(check, async () => tryAccess(await connect(access), access))) || mayEnter;
   }
   return mayEnter;
@@ -76,7 +80,7 @@ function judge(error: unknown, access: AcsAccess): Finding {
   if (!(error instanceof ServiceFailure) || error.reason !== "refused") {
     return error instanceof ServiceFailure && error.reason === "throttled"
       ? warn(message, "ask again in a minute: the service has more calls than it takes")
-      : fail(message, "see whether the service has an outage, and what lies between it and this machine");
+      : fail(message, OUTAGE_CURE);
   }
   if (/\b40[13]\b/.test(message)) return fail(message, cureOf(access));
   if (/\b404\b/.test(message))
