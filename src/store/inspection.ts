@@ -110,7 +110,7 @@ export async function findFile(file: string): Promise<boolean> {
 
 /** Bytes that are free where a file is, or would be. */
 export async function freeBytes(file: string): Promise<number> {
-  const { bavail, bsize } = await statfs(nearestFolder(file));
+  const { bavail, bsize } = await statfs(existsSync(file) ? file : nearestFolder(file));
   return bavail * bsize;
 }
 

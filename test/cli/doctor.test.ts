@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { CHECK_IDS } from "../../src/commands/doctor/examination.js";
@@ -9,6 +10,7 @@ import type { Cli } from "../fixtures/cli.js";
 import { DATABASES, Operator } from "../fixtures/operator.js";
 import { POSTGRES_URL } from "../fixtures/postgres.js";
 import { redisUrl, TEST_REDIS_URL, WHY_SKIPPED } from "../fixtures/redis.js";
+import { NO_SMALL_DISK, SmallDisk } from "../fixtures/small-disk.js";
 
 interface Check {
   readonly id: string;
@@ -503,6 +505,25 @@ describe("doctor and where the audit trail goes besides", () => {
     expect(found("audit.checkpoints")).toEqual([failed(null, /ENOENT/)]);
     expect(readFileSync(operator.path("there.jsonl"), "utf8")).toBe("");
     expect(readdirSync(operator.folder)).not.toContain("new.jsonl");
+  });
+
+  it.skipIf(NO_SMALL_DISK)(`that has no room, though it can be opened, takes no record${NO_SMALL_DISK}`, async () => {
+    const disk = SmallDisk.mount(1);
+    try {
+      const [sink, checkpoints] = ["there.jsonl", "checkpoints.jsonl"].map((name) => join(disk.folder("audit"), name));
+      writeFileSync(sink ?? "", "");
+      disk.fill();
+      const file = configuredWith(
+        "full",
+        `audit: { checkpoints: ${checkpoints}, sinks: [{ to: ${sink}, required: true }] }`,
+      );
+      const { code, found } = await examine({}, ["--config", file]);
+      expect(code).toBe(1);
+      expect(found("audit.sink")).toEqual([failed(sink ?? "", /^can be written to, and 0 MB are free for it$/)]);
+      expect(found("audit.checkpoints")).toEqual([failed(null, /^is not there yet, and can be made, and 0 MB are/)]);
+    } finally {
+      disk.close();
+    }
   });
 
   it("sends an address for checkpoints a line with --write alone, and does not name it", async () => {

@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { addressSink } from "../../audit/checkpoint-sinks.js";
 import type { Config } from "../../config/config.js";
 import { Examination, type Finding, fail, ok, type Result, skip, warn } from "./examination.js";
+import { judgeSpace } from "./space.js";
 
 const FILE_CURE = "correct its name, make its folder, or let the gateway write there";
 const POST_MS = 3000;
@@ -52,9 +53,15 @@ async function judgeFile(file: string): Promise<Finding> {
   });
   if (found === undefined) {
     await access(dirname(file), constants.W_OK | constants.X_OK);
-    return ok("is not there yet, and can be made");
+    return await judgeRoom(file, "is not there yet, and can be made");
   }
   const handle = await open(file, constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK);
   await handle.close();
-  return ok("can be written to");
+  return found.isFile() ? await judgeRoom(file, "can be written to") : ok("can be written to");
+}
+
+/** To open it takes no room, and the next line does. */
+async function judgeRoom(file: string, message: string): Promise<Finding> {
+  const room = await judgeSpace(file, "it", "make room: on a full disk no line is added to it");
+  return room.status === "ok" ? ok(message) : { ...room, message: `${message}, and ${room.message}` };
 }

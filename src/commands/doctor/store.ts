@@ -1,14 +1,11 @@
 import type { Config, StoreConfig } from "../../config/config.js";
 import { otherKeys } from "../../key-checks.js";
 import { findKeys, openKeys } from "../../keys.js";
-import { findFile, freeBytes, inspectStore, type StoreInspection } from "../../store/inspection.js";
+import { findFile, inspectStore, type StoreInspection } from "../../store/inspection.js";
 import type { SchemaState } from "../../store/migrations.js";
 import { Examination, type Finding, fail, ok, type Result, warn } from "./examination.js";
+import { judgeSpace } from "./space.js";
 
-const MB = 1024 * 1024;
-/** A day of many records, and hardly anything. */
-const LITTLE_BYTES = 1024 * MB;
-const TOO_LITTLE_BYTES = 100 * MB;
 /** Instances agree within 5 s, or work is done twice. */
 const CLOCK_MS = 2000;
 
@@ -26,7 +23,9 @@ export async function examineStore(config: Config, now: () => number): Promise<r
 
 /** Whether there is a database to look into. */
 async function examineFile(examination: Examination, file: string): Promise<boolean> {
-  await examination.check({ id: "store.space", cure: "see whether the folder can be read" }, () => judgeSpace(file));
+  await examination.check({ id: "store.space", cure: "see whether the folder can be read" }, () =>
+    judgeSpace(file, "the database", "make room: on a full disk no token is handed out"),
+  );
   let isThere = false;
   const cure = "name a place that can be written to with DATABASE_URL=sqlite:FILE, or make its folder";
   await examination.check({ id: "store.file", about: file, cure }, async () => {
@@ -34,14 +33,6 @@ async function examineFile(examination: Examination, file: string): Promise<bool
     return ok(isThere ? "is there" : "is not there yet: the first start makes it");
   });
   return isThere;
-}
-
-async function judgeSpace(file: string): Promise<Finding> {
-  const free = await freeBytes(file);
-  const message = `${Math.floor(free / MB)} MB are free for the database`;
-  const cure = "make room: on a full disk no token is handed out";
-  if (free < TOO_LITTLE_BYTES) return fail(message, cure);
-  return free < LITTLE_BYTES ? warn(message, cure) : ok(message);
 }
 
 async function examineDatabase(examination: Examination, config: Config, now: () => number): Promise<void> {
