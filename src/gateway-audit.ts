@@ -176,7 +176,10 @@ function startLister({ events, store }: AuditBase, closers: Closers): void {
   const lister = new Lister({
     listing: store.listing,
     utilization,
-    observe: { failed: (error) => events.auditNotListed(error) },
+    observe: {
+      failed: (error) => events.backgroundFailed("audit listing", error),
+      works: () => events.backgroundWorks("audit listing"),
+    },
   });
   lister.start();
   closers.push(() => lister.stop());
@@ -226,7 +229,8 @@ export function startRetention(
     observe: {
       dropped: (count) => events.auditDropped(count),
       kept: (fault) => events.auditKept(fault),
-      failed: (error) => events.workerFailed(error),
+      failed: (error) => events.backgroundFailed("retention", error),
+      works: () => events.backgroundWorks("retention"),
     },
   });
   retention.start();

@@ -16,7 +16,7 @@ describe("a loop", () => {
       return outcome === true;
     };
     const onFailure = (error: unknown) => failures.push(error);
-    await runLoop({ next, restMs: 50, retryMs: 300, signal: stopped.signal, onFailure });
+    await runLoop({ next, restMs: 50, retryMs: 300, signal: stopped.signal, onFailure, onSuccess: () => {} });
     const rests = asked.slice(1).map((at, index) => at - (asked[index] ?? at));
     expect(rests.map((rest) => (rest > 250 ? "retry" : rest > 40 ? "rest" : "none"))).toEqual([
       "none",
@@ -28,9 +28,29 @@ describe("a loop", () => {
     expect(failures).toHaveLength(1);
   });
 
+  it("rests twice as long after each failure, and as at first after one that was none", async () => {
+    const stopped = new AbortController();
+    const told: string[] = [];
+    const asked: number[] = [];
+    const found = ["fails", "fails", "fails", "nothing", "fails"];
+    const next = async () => {
+      asked.push(performance.now());
+      const outcome = found.shift();
+      if (outcome === undefined) stopped.abort();
+      if (outcome === "fails") throw new Error("away");
+      return false;
+    };
+    const [onFailure, onSuccess] = [() => told.push("failure"), () => told.push("success")];
+    await runLoop({ next, restMs: 100, signal: stopped.signal, onFailure, onSuccess });
+    const rests = asked.slice(1).map((at, index) => at - (asked[index] ?? at));
+    expect(rests.map((rest) => 2 ** Math.floor(Math.log2(rest / 95)))).toEqual([1, 2, 4, 1, 1]);
+    expect(told).toEqual(["failure", "failure", "failure", "success", "failure", "success"]);
+  });
+
   it("ends its rest when it is told to stop", async () => {
     const stopped = new AbortController();
-    const loop = runLoop({ next: async () => false, restMs: 60_000, signal: stopped.signal, onFailure: () => {} });
+    const told = { onFailure: () => {}, onSuccess: () => {} };
+    const loop = runLoop({ next: async () => false, restMs: 60_000, signal: stopped.signal, ...told });
     await setTimeout(20);
     stopped.abort();
     await loop;

@@ -25,6 +25,7 @@ interface ListerParts {
   readonly observe: {
     /** It tries again after a while. */
     failed(error: unknown): void;
+    works(): void;
   };
 }
 
@@ -52,6 +53,7 @@ export class Lister {
       retryMs: RETRY_MS,
       signal: this.#stopped.signal,
       onFailure: (error) => this.#parts.observe.failed(error),
+      onSuccess: () => this.#parts.observe.works(),
     });
   }
 

@@ -23,6 +23,7 @@ interface RetentionObserver {
   /** The records of this chain are old enough, and stay, for it is not whole. Told at each look. */
   kept(fault: Fault): void;
   failed(error: unknown): void;
+  works(): void;
 }
 
 interface RetentionParts {
@@ -54,6 +55,7 @@ export class Retention {
       restMs: LOOK_MS,
       signal: this.#stopped.signal,
       onFailure: (error) => this.#parts.observe.failed(error),
+      onSuccess: () => this.#parts.observe.works(),
     });
   }
 

@@ -43,7 +43,8 @@ export class Eraser {
       next: () => this.#doNext(),
       restMs: LOOK_MS,
       signal: this.#stopped.signal,
-      onFailure: (error) => this.#parts.events.workerFailed(error),
+      onFailure: (error) => this.#parts.events.backgroundFailed("erasure", error),
+      onSuccess: () => this.#parts.events.backgroundWorks("erasure"),
     });
   }
 

@@ -58,7 +58,8 @@ export class ServiceWorker {
       next: () => this.#beginNext(),
       restMs: LOOK_MS,
       signal: this.#stopped.signal,
-      onFailure: (error) => this.#parts.events.workerFailed(error),
+      onFailure: (error) => this.#parts.events.backgroundFailed("service work", error),
+      onSuccess: () => this.#parts.events.backgroundWorks("service work"),
     });
   }
 
@@ -72,15 +73,28 @@ export class ServiceWorker {
   /** Tries at once, and resolves when the work is done or after a short wait; it goes on either way. */
   async settle(communicationUserId: string | null, deadline: AbortSignal): Promise<void> {
     if (communicationUserId === null) return;
-    await waitBriefly(this.#keep(this.#settling, this.#settle(communicationUserId)), BRIEF_MS, deadline);
+    const settled = this.#watch(this.#settle(communicationUserId)).then(() => {});
+    await waitBriefly(this.#keep(this.#settling, settled), BRIEF_MS, deadline);
   }
 
   /** Among those that a stop waits for, until it has ended. */
   #keep(those: Set<Promise<void>>, doing: Promise<void>): Promise<void> {
-    const done = doing.catch((error: unknown) => this.#parts.events.workerFailed(error));
-    those.add(done);
-    void done.finally(() => those.delete(done));
-    return done;
+    those.add(doing);
+    void doing.finally(() => those.delete(doing));
+    return doing;
+  }
+
+  /** Never rejects: whether what came of it could be written down. */
+  async #watch(doing: Promise<void>): Promise<boolean> {
+    const { events } = this.#parts;
+    try {
+      await doing;
+      events.backgroundWorks("outcome of service work");
+      return true;
+    } catch (error) {
+      events.backgroundFailed("outcome of service work", error);
+      return false;
+    }
   }
 
   async #settle(communicationUserId: string): Promise<void> {
@@ -109,12 +123,8 @@ export class ServiceWorker {
 
   /** Where what came of it cannot be written down, that of the next piece cannot be either, so its place is free after a rest. */
   async #carryOutOrRest(leased: ServiceWork, holder: string): Promise<void> {
-    try {
-      await this.#carryOut(leased, holder);
-    } catch (error) {
-      this.#parts.events.workerFailed(error);
-      await setTimeout(LOOK_MS, undefined, { signal: this.#stopped.signal, ref: false }).catch(() => {});
-    }
+    if (await this.#watch(this.#carryOut(leased, holder))) return;
+    await setTimeout(LOOK_MS, undefined, { signal: this.#stopped.signal, ref: false }).catch(() => {});
   }
 
   async #carryOut(leased: ServiceWork, holder: string): Promise<void> {

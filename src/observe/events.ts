@@ -52,6 +52,9 @@ export interface UntrustedDocument {
   readonly refused: boolean;
 }
 
+/** What goes on without a request. To look for service work is one thing, and to write down what came of it another. */
+type BackgroundWork = "service work" | "outcome of service work" | "erasure" | "retention" | "audit listing";
+
 /** What happens by thousands is told of no more often, and then of all since. */
 const TELL_EVERY_MS = 60_000;
 
@@ -74,6 +77,7 @@ class OnceInAWhile {
 export class Events implements LoadWatcher, ExportWatcher {
   readonly #lostSpans = new OnceInAWhile();
   readonly #callsTooMany = new OnceInAWhile();
+  readonly #failing = new Set<BackgroundWork>();
 
   constructor(
     private readonly log: EventLog,
@@ -330,11 +334,6 @@ export class Events implements LoadWatcher, ExportWatcher {
     this.log.error(fault, "audit records kept beyond their age");
   }
 
-  /** Records stay out of some of the indexes for now; it is tried again. */
-  auditNotListed(error: unknown): void {
-    this.log.warn({ err: error }, "audit records not listed");
-  }
-
   /** A sink does not take records; told once, until it does. */
   auditSinkDown(to: string, error: unknown): void {
     this.log.error({ to, err: error }, "audit sink down");
@@ -356,9 +355,15 @@ export class Events implements LoadWatcher, ExportWatcher {
     this.log.warn({ action, identityId, tries: tries + 1, err: error }, "service work postponed");
   }
 
-  /** The store could not be asked for work; the worker goes on looking. */
-  workerFailed(error: unknown): void {
-    this.log.error({ err: error }, "service worker failed");
+  /** Most likely as the store is away; told once, until it works again, which is tried all the time. */
+  backgroundFailed(work: BackgroundWork, error: unknown): void {
+    if (this.#failing.has(work)) return;
+    this.#failing.add(work);
+    this.log.error({ work, err: error }, "background work failed");
+  }
+
+  backgroundWorks(work: BackgroundWork): void {
+    if (this.#failing.delete(work)) this.log.info({ work }, "background work goes on");
   }
 }
 

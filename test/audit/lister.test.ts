@@ -46,7 +46,7 @@ beforeEach(() => {
 afterEach(() => lister.stop());
 
 function start(records: Records): void {
-  const observe = { failed: (error: unknown) => failures.push(error) };
+  const observe = { failed: (error: unknown) => failures.push(error), works: () => {} };
   lister = new Lister({ listing: records, utilization: () => utilization, observe });
   lister.start();
 }

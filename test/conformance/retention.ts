@@ -64,6 +64,7 @@ export function retentionConformance(name: string, open: () => Promise<OpenedTra
           },
           kept: (fault) => kept.push(fault),
           failed: (error) => failures.push(error),
+          works: () => {},
         },
       });
     }

@@ -45,7 +45,8 @@ class Surroundings {
     const events = {
       workDone: () => {},
       workPostponed: () => {},
-      workerFailed: (error: unknown) => this.failures.push(error),
+      backgroundFailed: (_: string, error: unknown) => this.failures.push(error),
+      backgroundWorks: () => {},
     };
     this.worker = new ServiceWorker({
       work,

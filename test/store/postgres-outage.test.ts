@@ -107,6 +107,31 @@ function onServer(server: string): void {
       await hasty.close();
     });
 
+    it("says of each background work once that it failed, and once that it goes on, however long that takes", {
+      timeout: 60_000,
+    }, async () => {
+      const said = () =>
+        rig.logLines
+          .map((line) => JSON.parse(line) as { msg: string; work: string; level: number })
+          .filter(({ msg }) => msg.startsWith("background work"))
+          .map(({ msg, work, level }) => `${level} ${work}: ${msg}`);
+      // Of the outage before.
+      const isOver = () => said().filter((line) => line.startsWith("30")).length * 2 === said().length;
+      await expect.poll(isOver, { timeout: 15_000 }).toBe(true);
+      const before = said().length;
+      const since = () => said().slice(before).sort();
+      proxy.cut();
+      await setTimeout(6000);
+      expect(since()).toEqual(["50 erasure: background work failed", "50 service work: background work failed"]);
+      proxy.mend();
+      await expect
+        .poll(since, { timeout: 15_000 })
+        .toEqual([
+          ...["30 erasure: background work goes on", "30 service work: background work goes on"],
+          ...["50 erasure: background work failed", "50 service work: background work failed"],
+        ]);
+    });
+
     it("keeps what the service made while the store was away, once it is back", async () => {
       const before = await rig.identitiesAtService();
       await rig.takeCalls();
