@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -11,6 +11,9 @@ import { DATABASES, Operator } from "../fixtures/operator.js";
 import { POSTGRES_URL } from "../fixtures/postgres.js";
 import { redisUrl, TEST_REDIS_URL, WHY_SKIPPED } from "../fixtures/redis.js";
 import { NO_SMALL_DISK, SmallDisk } from "../fixtures/small-disk.js";
+import { OwnRedis } from "../soak/servers.js";
+
+const NO_REDIS = spawnSync("redis-server", ["--version"]).status !== 0;
 
 interface Check {
   readonly id: string;
@@ -347,6 +350,26 @@ describe(`doctor and Redis${WHY_SKIPPED}`, () => {
       client.disconnect();
     },
   );
+
+  it.skipIf(NO_REDIS)("that takes no writes, as a replica and one that is full: it is not for the clocks", async () => {
+    const redis = await OwnRedis.start(operator.folder);
+    const client = new Redis(redis.url);
+    await client.replicaof("127.0.0.1", 9);
+    const replica = await examine({ REDIS_URL: redis.url });
+    expect(replica.code).toBe(1);
+    expect(replica.found("redis.writable")).toEqual([failed(null, /READONLY/)]);
+    expect(replica.found("redis.clock")).toEqual([skipped]);
+    await client.replicaof("NO", "ONE");
+    await client.config("SET", "maxmemory-policy", "noeviction");
+    await client.config("SET", "maxmemory", "1");
+    const full = await examine({ REDIS_URL: redis.url });
+    expect(full.found("redis.connection")).toMatchObject([{ status: "ok" }]);
+    expect(full.found("redis.memory")).toEqual([warned(/noeviction: once it is full/)]);
+    expect(full.found("redis.writable")).toEqual([failed(null, /^OOM/)]);
+    expect(full.found("redis.clock")).toMatchObject([{ status: "ok" }]);
+    client.disconnect();
+    await redis.stop("SIGTERM");
+  });
 
   it.skipIf(!TEST_REDIS_URL)("that does not let it in", async () => {
     const url = new URL(redisUrl());
