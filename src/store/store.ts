@@ -12,6 +12,7 @@ import { AuditListing } from "./audit-listing.js";
 import { AuditReader } from "./audit-reader.js";
 import { AuditStore } from "./audit-store.js";
 import { AuditTail } from "./audit-tail.js";
+import { isPostgres } from "./dialect.js";
 import { isHeld, openSqlite, SqliteRows } from "./dialect-sqlite.js";
 import { traceDialect } from "./dialect-traced.js";
 import { ErasureStore } from "./erasure-store.js";
@@ -42,7 +43,7 @@ export interface Store {
   readonly listing: AuditListing;
   readonly erasures: ErasureStore;
   readonly keyChecks: KeyCheckStore;
-  /** Resolves when the database answers, to the trail too. */
+  /** Resolves when the database answers, to the trail too, and is not one that takes no writes, such as a replica. */
   check(): Promise<void>;
   close(): Promise<void>;
 }
@@ -186,6 +187,13 @@ function notUpToDate(name: string, error: unknown): StartError {
   );
 }
 
+async function checkWritable(database: Kysely<Tables>): Promise<void> {
+  // On a replica it is on, too.
+  const value = isPostgres(database) ? sql<string>`current_setting('transaction_read_only')` : sql<string>`'off'`;
+  const { rows } = await sql<{ isReadOnly: string }>`select ${value} as "isReadOnly"`.execute(database);
+  if (rows[0]?.isReadOnly === "on") throw new Error("the database is read-only: a replica, or set to be");
+}
+
 interface TrailDatabase {
   readonly database: Kysely<Tables>;
   readonly wal?: WalSync | undefined;
@@ -229,7 +237,7 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: Identity
     erasures: new ErasureStore(database),
     keyChecks: new KeyCheckStore(database),
     check: async () => {
-      await Promise.all(all.map((each) => sql`select 1`.execute(each)));
+      await Promise.all(all.map(checkWritable));
     },
     close: async () => {
       // What this turn of the event loop has asked for is read at its end.

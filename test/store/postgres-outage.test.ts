@@ -46,6 +46,11 @@ function onServer(server: string): void {
       const client = await rig.member(subject);
       return await client.execute(IssueAccessTokenDocument, { scopes: ["CHAT"] });
     };
+    const problems = async () => {
+      const response = await fetch(`${rig.gateway.adminUrl}/health/ready`);
+      const { dependencies } = (await response.json()) as { dependencies: { name: string; problem?: string }[] };
+      return dependencies.flatMap(({ name, problem }) => (problem === undefined ? [] : `${name}: ${problem}`));
+    };
     const readiness = async () => (await fetch(`${rig.gateway.url}/health/ready`)).status;
 
     it.each([
@@ -105,6 +110,26 @@ function onServer(server: string): void {
       await expect.poll(underWay).toBe("0");
       await admin.ask(OperationsDocument);
       await hasty.close();
+    });
+
+    it("is not ready while it takes no writes, as a replica does, and says so", async () => {
+      const setReadOnly = async (value: string) => {
+        const setting = `alter database ${database.name} set default_transaction_read_only = ${value}`;
+        await database.ask(`begin read write; ${setting}; commit`);
+        await database.terminateConnections();
+      };
+      await setReadOnly("on");
+      await expect
+        .poll(problems, { timeout: 5000 })
+        .toEqual(["store: the database is read-only: a replica, or set to be"]);
+      expect(await readiness()).toBe(503);
+      expect(await issue("nobody yet")).toMatchObject({
+        status: 503,
+        errors: [{ message: "The gateway's database does not answer.", extensions: { code: "STORE_UNAVAILABLE" } }],
+      });
+      await setReadOnly("off");
+      await expect.poll(readiness, { timeout: 10_000 }).toBe(200);
+      expect((await issue("after a replica")).data?.issueAccessToken.accessToken).toBeTruthy();
     });
 
     it("says of each background work once that it failed, and once that it goes on, however long that takes", {
