@@ -11,12 +11,13 @@ import { ConfigError } from "./config/fault.js";
 import { loadArchiveConfig, loadConfig, printConfig } from "./config/load.js";
 import { useProxy } from "./config/proxy.js";
 import { secretsIn } from "./config/secrets.js";
-import { StartError } from "./errors.js";
+import { GatewayError, StartError } from "./errors.js";
 import { tuneV8 } from "./heap.js";
 import { guardStream } from "./observe/guard-stream.js";
 import { drained, type LogOutput, logOutput } from "./observe/log-output.js";
 import { createLogger, type Logger } from "./observe/logger.js";
 import { createRedact, type Redact } from "./observe/redact.js";
+import { reasonOf } from "./store/reason.js";
 import { printable } from "./text.js";
 import { VERSION } from "./version.js";
 
@@ -375,7 +376,12 @@ function complain(error: unknown): void {
 function complaintOf(error: unknown): string {
   if (error instanceof UsageError) return `acs-token-gateway: ${error.message}; --help lists commands and options\n`;
   if (error instanceof ConfigError || error instanceof StartError) return `${error.message}\n`;
+  if (error instanceof GatewayError) return `${oneLine(error)} See to that, and try again.\n`;
   return `acs-token-gateway: ${error instanceof Error ? error.stack : String(error)}\n`;
+}
+
+function oneLine(error: GatewayError): string {
+  return error.cause === undefined ? error.message : `${error.message} (${reasonOf(error)})`;
 }
 
 /** Node's own SQLite, among others, came with it. */

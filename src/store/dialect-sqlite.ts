@@ -258,10 +258,17 @@ export function isHeld(error: unknown): boolean {
   return (codeOf(error) & 0xff) === BUSY;
 }
 
+/** The file is no database, or not whole. */
+export function isDamaged(error: unknown): boolean {
+  return DAMAGED.has(codeOf(error) & 0xff);
+}
+
 function codeOf(error: unknown): number {
   const { errcode = 0 } = (error instanceof GatewayError ? error.cause : {}) as { errcode?: number };
   return errcode;
 }
+
+const DAMAGED = new Set([11, 26]);
 
 /** SQLite's result codes for a database that cannot do its work now: busy, locked, no memory, I/O, corrupt, full and so on. */
 const UNAVAILABLE_CODES = new Set([5, 6, 7, 8, 10, 11, 13, 14, 15, 26]);

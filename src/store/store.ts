@@ -5,7 +5,7 @@
 import { setImmediate as nextTurn, setTimeout } from "node:timers/promises";
 import { type Dialect, Kysely, sql } from "kysely";
 import type { StoreConfig } from "../config/config.js";
-import { StartError } from "../errors.js";
+import { GatewayError, StartError } from "../errors.js";
 import type { Tracing } from "../observe/tracing.js";
 import { AttemptStore } from "./attempt-store.js";
 import { AuditListing } from "./audit-listing.js";
@@ -13,7 +13,7 @@ import { AuditReader } from "./audit-reader.js";
 import { AuditStore } from "./audit-store.js";
 import { AuditTail } from "./audit-tail.js";
 import { isPostgres } from "./dialect.js";
-import { isHeld, openSqlite, SqliteRows } from "./dialect-sqlite.js";
+import { isDamaged, isHeld, openSqlite, SqliteRows } from "./dialect-sqlite.js";
 import { traceDialect } from "./dialect-traced.js";
 import { ErasureStore } from "./erasure-store.js";
 import { type IdentityRows, rowsOfSqlite, rowsTogether } from "./identity-rows.js";
@@ -178,13 +178,23 @@ function notUpToDate(name: string, error: unknown): StartError {
       `A later version of the gateway has changed the schema of the database ${name} so that this version cannot use it: run the later version.`,
     );
   }
-  const cure = isNotAllowed(error)
-    ? "let this user create tables in the database's first schema, and make those of the gateway that are there this user's own"
-    : "restore a back-up, or name another with DATABASE_URL";
   return new StartError(
-    `The schema of the database ${name} cannot be brought up to date (${reasonOf(error)}): ${cure}.`,
+    `The schema of the database ${name} cannot be brought up to date (${reasonOf(error)}): ${cureOf(error)}.`,
     { cause: error },
   );
+}
+
+function cureOf(error: unknown): string {
+  if (isNotAllowed(error))
+    return "let this user create tables in the database's first schema, and make those of the gateway that are there this user's own";
+  if ((error instanceof GatewayError && !isDamaged(error)) || isDiscarded(error))
+    return "see to it that the database answers, and start the gateway again";
+  return "restore a back-up, or name another with DATABASE_URL";
+}
+
+/** What is asked of a connection that was lost in the middle of a transaction, such as to take it back. */
+function isDiscarded(error: unknown): boolean {
+  return error instanceof Error && error.message === "Postgres connection has been discarded";
 }
 
 async function checkWritable(database: Kysely<Tables>): Promise<void> {

@@ -51,6 +51,30 @@ describe("opening Postgres", () => {
     expect(await refusal(`postgres://gateway:${PASSWORD}@localhost:${port}/identities`)).toContain("ECONNREFUSED");
   });
 
+  it.runIf(POSTGRES_URL)("is never answered with a back-up where a connection breaks, whenever it does", async () => {
+    const database = await TestDatabase.create(POSTGRES_URL ?? "");
+    const proxy = await TcpProxy.start(new URL(database.url));
+    const outcomes: string[] = [];
+    for (let packets = 0; !outcomes.includes("opened"); packets += 5) {
+      proxy.cutBehind(packets);
+      const opened = open(database.via(proxy.port)).then(async (store) => {
+        await store.close();
+        return "opened";
+      });
+      outcomes.push(
+        await opened.catch((error: unknown) =>
+          error instanceof StartError ? error.message : `no StartError: ${error}`,
+        ),
+      );
+    }
+    expect(outcomes.length).toBeGreaterThan(5);
+    const told =
+      /^The (schema of the )?database .+ cannot be (reached|brought up to date) \(.+\): (check that Postgres runs|see to it that the database answers, and start the gateway again)/;
+    expect(outcomes.slice(0, -1).filter((outcome) => !told.test(outcome))).toEqual([]);
+    await proxy.close();
+    await database.drop();
+  });
+
   it("is refused within seconds when whatever listens never answers", async () => {
     const server = createServer(() => {}).listen(0, "127.0.0.1");
     await once(server, "listening");
