@@ -1,6 +1,6 @@
 /**
- * What a caller may have. Deny by default: the rules that match the caller are united, and nothing else is granted. Pure:
- * the answer depends on the rules and the caller alone.
+ * What a caller may have. Deny by default: the rules that match the caller are united, and nothing else is granted, nor a scope for
+ * longer than a rule says that has it. Pure: the answer depends on the rules and the caller alone.
  */
 import type { Caller } from "../auth/caller.js";
 import type { Permission, RuleConfig, TokenScope } from "../config/config.js";
@@ -9,9 +9,8 @@ import { GatewayError } from "../errors.js";
 /** The union of all rules that match one caller. */
 export interface Entitlements {
   readonly permissions: ReadonlySet<Permission>;
-  readonly scopes: ReadonlySet<TokenScope>;
-  /** 60 to 1440; 0 when no matching rule grants a scope. */
-  readonly maxLifetimeMinutes: number;
+  /** Each with the longest lifetime of a token that has it, in minutes, 60 to 1440. */
+  readonly scopes: ReadonlyMap<TokenScope, number>;
 }
 
 /** The same, resolved once for each caller. */
@@ -26,12 +25,11 @@ export function rememberingEntitlements(rules: readonly RuleConfig[]): (caller: 
 
 export function resolveEntitlements(rules: readonly RuleConfig[], caller: Caller): Entitlements {
   const matching = rules.filter((rule) => matches(rule.when, caller));
-  const withScopes = matching.filter((rule) => rule.scopes.length > 0);
-  return {
-    permissions: new Set(matching.flatMap((rule) => rule.permissions)),
-    scopes: new Set(withScopes.flatMap((rule) => rule.scopes)),
-    maxLifetimeMinutes: Math.max(0, ...withScopes.map((rule) => rule.maxLifetimeMinutes)),
-  };
+  const scopes = new Map<TokenScope, number>();
+  for (const rule of matching) {
+    for (const scope of rule.scopes) scopes.set(scope, Math.max(rule.maxLifetimeMinutes, scopes.get(scope) ?? 0));
+  }
+  return { permissions: new Set(matching.flatMap((rule) => rule.permissions)), scopes };
 }
 
 /** Throws FORBIDDEN unless one of the permissions is granted. */

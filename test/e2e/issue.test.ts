@@ -192,6 +192,33 @@ describe("issueAccessToken refuses with a user error", () => {
     expect(await rig.takeCalls()).toEqual({});
   });
 
+  it("a lifetime above that of one of its scopes, whatever another rule grants another scope for", async () => {
+    const strict = await Rig.start({
+      configure: (config) => ({
+        ...config,
+        policy: {
+          rules: [
+            { name: "chat", when: {}, permissions: ["TOKEN_ISSUE"], scopes: ["CHAT"], maxLifetimeMinutes: 1440 },
+            { name: "calls", when: {}, permissions: [], scopes: ["VOIP"], maxLifetimeMinutes: 60 },
+          ],
+        },
+      }),
+    });
+    const client = await strict.member();
+    const minutesOf = async (scopes: ("CHAT" | "VOIP")[], lifetimeMinutes: number | null = null) => {
+      const { issueAccessToken } = await client.ask(IssueAccessTokenDocument, { scopes, lifetimeMinutes });
+      const { accessToken, userErrors } = issueAccessToken;
+      return accessToken
+        ? Math.round((Date.parse(accessToken.expiresOn) - Date.now()) / 60_000)
+        : userErrors[0]?.message;
+    };
+    expect(await minutesOf(["CHAT"])).toBe(1440);
+    expect(await minutesOf(["VOIP"])).toBe(60);
+    expect(await minutesOf(["CHAT", "VOIP"])).toBe(60);
+    expect(await minutesOf(["VOIP"], 61)).toBe("The lifetime must be 60 to 60 minutes for these scopes.");
+    await strict.close();
+  });
+
   it("a lifetime above the policy's", async () => {
     const strict = await Rig.start({
       configure: (config) => ({

@@ -4,7 +4,7 @@ import { Contexts } from "../../src/http/contexts.js";
 
 it("takes off a request's time what it has waited for its turn", () => {
   const contexts = new Contexts({
-    entitlementsOf: () => ({ permissions: new Set(), scopes: new Set(), maxLifetimeMinutes: 60 }),
+    entitlementsOf: () => ({ permissions: new Set(), scopes: new Map() }),
     identities: {} as never,
     requestTimeoutMs: 60_000,
   });

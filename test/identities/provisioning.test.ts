@@ -30,7 +30,7 @@ const callOf = (requestId: string, milliseconds = PLENTY_MS): Call => ({
   requestId,
   client: { name: null, version: null },
   caller: { ...user, claims: {}, senderConstraint: null },
-  entitlements: { permissions: new Set(["TOKEN_ISSUE"]), scopes: new Set(["CHAT"]), maxLifetimeMinutes: 1440 },
+  entitlements: { permissions: new Set(["TOKEN_ISSUE"]), scopes: new Map([["CHAT", 1440]]) },
   deadline: new Deadline(milliseconds),
   quotas: [],
 });

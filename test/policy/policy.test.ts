@@ -24,8 +24,7 @@ describe("the policy", () => {
   it("grants nothing without a rule", () => {
     expect(resolveEntitlements([], caller())).toEqual({
       permissions: new Set(),
-      scopes: new Set(),
-      maxLifetimeMinutes: 0,
+      scopes: new Map(),
     });
   });
 
@@ -47,8 +46,10 @@ describe("the policy", () => {
     ];
     expect(resolveEntitlements(rules, caller({ roles: ["x"] }))).toEqual({
       permissions: new Set(["TOKEN_ISSUE", "AUDIT_READ"]),
-      scopes: new Set(["CHAT", "VOIP"]),
-      maxLifetimeMinutes: 120,
+      scopes: new Map([
+        ["CHAT", 60],
+        ["VOIP", 120],
+      ]),
     });
   });
 
@@ -61,9 +62,21 @@ describe("the policy", () => {
     }
   });
 
+  it("grants a scope for as long as one rule that has it says, in whatever order they come", () => {
+    const rules = [60, 480, 120].map((maxLifetimeMinutes) => rule({ scopes: ["CHAT"], maxLifetimeMinutes }));
+    const long = rule({ scopes: ["VOIP"], maxLifetimeMinutes: 1440 });
+    for (const matching of [
+      [...rules, long],
+      [long, ...rules.toReversed()],
+    ]) {
+      const { scopes } = resolveEntitlements(matching, caller());
+      expect([scopes.get("CHAT"), scopes.get("VOIP")]).toEqual([480, 1440]);
+    }
+  });
+
   it("takes no lifetime from a rule that grants no scopes", () => {
     const rules = [rule({ scopes: ["CHAT"], maxLifetimeMinutes: 60 }), rule({ permissions: ["AUDIT_READ"] })];
-    expect(resolveEntitlements(rules, caller()).maxLifetimeMinutes).toBe(60);
+    expect(resolveEntitlements(rules, caller()).scopes).toEqual(new Map([["CHAT", 60]]));
   });
 
   it.each<[string, RuleConfig["when"], Record<string, unknown>, boolean]>([

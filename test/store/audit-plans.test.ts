@@ -73,7 +73,7 @@ const auditor: Call = {
   requestId: "req",
   client: { name: null, version: null },
   caller: { issuer: actor.issuer, subject: "auditor", claims: {}, senderConstraint: null },
-  entitlements: { permissions: new Set(["AUDIT_READ"]), scopes: new Set(), maxLifetimeMinutes: 0 },
+  entitlements: { permissions: new Set(["AUDIT_READ"]), scopes: new Map() },
   deadline: new Deadline(60_000),
   quotas: [],
 };

@@ -30,7 +30,7 @@ const call: Call = {
   requestId: "request",
   client: { name: null, version: null },
   caller: { issuer: "https://i.example.com", subject: "alice", claims: {}, senderConstraint: null },
-  entitlements: { permissions: new Set(["TOKEN_ISSUE"]), scopes: new Set(["CHAT"]), maxLifetimeMinutes: 1440 },
+  entitlements: { permissions: new Set(["TOKEN_ISSUE"]), scopes: new Map([["CHAT", 1440]]) },
   deadline: new Deadline(60_000),
   quotas: [],
 };

@@ -8,12 +8,12 @@ import { Viewer } from "../types/token.js";
 export class ViewerResolver {
   @Query(() => Viewer, { description: "The calling user." })
   viewer(@Ctx() { call }: RequestContext): Viewer {
-    const { permissions, scopes, maxLifetimeMinutes } = call.entitlements;
+    const { permissions, scopes } = call.entitlements;
     return {
       user: call.caller,
       permissions: [...permissions],
-      allowedScopes: [...scopes],
-      maxTokenLifetimeMinutes: maxLifetimeMinutes,
+      allowedScopes: [...scopes.keys()],
+      maxTokenLifetimeMinutes: Math.max(0, ...scopes.values()),
     };
   }
 

@@ -19,7 +19,10 @@ export class Viewer {
   @Field(() => [TokenScope], { description: "What `issueAccessToken` may be asked for." })
   readonly allowedScopes!: readonly ScopeName[];
 
-  @Field(() => Int, { description: "In minutes, 60 to 1440; 0 when no scope is allowed." })
+  @Field(() => Int, {
+    description:
+      "Of the scope that may be had for longest: in minutes, 60 to 1440; 0 when no scope is allowed. A token lasts no longer than each of its scopes may.",
+  })
   readonly maxTokenLifetimeMinutes!: number;
 }
 
