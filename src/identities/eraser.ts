@@ -57,7 +57,7 @@ export class Eraser {
   /** True when nothing is left of the user; false when it was not to go on. */
   async erase(identityId: string, goOn: GoOn): Promise<boolean> {
     const { identities, trail, hashUser } = this.#parts;
-    const [identity] = await identities.findByIds([identityId]);
+    const identity = await identities.findById(identityId);
     const user = identity?.status === "DELETING" ? identity.user : null;
     const userHash = user ? hashUser(user) : await identities.findUserHash(identityId);
     if (userHash === null) return true;
@@ -86,7 +86,7 @@ export class Eraser {
     if (isLast) await erasures.end(identityId);
     else {
       // The service knows nothing of one that had too many records to be erased at once.
-      const [identity] = await identities.findByIds([identityId]);
+      const identity = await identities.findById(identityId);
       if (identity?.status === "DELETING") await identities.erase(identityId, hashUser);
       await erasures.repeat(identityId, now() + repeatMs);
     }

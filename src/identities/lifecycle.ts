@@ -69,7 +69,7 @@ export class IdentityLifecycle {
   async #settle({ deadline }: Call, identity: Identity): Promise<Identity> {
     const { identities, worker } = this.#parts;
     await worker.settle(identity.communicationUserId, deadline.signal);
-    return (await identities.findByIds([identity.id]))[0] ?? identity;
+    return (await identities.findById(identity.id)) ?? identity;
   }
 
   async reinstate(call: Call, input: ManagedInput): Promise<Identity> {
@@ -96,7 +96,7 @@ export class IdentityLifecycle {
     if (deleted !== undefined)
       events.identityDeleted({ requestId: call.requestId, identity: deleted, reason: input.reason });
     else {
-      const [current] = await identities.findByIds([target.id]);
+      const current = await identities.findById(target.id);
       refuseSuspended(current);
       // It was suspended when it was looked at, and has been reinstated since.
       if (current !== undefined && !GOING.includes(current.status)) return await this.delete(call, input);
@@ -116,7 +116,7 @@ export class IdentityLifecycle {
         identities.delete(target.id, from, now(), hashUser),
       );
     // Who was erased before the outcome was written is named in it again, for as short a time as can be.
-    const current = (await identities.findByIds([target.id]))[0];
+    const current = await identities.findById(target.id);
     if (current?.status === "DELETED") await eraser.erase(target.id, () => !call.deadline.aborted);
     return deleted;
   }

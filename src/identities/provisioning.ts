@@ -305,7 +305,7 @@ export class Provisioning {
   }
 
   async #reread(identity: Identity): Promise<Identity> {
-    return (await this.#parts.identities.findByIds([identity.id]))[0] ?? identity;
+    return (await this.#parts.identities.findById(identity.id)) ?? identity;
   }
 }
 

@@ -21,8 +21,7 @@ export async function findTarget(
   identityId: string | null,
   { own, any }: TargetPermissions,
 ): Promise<Identity> {
-  const found =
-    identityId === null ? await identities.findByUser(call.caller) : (await identities.findByIds([identityId]))[0];
+  const found = await (identityId === null ? identities.findByUser(call.caller) : identities.findById(identityId));
   const isOwn = identityId === null || (found !== undefined && sameUser(found.user, call.caller));
   requirePermission(call.entitlements, ...(isOwn && own !== null ? [own, any] : [any]));
   if (found === undefined) {

@@ -95,7 +95,7 @@ export class Teardown {
       identities.delete(identityId, DELETABLE, now(), hashUser),
     );
     // What the outcome says as the reason came after it was erased.
-    const [current] = await identities.findByIds([identityId]);
+    const current = await identities.findById(identityId);
     if (current?.status === "DELETED") await eraser.erase(identityId, () => !stopped.aborted);
   }
 

@@ -62,7 +62,7 @@ export class AttemptStore {
       const bound = held ? await identities.bind(attempt.identityId, binding, now) : undefined;
       if (bound !== undefined) return bound;
       // Said twice: the first time was carried out, and its answer was lost.
-      const row = (await identities.findByIds([attempt.identityId]))[0];
+      const row = await identities.findById(attempt.identityId);
       if (row?.communicationUserId === binding.communicationUserId) return row;
       await attempts.#end(attempt.id, ["RUNNING", "BOUND", "IN_DOUBT"], "SURPLUS", now);
       const { communicationUserId, resource } = binding;

@@ -284,7 +284,7 @@ export class IdentityStore {
   async erase(id: string, hashUser: (user: ApplicationUser) => string): Promise<Identity | undefined> {
     return await inTransaction(this.database, async (transaction) => {
       const identities = new IdentityStore(transaction);
-      const user = (await identities.findByIds([id]))[0]?.user ?? null;
+      const user = (await identities.findById(id))?.user ?? null;
       const update = identities.#update(id, ["DELETING"]).set({
         status: "DELETED",
         issuer: null,

@@ -69,14 +69,14 @@ describe("who deletes their identity", () => {
   it("has it deleted when it is reinstated as they ask, and not only an answer that says so", async () => {
     const { id } = await suspended();
     const { identities } = store;
-    const find = identities.findByIds.bind(identities);
+    const find = identities.findById.bind(identities);
     // What the row says once it was found suspended.
-    vi.spyOn(identities, "findByIds").mockImplementationOnce(async (ids) => {
+    vi.spyOn(identities, "findById").mockImplementationOnce(async (named) => {
       await identities.reinstate(id);
-      return await find(ids);
+      return await find(named);
     });
     expect(await lifecycle.delete(call, { identityId: null, reason: null })).toBe(id);
-    expect((await identities.findByIds([id]))[0]?.status).toBe("DELETED");
+    expect((await identities.findById(id))?.status).toBe("DELETED");
   });
 
   it("is refused while it is suspended, and an administrator is not", async () => {
@@ -84,7 +84,7 @@ describe("who deletes their identity", () => {
     const own = lifecycle.delete(call, { identityId: null, reason: null });
     await expect(own).rejects.toMatchObject({ code: "IDENTITY_SUSPENDED" });
     expect(await lifecycle.delete(asAdmin, { identityId: id, reason: null })).toBe(id);
-    expect((await store.identities.findByIds([id]))[0]?.status).toBe("DELETED");
+    expect((await store.identities.findById(id))?.status).toBe("DELETED");
   });
 });
 

@@ -251,10 +251,10 @@ describe("an attempt that fails", () => {
   it("admits nobody whose time is up, and asks nobody", async () => {
     const [one] = provisionings(1);
     const call = callOf("late", 100);
-    const findByIds = store.identities.findByIds.bind(store.identities);
-    store.identities.findByIds = async (ids) => {
+    const findById = store.identities.findById.bind(store.identities);
+    store.identities.findById = async (id) => {
       await setTimeout(200);
-      return await findByIds(ids);
+      return await findById(id);
     };
     let admitted = 0;
     const admit = async () => {
@@ -268,9 +268,9 @@ describe("an attempt that fails", () => {
 
   it("for want of the database before the service was asked is nobody's to wait for, and leaves no doubt", async () => {
     const [one] = provisionings(1);
-    const findByIds = store.identities.findByIds.bind(store.identities);
-    store.identities.findByIds = async () => {
-      store.identities.findByIds = findByIds;
+    const findById = store.identities.findById.bind(store.identities);
+    store.identities.findById = async () => {
+      store.identities.findById = findById;
       throw new GatewayError("STORE_UNAVAILABLE", "away");
     };
     expect(await outcomeOf(one.ensure(user, callOf("first")))).toBe("STORE_UNAVAILABLE");

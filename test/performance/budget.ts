@@ -89,8 +89,8 @@ const BUDGET: readonly Line[] = [
   ["timer", "how long a call may wait before the service", [0, 0, 0, 1, 1]],
   ["timer", "of each command the time-outs of its answer and of the connection", [4, 4, 2, 12, 10], "Redis"],
   ["timer", "of each statement the time-outs of node-postgres and its pool", [5, 2, 3, 13, 34], "Postgres"],
-  ["timer", "the turn in which rows that are asked for together are read", [2, 0, 0, 2, 4], "SQLite"],
-  ["timer", "the same", [1, 0, 0, 2, 4], "Postgres"],
+  ["timer", "the turn in which rows that are asked for together are read", [2, 0, 0, 2, 5], "SQLite"],
+  ["timer", "the same", [1, 0, 0, 2, 5], "Postgres"],
 
   ["signal", "the request's deadline, for who may have to wait for another call", [0, 0, 0, 1, 1]],
   ["signal", "a call to the service: deadlines of its own, and what its client makes of them", [0, 0, 0, 4, 4]],

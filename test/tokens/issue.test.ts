@@ -195,7 +195,9 @@ describe("issuing a token", () => {
     const { identities } = store;
     const { id } = await identities.claim(call.caller, "idn_named", now());
     const find = identities.findById.bind(identities);
-    vi.spyOn(identities, "findById").mockImplementationOnce(async (named) => {
+    // Once found, it is looked at again by whoever is to make it.
+    const spy = vi.spyOn(identities, "findById").mockImplementationOnce(find);
+    spy.mockImplementationOnce(async (named) => {
       await identities.delete(id, ["PROVISIONING"], now(), () => "hash");
       return await find(named);
     });
