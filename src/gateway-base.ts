@@ -56,10 +56,10 @@ export async function openRecords(config: Config, options: BaseOptions, closers:
   return { config, now, elapsed, random, metrics, events, tracing, store, keys, hashUser, feed, audit };
 }
 
-/** All that is outside this process. */
-export type Base = Awaited<ReturnType<typeof openBase>>;
+/** What is recorded, and with it what the network leads to: Redis, if there is one, and the service. */
+export type Connected = Awaited<ReturnType<typeof connect>>;
 
-export async function openBase(records: Records, redisPrefix: string | undefined, closers: Closers) {
+export async function connect(records: Records, redisPrefix: string | undefined, closers: Closers) {
   const { config, events, metrics, elapsed, random, tracing } = records;
   const redis = await openRedis(config, { events, tracing, prefix: redisPrefix });
   if (redis) closers.push(() => redis.close());
@@ -69,8 +69,8 @@ export async function openBase(records: Records, redisPrefix: string | undefined
 }
 
 /** What carries out, without any request, what has been promised: at the service and in the trail. */
-export function startWorkers(base: Base, closers: Closers) {
-  const { config, now, random, events, store, service, leaseMs, hashUser, tracing } = base;
+export function startWorkers(connected: Connected, closers: Closers) {
+  const { config, now, random, events, store, service, leaseMs, hashUser, tracing } = connected;
   const { identities, work, erasures, audit: trail } = store;
   // What a call begins may outlast it by a create and an issue at the service, with a record after each.
   const repeatMs = config.server.requestTimeoutSeconds * 1000 + 2 * leaseMs;

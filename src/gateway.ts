@@ -7,7 +7,7 @@ import { Dpop } from "./auth/dpop.js";
 import { DpopNonces } from "./auth/dpop-nonces.js";
 import type { Config } from "./config/config.js";
 import { auditAgeMs, type Closers, startRetention } from "./gateway-audit.js";
-import { type BaseOptions, closeAll, openBase as openOutside, openRecords, startWorkers } from "./gateway-base.js";
+import { type BaseOptions, closeAll, connect, openRecords, startWorkers } from "./gateway-base.js";
 import { readManifestFile } from "./graphql/manifest.js";
 import { createSchema, type Services } from "./graphql/schema.js";
 import { createGraphqlServer } from "./graphql/server.js";
@@ -67,14 +67,14 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   const closers: Closers = [];
   const close = () => closeAll(closers);
   try {
-    const base = await openBase(config, options, closers);
-    const authenticator = createAuthenticator(base);
+    const parts = await openParts(config, options, closers);
+    const authenticator = createAuthenticator(parts);
     const turns = new Turns(ofThisProcess);
-    const load = watchLoad(base, turns, closers);
+    const load = watchLoad(parts, turns, closers);
     const frontDoor = { authenticator, load, turns };
-    const endpoints = await createEndpoints(base, frontDoor, closers);
-    const readiness = createReadiness(base, frontDoor);
-    const [publicListener, adminListener] = await listenOnBoth(base, endpoints, readiness, options.routes);
+    const endpoints = await createEndpoints(parts, frontDoor, closers);
+    const readiness = createReadiness(parts, frontDoor);
+    const [publicListener, adminListener] = await listenOnBoth(parts, endpoints, readiness, options.routes);
     // Health stays reachable, and says that the gateway is draining, until the last request is answered.
     closers.push(
       () => adminListener.close(),
@@ -86,7 +86,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     return {
       url: publicListener.url,
       adminUrl: adminListener.url,
-      pendingWork: () => base.store.work.count(),
+      pendingWork: () => parts.store.work.count(),
       close: () => {
         readiness.drain();
         return close();
@@ -103,10 +103,10 @@ export async function countDocuments(files: readonly string[], settings: Config[
   return uniteManifests(files.map(readManifestFile), await createSchema(), settings).size;
 }
 
-/** What the rest is made of: clocks, watchers, and all that is outside this process. */
-type Base = Awaited<ReturnType<typeof openBase>>;
+/** What the rest is made of. */
+type Parts = Awaited<ReturnType<typeof openParts>>;
 
-async function openBase(config: Config, options: GatewayOptions, closers: Closers) {
+async function openParts(config: Config, options: GatewayOptions, closers: Closers) {
   const records = await openRecords(config, options, closers);
   const { now, metrics, events, store, keys } = records;
   if (store.schema === "newer") events.schemaIsNewer();
@@ -117,10 +117,10 @@ async function openBase(config: Config, options: GatewayOptions, closers: Closer
   metrics.observe("gateway_service_work_oldest_seconds", async () => secondsSince(await work.oldest(), now()));
   metrics.observe("gateway_audit_unlisted", () => listing.count());
   startRetention(records, closers);
-  const base = await openOutside(records, options.redisPrefix, closers);
+  const connected = await connect(records, options.redisPrefix, closers);
   const observe = (error: unknown) => events.limitCountedHere(error);
-  const limits = new Limits({ config: config.limits, key: keys.auditKey, redis: base.redis, now, observe });
-  return { ...base, limits };
+  const limits = new Limits({ config: config.limits, key: keys.auditKey, redis: connected.redis, now, observe });
+  return { ...connected, limits };
 }
 
 /** 0 for what has not begun. */
@@ -131,7 +131,7 @@ function secondsSince(began: number | undefined, now: number): number {
 /** And a quarter of the requests under way at most. */
 const MOST_WAITING_FOR_KEYS = 500;
 
-function createAuthenticator({ config, now, elapsed, events, metrics, keys, redis, tracing }: Base): Authenticator {
+function createAuthenticator({ config, now, elapsed, events, metrics, keys, redis, tracing }: Parts): Authenticator {
   const { issuers, auth, server } = config;
   const nonces = new DpopNonces(keys.cacheKeys, now);
   const used = redis ? redisSingleUse(redis, "proofs") : memorySingleUse({ maxEntries: auth.rememberedProofs, now });
@@ -156,7 +156,7 @@ function createAuthenticator({ config, now, elapsed, events, metrics, keys, redi
 /** How late this process is, whatever clock a test has brought. */
 const ofThisProcess = () => performance.now();
 
-function watchLoad({ config: { server }, events, metrics }: Base, turns: Turns, closers: Closers): Load {
+function watchLoad({ config: { server }, events, metrics }: Parts, turns: Turns, closers: Closers): Load {
   const { maxRequests, unreadyAtPercent } = server;
   const load = new Load({
     maxRequests,
@@ -181,13 +181,13 @@ interface FrontDoor {
 }
 
 async function createEndpoints(
-  base: Base,
+  parts: Parts,
   { authenticator, load, turns }: FrontDoor,
   closers: Closers,
 ): Promise<Endpoints> {
-  const { config, now, random, events, metrics, store, limits, tracing } = base;
+  const { config, now, random, events, metrics, store, limits, tracing } = parts;
   const settings = config.graphql;
-  const schema = await openSchema(createServices(base, closers), settings);
+  const schema = await openSchema(createServices(parts, closers), settings);
   if (tracing) traceRootFields(schema, tracing);
   const manifests = settings.trustedDocuments.manifests.map(readManifestFile);
   const server = await createGraphqlServer({ schema, settings, manifests, events });
@@ -233,15 +233,15 @@ async function openSchema(services: Services, { federation }: Config["graphql"])
   return asSubgraph(schema);
 }
 
-function createServices(base: Base, closers: Closers): Services {
-  const { config, now, random, events, store, hashUser, feed, audit, service, leaseMs, limits } = base;
+function createServices(parts: Parts, closers: Closers): Services {
+  const { config, now, random, events, store, hashUser, feed, audit, service, leaseMs, limits } = parts;
   const { identities, attempts, work } = store;
   const { onLostIdentity } = config.acs;
-  const { eraser, worker } = startWorkers(base, closers);
+  const { eraser, worker } = startWorkers(parts, closers);
   const mostAtOnce = config.tokens.mintsAtOnce;
   const provisioning = new Provisioning({ identities, attempts, service, audit, events, now, leaseMs, mostAtOnce });
   closers.push(() => provisioning.finish());
-  const cache = createTokenCache(base);
+  const cache = createTokenCache(parts);
   const common = { identities, audit, events, now };
   const issuing = { ...common, work, service, provisioning, cache, limits, random, onLostIdentity };
   const rows = store.audit.takesPremises ? new RowMemory(config.tokens.cacheSize) : undefined;
@@ -257,7 +257,7 @@ function createServices(base: Base, closers: Closers): Services {
 }
 
 /** In memory it is this process's own; what goes to Redis is sealed. */
-function createTokenCache({ config, now, events, keys, redis, service }: Base): TokenCache {
+function createTokenCache({ config, now, events, keys, redis, service }: Parts): TokenCache {
   const { cacheSize: maxEntries, mintsAtOnce } = config.tokens;
   return new TokenCache({
     bytes: redis ? redisByteCache(redis, "tokens") : memoryByteCache({ maxEntries, now }),
@@ -270,7 +270,7 @@ function createTokenCache({ config, now, events, keys, redis, service }: Base): 
 }
 
 function createReadiness(
-  { config, elapsed, store, service, redis }: Base,
+  { config, elapsed, store, service, redis }: Parts,
   { authenticator, load }: FrontDoor,
 ): Readiness {
   const optional = config.server.unreadyWithout === "store";
@@ -284,7 +284,7 @@ function createReadiness(
 }
 
 async function listenOnBoth(
-  { config, events, metrics }: Base,
+  { config, events, metrics }: Parts,
   endpoints: Endpoints,
   readiness: Readiness,
   moreRoutes: Routes = new Map(),

@@ -6,7 +6,7 @@ import { resourceOf } from "../acs/resource.js";
 import type { Config } from "../config/config.js";
 import { secretsIn } from "../config/secrets.js";
 import type { Closers } from "../gateway-audit.js";
-import { closeAll, openBase, type Records, startWorkers } from "../gateway-base.js";
+import { closeAll, connect, type Records, startWorkers } from "../gateway-base.js";
 import type { ServiceWork } from "../identities/service-work.js";
 import { Teardown } from "../identities/teardown.js";
 import { createRedact } from "../observe/redact.js";
@@ -90,7 +90,7 @@ async function openTeardown(
   const { store, audit, hashUser, now } = records;
   const asked = commandRun("teardown");
   host.report(`the audit trail has this teardown under the request id ${asked.requestId}`);
-  const { eraser } = startWorkers(await openBase(records, undefined, closers), closers);
+  const { eraser } = startWorkers(await connect(records, undefined, closers), closers);
   const ticker = new Ticker(host);
   const begun = now();
   return new Teardown({
