@@ -19,13 +19,13 @@ const NOTHING_FOUND: FoundRows = new Map();
 const NO_ACTOR = { actor_issuer: null, actor_subject: null, actor_salt: null } as const;
 
 /** A write on SQLite costs much the same for few as for many, and so it waits for the rest of a crowd. */
-const ENOUGH_FOR_A_WRITE = 32;
+const ENOUGH_ON_SQLITE = 32;
 
 /** How far a writer's entry in `audit_writers` may be behind its newest record: one statement more for a crowd of them. */
 export const WRITER_NOTED_MS = 5000;
 
 /** Where records are added. */
-interface TrailDatabase {
+export interface TrailDatabase {
   readonly database: Kysely<Tables>;
   /** Has them on disk, where a commit does not. */
   readonly sync?: (() => Promise<void>) | undefined;
@@ -84,7 +84,7 @@ export class AuditStore {
   }
 
   get enoughForAWrite(): number {
-    return this.trail.enoughForAWrite ?? ENOUGH_FOR_A_WRITE;
+    return this.trail.enoughForAWrite ?? ENOUGH_ON_SQLITE;
   }
 
   /** Whether records can be added on a premise. */

@@ -10,7 +10,7 @@ import type { Tracing } from "../observe/tracing.js";
 import { AttemptStore } from "./attempt-store.js";
 import { AuditListing } from "./audit-listing.js";
 import { AuditReader } from "./audit-reader.js";
-import { AuditStore } from "./audit-store.js";
+import { AuditStore, type TrailDatabase } from "./audit-store.js";
 import { AuditTail } from "./audit-tail.js";
 import { isPostgres } from "./dialect.js";
 import { isDamaged, isHeld, openSqlite, SqliteRows } from "./dialect-sqlite.js";
@@ -24,7 +24,7 @@ import { MappingStore } from "./mapping-store.js";
 import { migrate, TooNewSchema } from "./migrations.js";
 import { checkServer, nameDatabase } from "./postgres-server.js";
 import { isNotAllowed, reasonOf } from "./reason.js";
-import { INSERTS_OF_JSON, insertJson, type RecordInsert } from "./record-insert.js";
+import { INSERTS_OF_JSON, insertJson } from "./record-insert.js";
 import type { Tables } from "./tables.js";
 import { openWalSync, type WalSync } from "./wal-sync.js";
 import { WorkStore } from "./work-store.js";
@@ -51,7 +51,7 @@ export interface Store {
 /** One is on its way while the server works on another: it waits for no answer, and the gateway not for the server. */
 const TRAIL_WRITES_AT_ONCE = 2;
 /** Two smaller ones follow each other more closely than two of all that there is: while the server is at one, the next comes together. */
-const ENOUGH_FOR_A_WRITE = 11;
+const ENOUGH_ON_POSTGRES = 11;
 /** Behind each write there may be a look at the rows that its records are about, in up to three statements. */
 const TRAIL_STATEMENTS_AT_ONCE = 4 * TRAIL_WRITES_AT_ONCE;
 
@@ -131,7 +131,7 @@ async function openPostgresStore(
     const forTrail = {
       insert: insertJson,
       writesAtOnce: TRAIL_WRITES_AT_ONCE,
-      enoughForAWrite: ENOUGH_FOR_A_WRITE,
+      enoughForAWrite: ENOUGH_ON_POSTGRES,
       isNotRun: isPlanLost,
     };
     const trail = { database: open("trail", 1), ...forTrail };
@@ -204,24 +204,19 @@ async function checkWritable(database: Kysely<Tables>): Promise<void> {
   if (rows[0]?.isReadOnly === "on") throw new Error("the database is read-only: a replica, or set to be");
 }
 
-interface TrailDatabase {
-  readonly database: Kysely<Tables>;
+interface Opened extends TrailDatabase {
   readonly wal?: WalSync | undefined;
   readonly schema: Store["schema"];
   /** A server keeps its indexes beside the gateway's work, and pays for a later change of a record with another copy of it. */
   readonly listsLater?: boolean;
-  readonly insert?: RecordInsert;
-  readonly writesAtOnce?: number;
-  readonly enoughForAWrite?: number;
-  readonly isNotRun?: (error: unknown) => boolean;
   readonly unsynced?: BeforeRecord["unsynced"];
-  /** Over its connection, where that has one statement after the other. */
+  /** Over the trail's connection, where that has one statement after the other. */
   readonly rowsBehind?: Pick<IdentityRows, "byId">;
 }
 
-function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: IdentityRows): Store {
+function storeOf(database: Kysely<Tables>, trail: Opened, rows?: IdentityRows): Store {
   const all = [...new Set([database, trail.database])];
-  const { insert, writesAtOnce, enoughForAWrite, isNotRun, unsynced, rowsBehind } = trail;
+  const { unsynced, rowsBehind } = trail;
   // Where nothing is listed later, the trail's connection is for records and what is asked behind them; what somebody has marked is
   // listed all the same.
   const besideRecords = trail.listsLater ? trail.database : database;
@@ -233,14 +228,7 @@ function storeOf(database: Kysely<Tables>, trail: TrailDatabase, rows?: Identity
     work: new WorkStore(database),
     mappings: new MappingStore(database),
     inventory: new InventoryStore(database),
-    audit: new AuditStore(database, listing, {
-      database: trail.database,
-      sync: trail.wal?.sync,
-      insert,
-      writesAtOnce,
-      enoughForAWrite,
-      isNotRun,
-    }),
+    audit: new AuditStore(database, listing, { ...trail, sync: trail.wal?.sync }),
     auditReader: new AuditReader(database, (condition) => listing.listThose(condition)),
     auditTail: new AuditTail(database),
     listing,
