@@ -17,6 +17,7 @@ import { Trail } from "./audit/trail.js";
 import type { Config } from "./config/config.js";
 import { secretsIn } from "./config/secrets.js";
 import { StartError } from "./errors.js";
+import { waitAtMost } from "./in-time.js";
 import type { Keys } from "./keys.js";
 import type { Events } from "./observe/events.js";
 import type { Metrics } from "./observe/metrics.js";
@@ -102,17 +103,10 @@ function openCheckpoints(
   const interval = setInterval(() => void checkpoints.flush(), checkpointSeconds * 1000);
   closers.push(async () => {
     clearInterval(interval);
-    await flushInTime(checkpoints);
+    // A standard output that nobody reads never takes its line, and what is closed after must not wait for that.
+    await waitAtMost(checkpoints.flush(), CHECKPOINT_POST_MS);
   });
   return checkpoints;
-}
-
-/** A standard output that nobody reads never takes its line: what is closed after must not wait for that. */
-async function flushInTime(checkpoints: Checkpoints): Promise<void> {
-  const enough = Promise.withResolvers<void>();
-  const timer = setTimeout(enough.resolve, CHECKPOINT_POST_MS);
-  await Promise.race([checkpoints.flush(), enough.promise]);
-  clearTimeout(timer);
 }
 
 function openCheckpointSink(

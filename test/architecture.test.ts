@@ -17,7 +17,20 @@ const LAYERS: readonly (readonly string[])[] = [
   ["audit"],
   ["key-checks", "keys"],
   ["config"],
-  ["calendar", "deadline", "ending", "errors", "heap", "json", "loop", "outgoing", "recent", "text", "version"],
+  [
+    "calendar",
+    "deadline",
+    "ending",
+    "errors",
+    "heap",
+    "in-time",
+    "json",
+    "loop",
+    "outgoing",
+    "recent",
+    "text",
+    "version",
+  ],
 ];
 
 /** Who may import which library, at run time or for its types. */

@@ -5,7 +5,7 @@
  * What a sink cannot take is kept for it, up to a bound, and written before what comes next; beyond that it is lost to this
  * sink, and counted. The store has it in any case.
  */
-import { setTimeout } from "node:timers/promises";
+import { waitAtMost } from "../in-time.js";
 import { writeLine } from "./export-line.js";
 import { type AuditRecord, recordId } from "./record.js";
 import type { SinkOutput } from "./sink-outputs.js";
@@ -75,12 +75,9 @@ export class Sink {
   /** Tries once more to write what it has, for as long as given. */
   async close(milliseconds: number): Promise<void> {
     this.#isClosing = true;
-    const enough = new AbortController();
-    const nap = setTimeout(milliseconds, undefined, { signal: enough.signal }).catch(() => {});
     // One that is under way may have begun to fail: what it leaves is tried anew.
     this.#writing = Promise.resolve(this.#writing).then(() => this.#writeAll());
-    await Promise.race([this.#writing, nap]);
-    enough.abort();
+    await waitAtMost(this.#writing, milliseconds);
     this.#parts.output.close();
     if (this.#waiting === 0) return;
     this.#parts.observe.lost(this.#waiting);

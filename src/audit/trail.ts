@@ -1,6 +1,7 @@
 import type { Deadline } from "../deadline.js";
 import { GatewayError } from "../errors.js";
 import type { Identity } from "../identities/identity.js";
+import { inTime, waitAtMost } from "../in-time.js";
 import type { Place, Tracing } from "../observe/tracing.js";
 import { type ChainEnd, chain, GENESIS } from "./chain.js";
 import type { AuditEvent, AuditRecord, Premise } from "./record.js";
@@ -204,10 +205,7 @@ export class Trail {
     this.#isClosed = true;
     if (this.#isIdle) return;
     this.#idle ??= Promise.withResolvers();
-    const { promise: enough, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, milliseconds);
-    await Promise.race([this.#idle.promise, enough]);
-    clearTimeout(timer);
+    await waitAtMost(this.#idle.promise, milliseconds);
     this.#refuse(this.#queue.splice(0), new Error("the gateway was closed"));
   }
 
@@ -290,7 +288,7 @@ export class Trail {
   /** To its end. */
   async #see(write: Write, before: Write | undefined): Promise<void> {
     try {
-      await inTime(this.#keepTraced(write, before), this.#parts.writeTimeoutMs);
+      await inTime(this.#keepTraced(write, before), this.#parts.writeTimeoutMs, "the write did not end in time");
       if (write.found && !write.isGivenUp) tellWritten(write, write.found);
     } catch (error) {
       if (write.isVoid) this.#end = this.#newChain();
@@ -425,15 +423,4 @@ function refuseLate(waiting: Waiting): void {
   if (waiting.isLetGo || !waiting.deadline.aborted) return;
   waiting.isLetGo = true;
   waiting.reject(unavailable(new Error("not written in the request's time")));
-}
-
-/** As the write, or an error when it takes too long; a late end of it is of no interest. */
-async function inTime(write: Promise<void>, milliseconds: number): Promise<void> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`the write did not end in ${milliseconds} ms`)), milliseconds);
-  try {
-    await Promise.race([write, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

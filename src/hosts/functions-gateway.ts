@@ -10,6 +10,7 @@ import { secretsIn } from "../config/secrets.js";
 import { GatewayError } from "../errors.js";
 import type { Gateway } from "../gateway.js";
 import { chooseMediaType, wholeType } from "../http/media-type.js";
+import { waitAtMost } from "../in-time.js";
 import { guardStream } from "../observe/guard-stream.js";
 import type { LogOutput } from "../observe/log-output.js";
 import { createLogger, type Logger } from "../observe/logger.js";
@@ -102,7 +103,7 @@ export class FunctionsGateway {
     ask: (gateway: Gateway) => Promise<HttpResponseInit>,
     accept?: string,
   ): Promise<HttpResponseInit> {
-    const gateway = await this.#inTime();
+    const gateway = await waitAtMost(this.begin(), WAIT_MS);
     try {
       if (gateway !== undefined) return await ask(gateway);
       this.#logger.warn({ requestId: invocationId }, "refused, as the gateway has not started");
@@ -117,22 +118,12 @@ export class FunctionsGateway {
     return await answered.finally(() => this.#underWay.delete(answered));
   }
 
-  async #inTime(): Promise<Gateway | undefined> {
-    const waited = new AbortController();
-    const tooLong = pause(WAIT_MS, undefined, { signal: waited.signal, ref: false }).catch(() => undefined);
-    try {
-      return await Promise.race([this.begin(), tooLong]);
-    } finally {
-      waited.abort();
-    }
-  }
-
   /**
    * Keeps the instance awake while its gateway does what has been promised, as long as the platform gladly lets it. Throws when
    * there is no gateway, for the platform to note.
    */
   async finishWork(): Promise<void> {
-    const gateway = await this.#inTime();
+    const gateway = await waitAtMost(this.begin(), WAIT_MS);
     if (gateway === undefined) throw new Error("The gateway has not started; the log says why.");
     const until = this.#options.elapsed() + AWAKE_MS;
     while (!this.#isClosed && this.#options.elapsed() < until && (await gateway.pendingWork()) > 0)

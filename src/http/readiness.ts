@@ -1,4 +1,5 @@
 /** Whether the gateway can do its job now, and if not, what is missing. */
+import { inTimeOrAborted } from "../in-time.js";
 import { type Answer, json } from "./answer.js";
 
 export interface Dependency {
@@ -84,14 +85,8 @@ function codeOf(error: unknown): string | undefined {
 
 async function report({ name, check, optional }: Dependency): Promise<Report> {
   const about = { name, ...(optional && { optional }) };
-  const deadline = AbortSignal.timeout(CHECK_TIMEOUT_MS);
-  const expired = new Promise<never>((_, reject) => {
-    deadline.addEventListener("abort", () => reject(new Error(`no answer within ${CHECK_TIMEOUT_MS} ms`)), {
-      once: true,
-    });
-  });
   try {
-    await Promise.race([check(deadline), expired]);
+    await inTimeOrAborted(check, CHECK_TIMEOUT_MS, `no answer within ${CHECK_TIMEOUT_MS} ms`);
     return { ...about, ok: true };
   } catch (error) {
     return { ...about, ok: false, problem: describe(error) };

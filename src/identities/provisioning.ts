@@ -6,10 +6,10 @@ import type { Events } from "../observe/events.js";
 import type { Call } from "../policy/call.js";
 import type { AttemptStore } from "../store/attempt-store.js";
 import type { Binding, IdentityStore } from "../store/identity-store.js";
-import { requestIsOver, waitFor } from "./deadline.js";
 import { type ApplicationUser, type Identity, userKey } from "./identity.js";
 import { newAttemptId, newIdentityId } from "./ids.js";
 import type { ProvisioningAttempt } from "./provisioning-attempt.js";
+import { requestIsOver, waitFor } from "./waiting.js";
 
 /** How often those who wait for another process's attempt look whether it has ended: ever more rarely. */
 const FIRST_LOOK_MS = 25;

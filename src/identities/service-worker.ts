@@ -4,11 +4,11 @@ import { runLoop } from "../loop.js";
 import type { Events } from "../observe/events.js";
 import type { Tracing } from "../observe/tracing.js";
 import type { WorkStore } from "../store/work-store.js";
-import { waitBriefly } from "./deadline.js";
 import type { Eraser } from "./eraser.js";
 import type { ApplicationUser } from "./identity.js";
 import { newLeaseHolder } from "./ids.js";
 import type { ServiceWork } from "./service-work.js";
+import { waitBriefly } from "./waiting.js";
 
 /** How often the worker looks for work that is due. */
 const LOOK_MS = 500;

@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { ERROR_CODES } from "../errors.js";
+import { inTime } from "../in-time.js";
 
 /** What is read when the metrics are. */
 const GAUGES = {
@@ -52,16 +53,6 @@ interface MetricAbout {
 
 /** For one to be read. Whoever scrapes waits for the slowest, and has to see the others when the database hangs. */
 const READ_MS = 1000;
-
-async function inTime<Value>(reading: Promise<Value>): Promise<Value> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(reject, READ_MS, new Error("not read in time"));
-  try {
-    return await Promise.race([reading, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
 
 /** Every metric of the gateway, in a registry of its own, so that several gateways can live in one process. */
 export class Metrics {
@@ -295,7 +286,7 @@ export class Metrics {
       labelNames,
       registers: [this.#registry],
       async collect() {
-        const now = await inTime(readings()).catch(() => []);
+        const now = await inTime(readings(), READ_MS, "not read in time").catch(() => []);
         if (labelNames.length === 0) this.remove();
         else this.reset();
         for (const { labels, value } of now) this.set(labels, value);

@@ -21,6 +21,7 @@ import { TracerProvider } from "@opentelemetry/sdk-trace";
 import type { TracingConfig } from "../config/config.js";
 import type { TraceExport } from "../config/trace-export.js";
 import { errorKind, GatewayError } from "../errors.js";
+import { waitAtMost } from "../in-time.js";
 import type { RequestSummary } from "./events.js";
 import type { Redact } from "./redact.js";
 import { createProcessor, type ExportWatcher } from "./span-export.js";
@@ -175,11 +176,11 @@ class OtelTracing implements Tracing {
   }
 
   async close(): Promise<void> {
-    const { promise: enough, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, CLOSE_MS);
     // What could not be sent has been told by then.
-    await Promise.race([this.provider.shutdown().catch(() => {}), enough]);
-    clearTimeout(timer);
+    await waitAtMost(
+      this.provider.shutdown().catch(() => {}),
+      CLOSE_MS,
+    );
   }
 
   #below({ span, root }: SpanPlace, about: SpanAbout, links: readonly Link[] = []): SpanPlace {

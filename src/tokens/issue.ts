@@ -17,12 +17,12 @@ import {
 import type { AuditLog, CallAudit, Recorded, TokenAndLook } from "../audit/log.js";
 import type { TokenScope } from "../config/config.js";
 import { GatewayError, Refusal } from "../errors.js";
-import { waitFor } from "../identities/deadline.js";
 import type { ApplicationUser, Identity } from "../identities/identity.js";
 import { asIdentityId, newAttemptId } from "../identities/ids.js";
 import type { Provisioning } from "../identities/provisioning.js";
 import { deletingRefusal } from "../identities/revocation.js";
 import { findTarget } from "../identities/target.js";
+import { waitFor } from "../identities/waiting.js";
 import type { Limits, Mint } from "../limits/limits.js";
 import type { Events } from "../observe/events.js";
 import type { Call } from "../policy/call.js";

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import { waitFor } from "../../src/identities/deadline.js";
+import { waitFor } from "../../src/identities/waiting.js";
 import { SingleFlight } from "../../src/tokens/single-flight.js";
 
 function flight(most = 10) {

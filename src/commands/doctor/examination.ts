@@ -4,6 +4,7 @@
  */
 import { performance } from "node:perf_hooks";
 import { GatewayError, StartError } from "../../errors.js";
+import { inTimeOrAborted } from "../../in-time.js";
 
 export type Status = "ok" | "warn" | "fail" | "skip";
 
@@ -80,7 +81,8 @@ export class Examination {
   /** Does the work, and keeps what it found. False when that is a failure; never rejects. */
   async check({ id, about, cure, timeoutMs = TIMEOUT_MS }: Check, work: Work): Promise<boolean> {
     const began = performance.now();
-    const finding = await inTime(work, timeoutMs).catch((error: unknown) => failure(error, cure));
+    const late = `no answer within ${timeoutMs / 1000} s`;
+    const finding = await inTimeOrAborted(work, timeoutMs, late).catch((error: unknown) => failure(error, cure));
     const milliseconds = Math.round(performance.now() - began);
     this.results.push({ ...finding, id, about: about ?? null, milliseconds });
     return finding.status !== "fail";
@@ -94,20 +96,6 @@ export class Examination {
 
 /** The deadline is aborted when the check's time is up; whether the work heeds it or not, it is waited for no longer. */
 type Work = (deadline: AbortSignal) => Promise<Finding>;
-
-async function inTime(work: Work, milliseconds: number): Promise<Finding> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const over = new AbortController();
-  const timer = setTimeout(() => {
-    over.abort();
-    reject(new Error(`no answer within ${milliseconds / 1000} s`));
-  }, milliseconds);
-  try {
-    return await Promise.race([work(over.signal), late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
 
 /** A `StartError` knows its own cure, which is the end of its sentence. */
 function failure(error: unknown, cure: string): Finding {
