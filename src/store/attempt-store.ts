@@ -1,6 +1,7 @@
 import { type Kysely, sql } from "kysely";
 import type { Identity } from "../identities/identity.js";
 import type { AttemptState, ProvisioningAttempt } from "../identities/provisioning-attempt.js";
+import { countOf } from "./count.js";
 import { type Binding, IdentityStore } from "./identity-store.js";
 import { isOver } from "./over.js";
 import type { AttemptRow, Tables } from "./tables.js";
@@ -103,12 +104,7 @@ export class AttemptStore {
 
   async countInDoubt(now: number): Promise<number> {
     await this.#expire(undefined, now);
-    const { count } = await this.database
-      .selectFrom("provisioning_attempts")
-      .select(({ fn }) => fn.countAll<number | string | bigint>().as("count"))
-      .where("state", "=", "IN_DOUBT")
-      .executeTakeFirstOrThrow();
-    return Number(count);
+    return await countOf(this.database.selectFrom("provisioning_attempts").where("state", "=", "IN_DOUBT"));
   }
 
   /** Whoever held the lease has not come back in time: the outcome is in doubt. */

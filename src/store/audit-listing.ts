@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { type Expression, type Kysely, sql } from "kysely";
+import { countOf } from "./count.js";
 import { isPostgres } from "./dialect.js";
 import type { Tables } from "./tables.js";
 
@@ -30,10 +31,7 @@ export class AuditListing {
 
   /** How many records are not listed. */
   async count(): Promise<number> {
-    const { count } = await this.#unlisted()
-      .select(({ fn }) => fn.countAll<number | string | bigint>().as("count"))
-      .executeTakeFirstOrThrow();
-    return Number(count);
+    return await countOf(this.#unlisted());
   }
 
   /**

@@ -9,6 +9,7 @@ import type {
   IdentityStatus,
 } from "../identities/identity.js";
 import { AuditStore } from "./audit-store.js";
+import { countOf } from "./count.js";
 import { ErasureStore } from "./erasure-store.js";
 import { type IdentityRows, rowsByStatement } from "./identity-rows.js";
 import type { IdentityRow, Tables } from "./tables.js";
@@ -121,10 +122,7 @@ export class IdentityStore {
   }
 
   async count(filter: IdentityFilter): Promise<number> {
-    const { count } = await this.#filtered(filter)
-      .select(({ fn }) => fn.countAll<number | string | bigint>().as("count"))
-      .executeTakeFirstOrThrow();
-    return Number(count);
+    return await countOf(this.#filtered(filter));
   }
 
   /** The user's live row, made as PROVISIONING with this id if there is none. */

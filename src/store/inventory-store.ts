@@ -1,6 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from "kysely";
 import type { Identity, IdentityStatus } from "../identities/identity.js";
 import type { ServiceWork } from "../identities/service-work.js";
+import { type Count, countOf } from "./count.js";
 import { toIdentity } from "./identity-store.js";
 import type { Tables } from "./tables.js";
 import { inTransaction } from "./transaction.js";
@@ -39,8 +40,6 @@ interface LostIdentity {
 const LIVE: readonly IdentityStatus[] = ["PROVISIONING", "ACTIVE", "SUSPENDED"];
 const EXAMPLES = 3;
 
-type Count = number | string | bigint;
-
 /** What there is of one resource, for who deletes all of it. One of which the resource was not written down counts as its own. */
 export class InventoryStore {
   constructor(private readonly database: Kysely<Tables>) {}
@@ -72,14 +71,10 @@ export class InventoryStore {
 
   /** Identities that are there, those that are being deleted and those that rows have lost, too. */
   async countLeft(resource: string): Promise<number> {
-    const { count } = await this.database
-      .selectFrom("identities")
-      .select(({ fn }) => fn.countAll<Count>().as("count"))
-      .where("status", "in", [...LIVE, "DELETING"])
-      .where(isOf(resource))
-      .executeTakeFirstOrThrow();
+    const rows = this.database.selectFrom("identities").where("status", "in", [...LIVE, "DELETING"]);
+    const there = await countOf(rows.where(isOf(resource)));
     const lost = await this.#countAttempts(isLostOf(resource));
-    return Number(count) + lost + (await this.#countSurplus(resource));
+    return there + lost + (await this.#countSurplus(resource));
   }
 
   /** Up to `limit` rows that are not being deleted, after this id, in the order of ids. */
@@ -139,23 +134,12 @@ export class InventoryStore {
   }
 
   async #countSurplus(resource: string): Promise<number> {
-    const { count } = await this.database
-      .selectFrom("service_work")
-      .select(({ fn }) => fn.countAll<Count>().as("count"))
-      .where("action", "=", "DELETE")
-      .where("identity_id", "is", null)
-      .where(isOf(resource))
-      .executeTakeFirstOrThrow();
-    return Number(count);
+    const deletions = this.database.selectFrom("service_work").where("action", "=", "DELETE");
+    return await countOf(deletions.where("identity_id", "is", null).where(isOf(resource)));
   }
 
   async #countAttempts(condition: RawBuilder<unknown>): Promise<number> {
-    const { count } = await this.database
-      .selectFrom("provisioning_attempts")
-      .select(({ fn }) => fn.countAll<Count>().as("count"))
-      .where(sql<boolean>`(${condition})`)
-      .executeTakeFirstOrThrow();
-    return Number(count);
+    return await countOf(this.database.selectFrom("provisioning_attempts").where(sql<boolean>`(${condition})`));
   }
 
   async #elsewhere(resource: string): Promise<Inventory["elsewhere"]> {

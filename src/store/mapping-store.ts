@@ -1,6 +1,7 @@
 import { type Kysely, sql } from "kysely";
 import type { ApplicationUser, Identity, IdentityStatus } from "../identities/identity.js";
 import type { Mapping } from "../identities/mapping.js";
+import type { Count } from "./count.js";
 import { toIdentity } from "./identity-store.js";
 import type { Tables } from "./tables.js";
 import { inTransaction } from "./transaction.js";
@@ -49,7 +50,7 @@ export class MappingStore {
   async countLeftOut(): Promise<Readonly<Record<"PROVISIONING" | "SUSPENDED" | "DELETING", number>>> {
     const rows = await this.database
       .selectFrom("identities")
-      .select(["status", ({ fn }) => fn.countAll<number | string | bigint>().as("count")])
+      .select(["status", ({ fn }) => fn.countAll<Count>().as("count")])
       .where(({ or, and, eb }) =>
         or([
           eb("status", "in", ["PROVISIONING", "DELETING"]),

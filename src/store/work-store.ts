@@ -1,6 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from "kysely";
 import type { ApplicationUser } from "../identities/identity.js";
 import type { ServiceAction, ServiceWork } from "../identities/service-work.js";
+import { countOf } from "./count.js";
 import { IdentityStore } from "./identity-store.js";
 import { isOver } from "./over.js";
 import type { Tables, WorkRow } from "./tables.js";
@@ -180,11 +181,7 @@ export class WorkStore {
   }
 
   async count(): Promise<number> {
-    const { count } = await this.database
-      .selectFrom("service_work")
-      .select(({ fn }) => fn.countAll<number | string | bigint>().as("count"))
-      .executeTakeFirstOrThrow();
-    return Number(count);
+    return await countOf(this.database.selectFrom("service_work"));
   }
 
   #leasing({ now, until, holder }: Lease) {
