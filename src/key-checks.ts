@@ -56,5 +56,5 @@ function keysOf({ auditKey, cacheKeys }: CheckedKeys, name: KeyName): readonly S
 
 function checkValueOf(name: KeyName, key: Secret): string {
   const purpose = `acs-token-gateway/key-check/1/${name}`;
-  return createHmac("sha256", Buffer.from(key.reveal(), "base64")).update(purpose).digest("base64url");
+  return createHmac("sha256", key.bytes()).update(purpose).digest("base64url");
 }

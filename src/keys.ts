@@ -98,7 +98,7 @@ function configuredCheckpointKey({ signingKey }: AuditKeysConfig): KeyObject | u
 
 /** The same at every start and in every instance, without one more key for anybody to keep. */
 function deriveCheckpointKey(auditKey: Secret): KeyObject {
-  const seed = createHmac("sha256", Buffer.from(auditKey.reveal(), "base64")).update(CHECKPOINT_PURPOSE).digest();
+  const seed = createHmac("sha256", auditKey.bytes()).update(CHECKPOINT_PURPOSE).digest();
   return createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: "der", type: "pkcs8" });
 }
 

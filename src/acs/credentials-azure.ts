@@ -86,6 +86,6 @@ export async function openCredentials(
 const ID_LENGTH = 8;
 
 function idOf(key: Secret): string {
-  const mac = createHmac("sha256", Buffer.from(key.reveal(), "base64")).update("acs-token-gateway/access-key-id/1");
+  const mac = createHmac("sha256", key.bytes()).update("acs-token-gateway/access-key-id/1");
   return mac.digest().subarray(0, ID_LENGTH).toString("base64url");
 }

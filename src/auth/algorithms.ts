@@ -1,10 +1,12 @@
+import type { SignatureAlgorithm } from "../config/shape.js";
+
 /** What a signature algorithm needs of its key (RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2). Asymmetric ones only. */
 interface Algorithm {
   readonly kty: "RSA" | "EC" | "OKP";
   readonly crv?: string;
 }
 
-const ALGORITHMS: Readonly<Record<string, Algorithm>> = {
+const ALGORITHMS: Readonly<Record<SignatureAlgorithm, Algorithm>> = {
   RS256: { kty: "RSA" },
   RS384: { kty: "RSA" },
   RS512: { kty: "RSA" },
@@ -28,6 +30,11 @@ export const PROOF_ALGORITHMS: readonly string[] = Object.keys(ALGORITHMS);
 
 /** Whether a key of this type and curve can verify signatures of this algorithm. */
 export function algorithmFits(alg: string, { kty, crv }: { readonly kty?: unknown; readonly crv?: unknown }): boolean {
-  const algorithm = Object.hasOwn(ALGORITHMS, alg) ? ALGORITHMS[alg] : undefined;
-  return algorithm !== undefined && algorithm.kty === kty && algorithm.crv === (kty === "RSA" ? undefined : crv);
+  if (!isKnown(alg)) return false;
+  const algorithm: Algorithm = ALGORITHMS[alg];
+  return algorithm.kty === kty && algorithm.crv === (kty === "RSA" ? undefined : crv);
+}
+
+function isKnown(alg: string): alg is SignatureAlgorithm {
+  return Object.hasOwn(ALGORITHMS, alg);
 }

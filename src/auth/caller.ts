@@ -8,11 +8,14 @@
  * cannot be. Only this folder uses jose on what callers send.
  */
 
+/** UTF-16 code units of a user's name, by which the issuer knows them. */
+export const MAX_SUBJECT_LENGTH = 255;
+
 /** The same object for each request with a token that is remembered, so that what follows from it can be remembered with it. */
 export interface Caller {
   /** The token's `iss`, exactly as configured. */
   readonly issuer: string;
-  /** The value of the issuer's subject claim, 1 to 255 characters. */
+  /** The value of the issuer's subject claim, 1 to `MAX_SUBJECT_LENGTH` characters. */
   readonly subject: string;
   readonly claims: Readonly<Record<string, unknown>>;
   /** How the caller has proven to be the one that the token was issued to; null for a bearer token. */

@@ -1,11 +1,11 @@
 import type { IssuerConfig } from "../config/config.js";
 import { isStorable } from "../text.js";
+import { MAX_SUBJECT_LENGTH } from "./caller.js";
 import { AuthenticationFailure } from "./failure.js";
 import type { VerifiedToken } from "./token-memory.js";
 
 type Claims = Readonly<Record<string, unknown>>;
 
-const MAX_SUBJECT_LENGTH = 255;
 /** Midnight before the year 10000: beyond it lies a mistake, such as milliseconds. */
 const LAST_SECOND = 253_402_300_799;
 

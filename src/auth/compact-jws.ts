@@ -69,7 +69,8 @@ function readHeader(header: JsonObject): CompactJws["header"] {
   return header as CompactJws["header"];
 }
 
-function isTextOrAbsent(value: unknown): boolean {
+/** A member of a header, or of a key. */
+export function isTextOrAbsent(value: unknown): value is string | undefined {
   return value === undefined || typeof value === "string";
 }
 

@@ -14,7 +14,7 @@ export class DpopNonces {
 
   /** Keys are 32 bytes in base64: the first makes nonces, all are accepted, so that a rotation refuses nobody. */
   constructor(keys: readonly Secret[], now: () => number) {
-    this.#keys = keys.map((key) => deriveKey(Buffer.from(key.reveal(), "base64")));
+    this.#keys = keys.map((key) => deriveKey(key.bytes()));
     this.#now = now;
   }
 

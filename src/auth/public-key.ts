@@ -5,6 +5,7 @@
 import { createPublicKey, type JsonWebKey, type KeyObject } from "node:crypto";
 import { calculateJwkThumbprint } from "jose";
 import { algorithmFits } from "./algorithms.js";
+import { isTextOrAbsent } from "./compact-jws.js";
 import { rsaWeakness } from "./weak-keys.js";
 
 export interface PublicKey {
@@ -55,10 +56,6 @@ export async function readPublicKey(jwk: unknown, known: readonly PublicKey[] = 
 /** Some issuers write null for what they leave out. */
 function withoutNulls(jwk: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(jwk).filter(([, value]) => value !== null));
-}
-
-function isTextOrAbsent(value: unknown): value is string | undefined {
-  return value === undefined || typeof value === "string";
 }
 
 /** OpenSSL refuses points that are not on their curve. */

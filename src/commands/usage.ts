@@ -8,10 +8,10 @@ export class UsageError extends Error {
 
 type Options = NonNullable<ParseArgsConfig["options"]>;
 
-/** The values of options; `positionals` stay empty unless they are allowed. Throws a `UsageError`. */
-export function readArguments<Known extends Options>(args: readonly string[], options: Known, positionals = false) {
+/** The values of options. Throws a `UsageError`, for anything else, too. */
+export function readArguments<Known extends Options>(args: readonly string[], options: Known) {
   try {
-    return parseArgs({ args: [...args], options, allowPositionals: positionals, strict: true });
+    return parseArgs({ args: [...args], options, strict: true });
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : "wrong options");
   }

@@ -1,7 +1,8 @@
 import { isIP } from "node:net";
 import type { z } from "zod";
 import type { AcsAccess, ArchiveConfig, Config, IssuerConfig, ServerConfig, StoreConfig } from "./config.js";
-import { ConfigError, type Fault } from "./fault.js";
+import { isEncoded } from "./encoded.js";
+import { ConfigError, type Fault, type Report } from "./fault.js";
 import { formatPath, type RawConfig } from "./read.js";
 import { Secret } from "./secret.js";
 import { archiveShape, configShape, type ShapedConfig } from "./shape.js";
@@ -50,8 +51,6 @@ function check<Shaped, Checked>(
   if (faults.length > 0) throw new ConfigError(file, faults);
   return config;
 }
-
-type Report = (path: readonly PropertyKey[], message: string) => void;
 
 function checkMeaning(shaped: ShapedConfig, mode: Mode, report: Report): Config {
   checkRules(shaped, report);
@@ -450,16 +449,6 @@ function isPostgresUrl(text: string): boolean {
   const rest = `${url.pathname}${url.search.replace(/(?<=[?&](user|password|options)=)[^&]*/g, "")}`;
   if (text.includes("#") || rest.includes("@")) return false;
   return isEncoded(url, url.hostname, url.pathname) && /^\/[^/]+$/.test(decodeURIComponent(url.pathname));
-}
-
-/** Whether every % begins an escape. */
-function isEncoded({ username, password }: URL, ...others: string[]): boolean {
-  try {
-    decodeURIComponent([username, password, ...others].join(" "));
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** The driver passes over what it does not know, such as a misspelt sslmode, and takes some others over the gateway's own settings. */

@@ -8,6 +8,9 @@ export interface Fault {
   readonly message: string;
 }
 
+/** Told of each fault as it is found. */
+export type Report = (path: readonly PropertyKey[], message: string) => void;
+
 /** The start is refused; the message has a sentence per fault. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";

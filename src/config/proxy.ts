@@ -3,6 +3,7 @@
  * in a way of its own; here they are read once, and it is told so that they mean the same to both.
  */
 import { type HttpProxy, leaveBy } from "../outgoing.js";
+import { isEncoded } from "./encoded.js";
 import { ConfigError } from "./fault.js";
 import type { Environment } from "./read.js";
 import { Secret } from "./secret.js";
@@ -67,15 +68,6 @@ function readExempt(text: string): string {
     .replace(/^([^:]+|\[.*\]):\d+$/, "$1");
 }
 
-function isAddress({ protocol, hostname, username, password }: URL): boolean {
-  return /^https?:$/.test(protocol) && hostname !== "" && isEncoded(username) && isEncoded(password);
-}
-
-function isEncoded(text: string): boolean {
-  try {
-    decodeURIComponent(text);
-    return true;
-  } catch {
-    return false;
-  }
+function isAddress(url: URL): boolean {
+  return /^https?:$/.test(url.protocol) && url.hostname !== "" && isEncoded(url);
 }

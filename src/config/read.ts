@@ -1,5 +1,5 @@
 import { type Document, LineCounter, parseDocument } from "yaml";
-import type { Fault } from "./fault.js";
+import type { Fault, Report } from "./fault.js";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -86,8 +86,6 @@ export function formatPath(path: readonly PropertyKey[]): string {
     return text === "" ? String(part) : `${text}.${String(part)}`;
   }, "");
 }
-
-type Report = (path: readonly PropertyKey[], message: string) => void;
 
 function fillIn(value: unknown, path: readonly PropertyKey[], env: Environment, report: Report): unknown {
   if (typeof value === "string") return fillInText(value, path, env, report);

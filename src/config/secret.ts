@@ -13,6 +13,11 @@ export class Secret {
     return this.#value;
   }
 
+  /** Of one in base64, what it stands for; as above. */
+  bytes(): Buffer {
+    return Buffer.from(this.#value, "base64");
+  }
+
   toString(): string {
     return "[hidden]";
   }

@@ -30,6 +30,8 @@ const SIGNATURE_ALGORITHMS = [
   "EdDSA",
   "Ed25519",
 ] as const;
+export type SignatureAlgorithm = (typeof SIGNATURE_ALGORITHMS)[number];
+
 const SCOPES = ["CHAT", "CHAT_JOIN", "CHAT_JOIN_LIMITED", "VOIP", "VOIP_JOIN"] as const;
 const PERMISSIONS = ["TOKEN_ISSUE", "TOKEN_ISSUE_ANY", "IDENTITY_READ", "IDENTITY_MANAGE", "AUDIT_READ"] as const;
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;

@@ -26,7 +26,8 @@ export function readRequest(body: unknown): GraphqlRequest {
   };
 }
 
-function isGiven<Value>(value: Value | null | undefined): value is Value {
+/** A member that is null is as if it were left out. */
+export function isGiven<Value>(value: Value | null | undefined): value is Value {
   return value !== undefined && value !== null;
 }
 

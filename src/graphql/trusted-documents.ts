@@ -10,6 +10,7 @@ import type { Events } from "../observe/events.js";
 import type { RequestContext } from "./context.js";
 import { type GraphqlSettings, whyRefused } from "./document.js";
 import { bareId, isObject, type ManifestFile, readManifest, twoTexts } from "./manifest.js";
+import { isGiven } from "./request.js";
 
 interface TrustedDocumentsParts {
   readonly manifests: readonly ManifestFile[];
@@ -119,10 +120,6 @@ function textIn(id: unknown): string[] {
   if (!isGiven(id)) return [];
   if (typeof id !== "string") throw refusal(BAD_ID);
   return [bareId(id)];
-}
-
-function isGiven(value: unknown): boolean {
-  return value !== undefined && value !== null;
 }
 
 /** Apollo is not to see it: it would take it for its own protocol, which is off. */

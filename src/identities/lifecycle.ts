@@ -1,4 +1,5 @@
 import type { AuditLog } from "../audit/log.js";
+import { MAX_SUBJECT_LENGTH } from "../auth/caller.js";
 import { GatewayError, Refusal } from "../errors.js";
 import type { Events } from "../observe/events.js";
 import type { Call } from "../policy/call.js";
@@ -11,7 +12,6 @@ import { deletingRefusal, goneRefusal } from "./revocation.js";
 import type { ServiceWorker } from "./service-worker.js";
 import { findTarget, type TargetPermissions } from "./target.js";
 
-const MAX_SUBJECT_LENGTH = 255;
 const MANAGED: TargetPermissions = { own: null, any: "IDENTITY_MANAGE" };
 
 interface LifecycleParts {

@@ -2,6 +2,7 @@
  * A mapping as it is moved from one database to another: whose identity of the service it is, and what has to be known of it so
  * that it means the same there. What comes from a file is checked here, once.
  */
+import { MAX_SUBJECT_LENGTH } from "../auth/caller.js";
 import { isCalendarDay } from "../calendar.js";
 import { isStorable } from "../text.js";
 import type { ApplicationUser, Identity } from "./identity.js";
@@ -59,7 +60,6 @@ export interface MappingRules {
   readonly resourceId: string;
 }
 
-const MAX_SUBJECT_LENGTH = 255;
 /** Whole: of a file that is cut off, half an id would be taken for another identity. */
 const ID =
   /^8:(?:(?:gcch|dod)-)?acs:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

@@ -12,5 +12,5 @@ const PURPOSE = "acs-token-gateway/user/1";
 export function hashUser({ issuer, subject }: ApplicationUser, auditKey: Secret): string {
   // JSON keeps the parts apart, and lone surrogates too, which UTF-8 would all turn into the same character.
   const text = JSON.stringify([PURPOSE, issuer, subject]);
-  return createHmac("sha256", Buffer.from(auditKey.reveal(), "base64")).update(text).digest("base64url");
+  return createHmac("sha256", auditKey.bytes()).update(text).digest("base64url");
 }

@@ -64,7 +64,7 @@ export class Limits {
       return { name, message, counter: createCounter({ ...parts, windowSeconds }, name, limit) };
     };
     this.#windowSeconds = windowSeconds;
-    this.#key = createSecretKey(parts.key.reveal(), "base64");
+    this.#key = createSecretKey(parts.key.bytes());
     this.#requests = budget("requests", config.requestsPerSubject, "Too many requests; wait before sending the next.");
     this.#mints = budget(
       "mints",

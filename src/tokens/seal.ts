@@ -30,7 +30,7 @@ const TAG_LENGTH = 16;
 /** The first key (32 bytes, base64) closes, all open, so that a rotation loses nothing. */
 export function createSeal(keys: readonly Secret[]): Seal {
   const known = keys.map((secret) => {
-    const key = Buffer.from(secret.reveal(), "base64");
+    const key = secret.bytes();
     return { key, head: headOf(key) };
   });
   const [first] = known;

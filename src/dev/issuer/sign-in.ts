@@ -1,5 +1,6 @@
 /** The authorization endpoint (RFC 6749 §3.1) and what its page sends. An app's mistake is told to the app if it can be. */
 import type { IncomingMessage } from "node:http";
+import { MAX_SUBJECT_LENGTH } from "../../auth/caller.js";
 import type { Answer } from "../../http/answer.js";
 import { isStorable } from "../../text.js";
 import { AuthorizationError, type Return, readAuthorizationRequest, readReturn } from "./authorization-request.js";
@@ -67,8 +68,6 @@ function isFromOwnPage({ headers }: IncomingMessage): boolean {
   if (site !== undefined) return site === "same-origin";
   return origin === undefined || origin === `http://${host}`;
 }
-
-const MAX_SUBJECT_LENGTH = 255;
 
 function readUser(choice: Parameters): DevUser {
   const subject = choice.require("subject").trim();
