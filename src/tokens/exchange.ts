@@ -1,16 +1,16 @@
 import {
   type CommunicationService,
-  hasMintedNothing,
   type ServiceToken,
   TeamsTokenRejected,
   type TeamsTokenRequest,
 } from "../acs/service.js";
 import type { AuditLog, Recorded } from "../audit/log.js";
 import { Refusal } from "../errors.js";
-import type { Limits, Mint } from "../limits/limits.js";
+import type { Limits } from "../limits/limits.js";
 import type { Call } from "../policy/call.js";
 import { requirePermission } from "../policy/policy.js";
 import type { IdentityStore } from "../store/identity-store.js";
+import { countedMint, mintCounted } from "./counted-mint.js";
 import { hasUsefulLife, refreshAfter } from "./lifetime.js";
 
 const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -51,20 +51,16 @@ export class TeamsExchange {
     checkRequest(request);
     await this.#refuseSuspended(call);
     const { limits, now, random } = this.#parts;
-    const mint = await limits.takeMint(call.caller);
-    call.quotas.push(mint.quota);
-    const token = await this.#exchangeRecorded(call, request, mint);
+    const mint = countedMint(limits, call, call.caller);
+    const token = await mintCounted(mint, () => this.#exchangeRecorded(call, request));
     await this.#refuseSuspended(call);
     return { ...token, refreshAfter: refreshAfter(now(), token.expiresOn, random()) };
   }
 
-  async #exchangeRecorded(call: Call, request: TeamsTokenRequest, mint: Mint): Promise<Recorded<ServiceToken>> {
+  async #exchangeRecorded(call: Call, request: TeamsTokenRequest): Promise<Recorded<ServiceToken>> {
     const audit = this.#parts.audit.of(call);
-    await audit.intent("TEAMS_TOKEN_EXCHANGED", {}).catch(async (error: unknown) => {
-      await mint.giveBack();
-      throw error;
-    });
-    const token = await this.#askService(request, call, mint);
+    await audit.intent("TEAMS_TOKEN_EXCHANGED", {});
+    const token = await this.#askService(request, call);
     if (!hasUsefulLife(token, this.#parts.now()))
       throw rejected("The Teams user's token has less than 15 minutes left; get a new one.");
     return await audit.token("TEAMS_TOKEN_EXCHANGED", {}, token);
@@ -76,18 +72,13 @@ export class TeamsExchange {
     if (own?.status === "SUSPENDED") throw new Refusal("IDENTITY_SUSPENDED", "Your identity is suspended.", ["input"]);
   }
 
-  /** What the service fails at is not counted; what it rejects is, or one caller could use up its patience for all. */
-  async #askService(request: TeamsTokenRequest, { deadline, quotas }: Call, mint: Mint): Promise<ServiceToken> {
+  async #askService(request: TeamsTokenRequest, { deadline }: Call): Promise<ServiceToken> {
     try {
       return await this.#parts.service.exchangeTeamsToken(request, {
         beginBy: deadline.signalBefore(LEAST_MS),
         deadline: deadline.signal,
       });
     } catch (error) {
-      if (hasMintedNothing(error)) {
-        quotas.splice(quotas.indexOf(mint.quota), 1);
-        await mint.giveBack();
-      }
       if (!(error instanceof TeamsTokenRejected)) throw error;
       throw rejected("Communication Services did not accept the Teams user's token for this client and user.");
     }

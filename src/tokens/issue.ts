@@ -7,29 +7,24 @@
  * record there: if tokens were revoked while this one was under way, it is dropped. For who comes again the row need not be looked at
  * before, where the trail takes a record on the premise that it is what is remembered.
  */
-import {
-  type CommunicationService,
-  hasMintedNothing,
-  IdentityNotOwned,
-  type ServiceToken,
-  type TokenRequest,
-} from "../acs/service.js";
+import { type CommunicationService, IdentityNotOwned, type ServiceToken, type TokenRequest } from "../acs/service.js";
 import type { AuditLog, CallAudit, Recorded, TokenAndLook } from "../audit/log.js";
 import type { TokenScope } from "../config/config.js";
-import { GatewayError, Refusal } from "../errors.js";
-import type { ApplicationUser, Identity } from "../identities/identity.js";
+import { Refusal } from "../errors.js";
+import type { Identity } from "../identities/identity.js";
 import { asIdentityId, newAttemptId } from "../identities/ids.js";
 import type { Provisioning } from "../identities/provisioning.js";
 import { deletingRefusal } from "../identities/revocation.js";
 import { findTarget } from "../identities/target.js";
 import { waitFor } from "../identities/waiting.js";
-import type { Limits, Mint } from "../limits/limits.js";
+import type { Limits } from "../limits/limits.js";
 import type { Events } from "../observe/events.js";
 import type { Call } from "../policy/call.js";
 import { requirePermission } from "../policy/policy.js";
 import type { IdentityStore } from "../store/identity-store.js";
 import type { WorkStore } from "../store/work-store.js";
 import type { TokenCache, TokenLookup } from "./cache.js";
+import { countedMint, isUnrecorded, mintCounted } from "./counted-mint.js";
 import { distinct, grantToken } from "./grant.js";
 import { refreshAfter, requireUsefulLife } from "./lifetime.js";
 import type { RowMemory } from "./row-memory.js";
@@ -87,12 +82,6 @@ interface Order {
   readonly forceNew: boolean;
   /** Whether it was named for which identity, and so is for no other. */
   readonly isNamed: boolean;
-}
-
-/** Neither of them is anybody's deadline's: who asked may have left. */
-interface Counted {
-  readonly admit: () => Promise<void>;
-  readonly failed: (error: unknown) => Promise<void>;
 }
 
 /** What a refusal is recorded about. */
@@ -190,7 +179,7 @@ export class TokenIssuance {
     if (known !== undefined && known.status !== "PROVISIONING") return await this.#issueFor(order, known);
     const { call, request, isNamed } = order;
     const user = known?.user ?? call.caller;
-    const first = { request, ...this.#counted(call, user) };
+    const first = { request, ...countedMint(this.#parts.limits, call, user) };
     const wanted = { first, id: isNamed ? known?.id : undefined };
     const { identity, token } = await this.#parts.provisioning.ensure(user, call, wanted);
     if (token !== undefined) {
@@ -254,44 +243,22 @@ export class TokenIssuance {
    * though none is begun any more when the time of the one is up whose call began it; what it takes from the budgets is told to the one whose call began it.
    */
   async #mint(call: Call, identity: Identity, request: TokenRequest): Promise<Noted> {
-    const { identities, service, now } = this.#parts;
+    const { identities, service, limits, now } = this.#parts;
     if (identity.communicationUserId === null || identity.user === null) {
       throw new Error(`identity ${identity.id} is ${identity.status} without user or service id`);
     }
     const { user, communicationUserId } = identity;
     const audit = this.#parts.audit.beyond(call);
-    const { admit, failed } = this.#counted(call, user);
-    await admit();
-    const issue = async () => {
+    return await mintCounted(countedMint(limits, call, user), async () => {
       await audit.intent("TOKEN_ISSUED", { identityId: identity.id, scopes: request.scopes });
       const urgency = urgencyOf(identity, request, now());
-      return await service.issueToken(communicationUserId, request, { beginBy: call.deadline.signal, urgency });
-    };
-    const token = await issue().catch(async (error: unknown) => {
-      await failed(error);
-      throw error;
+      const options = { beginBy: call.deadline.signal, urgency };
+      const token = await service.issueToken(communicationUserId, request, options);
+      requireUsefulLife(token, now());
+      const noted = await identities.recordIssue(identity.id, identity.revocations, now());
+      if (noted === undefined) await this.#confirmGood(identity);
+      return await this.#note(audit, "TOKEN_ISSUED", { identity, request, token });
     });
-    requireUsefulLife(token, now());
-    const noted = await identities.recordIssue(identity.id, identity.revocations, now());
-    if (noted === undefined) await this.#confirmGood(identity);
-    return await this.#note(audit, "TOKEN_ISSUED", { identity, request, token });
-  }
-
-  /** One token, counted once it is admitted, and given back when it fails without one. */
-  #counted({ quotas }: Call, user: ApplicationUser): Counted {
-    let mint: Mint | undefined;
-    return {
-      admit: async () => {
-        mint = await this.#parts.limits.takeMint(user);
-        quotas.push(mint.quota);
-      },
-      failed: async (error) => {
-        const isInVain = hasMintedNothing(error) || isUnrecorded(error) || error instanceof IdentityNotOwned;
-        if (mint === undefined || !isInVain) return;
-        quotas.splice(quotas.indexOf(mint.quota), 1);
-        await mint.giveBack();
-      },
-    };
   }
 
   /**
@@ -343,11 +310,6 @@ function grantIfAllowed({ entitlements }: Call, input: IssueInput): TokenRequest
 
 function lookupOf({ id }: Identity, { scopes, lifetimeMinutes }: TokenRequest): TokenLookup {
   return { identityId: id, scopes, lifetimeMinutes };
-}
-
-/** The service was not asked, since that could not be recorded; or its token reaches nobody. */
-function isUnrecorded(error: unknown): boolean {
-  return error instanceof GatewayError && error.code === "AUDIT_UNAVAILABLE";
 }
 
 function refuseUnusable({ status }: Identity): void {

@@ -339,8 +339,10 @@ describe("a trail that cannot be written", () => {
       await takeAway();
       try {
         for (let n = 0; n < 3; n++) {
-          expect(await mint()).toMatchObject(UNAVAILABLE);
-          expect(await client.execute(ExchangeTeamsUserTokenDocument, teamsRequest({}))).toMatchObject(UNAVAILABLE);
+          for (const reply of [await mint(), await client.execute(ExchangeTeamsUserTokenDocument, teamsRequest({}))]) {
+            expect(reply).toMatchObject(UNAVAILABLE);
+            expect(reply.headers.get("ratelimit")).not.toContain("mints");
+          }
         }
       } finally {
         await bringBack();
@@ -385,22 +387,25 @@ describe("a trail that cannot be written", () => {
     expect(await rig.verifyTrail()).toMatchObject({ code: 0, stdout: expect.stringContaining(", whole") });
   });
 
-  it("keeps back a token that was minted and could not be recorded", async () => {
+  it("keeps back a token that was minted and could not be recorded, and takes nothing from the budgets for it", async () => {
     const { client } = await signedIn();
     const newcomer = await rig.member(newSubject());
-    for (const [operation, who, more] of [
-      ["issueAccessToken", client, { forceNew: true }],
-      ["createIdentity", newcomer, {}],
+    const exchange = () => client.execute(ExchangeTeamsUserTokenDocument, teamsRequest({}));
+    for (const [operation, who, ask] of [
+      ["issueAccessToken", client, () => client.execute(IssueAccessTokenDocument, { ...chat, forceNew: true })],
+      ["createIdentity", newcomer, () => newcomer.execute(IssueAccessTokenDocument, chat)],
+      ["exchangeTeamsUserAccessToken", client, exchange],
     ] as const) {
       await rig.takeCalls();
       await rig.fault({ operation, kind: "delay", delayMs: 300 });
-      const underWay = who.execute(IssueAccessTokenDocument, { ...chat, ...more });
+      const underWay = ask();
       await rig.untilCalled(operation);
       await takeAway();
       try {
         const reply = await underWay;
         expect(reply).toMatchObject(UNAVAILABLE);
         expect(reply.text).not.toContain("eyJ");
+        expect(reply.headers.get("ratelimit")).not.toContain("mints");
       } finally {
         await bringBack();
       }
