@@ -49,6 +49,8 @@ interface GatewayErrorOptions {
   /** Added to them at random, up to so many, where a crowd is told of one time. */
   readonly spreadSeconds?: number | undefined;
   readonly cause?: unknown;
+  /** The argument that is at fault, for BAD_USER_INPUT. */
+  readonly argument?: string | undefined;
   /** 0 ≤ x < 1; `Math.random` unless a test brings its own. */
   readonly random?: (() => number) | undefined;
 }
@@ -57,6 +59,7 @@ interface GatewayErrorOptions {
 export class GatewayError extends Error {
   override readonly name = "GatewayError";
   readonly retryAfterSeconds: number | undefined;
+  readonly argument: string | undefined;
 
   constructor(
     readonly code: ErrorCode,
@@ -64,6 +67,7 @@ export class GatewayError extends Error {
     options: GatewayErrorOptions = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.argument = options.argument;
     const kind: ErrorKind = KINDS[code];
     const { retryAfterSeconds, spreadSeconds = 0 } = options.retryAfterSeconds === undefined ? kind : options;
     const { random = Math.random } = options;

@@ -31,7 +31,7 @@ export function translateError(formatted: GraphQLFormattedError, error: unknown)
     return {
       message: clip(original.message, MAX_MESSAGE),
       ...place,
-      extensions: extensionsOf(original.code, original.retryAfterSeconds),
+      extensions: extensionsOf(original.code, original),
     };
   }
   const claimed = isOfArgument(original) ? "BAD_USER_INPUT" : formatted.extensions?.code;
@@ -43,10 +43,7 @@ export function translateError(formatted: GraphQLFormattedError, error: unknown)
   return {
     message: clip(inOurWords(formatted.message), MAX_MESSAGE),
     ...place,
-    extensions: {
-      ...extensionsOf(code as ErrorCode),
-      ...(typeof argument === "string" && { argument: clip(argument, MAX_ARGUMENT) }),
-    },
+    extensions: extensionsOf(code as ErrorCode, typeof argument === "string" ? { argument } : {}),
   };
 }
 
@@ -128,14 +125,18 @@ export function masked(cause: unknown, requestId: string): GatewayError {
   return new GatewayError("INTERNAL_SERVER_ERROR", message, { cause });
 }
 
-export function formatGatewayError({ message, code, retryAfterSeconds }: GatewayError) {
-  return { message: clip(message, MAX_MESSAGE), extensions: extensionsOf(code, retryAfterSeconds) };
+export function formatGatewayError(error: GatewayError) {
+  return { message: clip(error.message, MAX_MESSAGE), extensions: extensionsOf(error.code, error) };
 }
 
-function extensionsOf(code: ErrorCode, retryAfterSeconds?: number): Record<string, unknown> {
+function extensionsOf(
+  code: ErrorCode,
+  { retryAfterSeconds, argument }: Partial<Pick<GatewayError, "retryAfterSeconds" | "argument">> = {},
+): Record<string, unknown> {
   return {
     code,
     retryable: errorKind(code)?.retryable ?? false,
     ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+    ...(argument !== undefined && { argument: clip(argument, MAX_ARGUMENT) }),
   };
 }

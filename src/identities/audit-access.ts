@@ -82,7 +82,7 @@ export class AuditAccess {
     const { feed, maxAgeMs, now } = this.#parts;
     requirePermission(entitlements, "AUDIT_READ");
     if (maxAgeMs !== null && position !== undefined && position.since < now() - maxAgeMs)
-      throw new GatewayError("BAD_USER_INPUT", TOO_OLD);
+      throw new GatewayError("BAD_USER_INPUT", TOO_OLD, { argument: "after" });
     const from = position ?? (await feed.end());
     return feed.follow({ position: from, signal, matches: (record) => isIn(filter, record) });
   }
@@ -125,7 +125,7 @@ export class AuditAccess {
     const length = BUCKET_MS[bucket];
     const first = Math.floor(since / length);
     const size = Math.max(0, Math.ceil(until / length) - first);
-    if (size > MAX_BUCKETS) throw new GatewayError("BAD_USER_INPUT", tooMany(size));
+    if (size > MAX_BUCKETS) throw new GatewayError("BAD_USER_INPUT", tooMany(size), { argument: "bucket" });
     if (size === 0) return [];
     const counts = await this.#readsOf(call).activity({ since, until, bucket });
     return Array.from({ length: size }, (_, index) => {

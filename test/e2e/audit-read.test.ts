@@ -320,7 +320,10 @@ describe("tokenActivity", () => {
     const most = await admin.ask(TokenActivityDocument, { since: at(0), until: at(1500), bucket: "MINUTE" });
     expect(most.tokenActivity).toHaveLength(1500);
     const reply = await admin.execute(TokenActivityDocument, { since: at(0), until: at(1500.1), bucket: "MINUTE" });
-    expect(reply).toMatchObject({ status: 400, errors: [{ extensions: { code: "BAD_USER_INPUT" } }] });
+    expect(reply).toMatchObject({
+      status: 400,
+      errors: [{ extensions: { code: "BAD_USER_INPUT", argument: "bucket" } }],
+    });
     expect(reply.errors?.[0]?.message).toBe(
       'Argument "bucket" would make 1501 points; the limit is 1500. Take a longer bucket, or a later "since".',
     );

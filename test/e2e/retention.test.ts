@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Verifier } from "../../src/audit/verifier.js";
 import type { Config } from "../../src/config/config.js";
 import { Secret } from "../../src/config/secret.js";
+import { writeFeedCursor } from "../../src/graphql/feed-cursor.js";
 import { TestWriter } from "../fixtures/audit.js";
 import { type Client, Rig } from "../fixtures/rig.js";
 import { AuditEventsByIdDocument, AuditEventsDocument, IssueAccessTokenDocument } from "../generated/graphql.js";
@@ -81,5 +82,25 @@ describe("a gateway that keeps records for so many days", () => {
     expect(rig.logLines.join("")).toContain(writer.idAt(1));
     expect(await rig.ask("select id from audit_events where writer = 'old'")).toHaveLength(MANY + 1);
     expect((await pageOf()).edges.length).toBeGreaterThan(0);
+  });
+
+  it("refuses to follow from before what it keeps, and names the argument", async () => {
+    const after = writeFeedCursor({ since: Date.now() - 31 * DAY_MS, seen: new Map() });
+    const answer = await fetch(`${rig.gateway.url}/graphql`, {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        accept: "text/event-stream",
+        authorization: `Bearer ${admin.token}`,
+      },
+      body: JSON.stringify({
+        query: "subscription ($after: String) { auditEventAdded(after: $after) { cursor } }",
+        variables: { after },
+      }),
+    });
+    const [, event] = /^data: ?(.+)$/m.exec(await answer.text()) ?? [];
+    expect(JSON.parse(event ?? "{}")).toMatchObject({
+      errors: [{ extensions: { code: "BAD_USER_INPUT", argument: "after" } }],
+    });
   });
 });
