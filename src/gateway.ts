@@ -5,6 +5,7 @@
 import { Authenticator } from "./auth/authenticator.js";
 import { Dpop } from "./auth/dpop.js";
 import { DpopNonces } from "./auth/dpop-nonces.js";
+import { FAILURE_REASONS } from "./auth/failure.js";
 import type { Config } from "./config/config.js";
 import { auditAgeMs, type Closers, startRetention } from "./gateway-audit.js";
 import { type BaseOptions, closeAll, connect, openRecords, startWorkers } from "./gateway-base.js";
@@ -40,7 +41,7 @@ import { memoryByteCache } from "./shared/byte-cache-memory.js";
 import { redisByteCache } from "./shared/byte-cache-redis.js";
 import { memorySingleUse } from "./shared/single-use-memory.js";
 import { redisSingleUse } from "./shared/single-use-redis.js";
-import { TokenCache } from "./tokens/cache.js";
+import { CACHE_OUTCOMES, TokenCache } from "./tokens/cache.js";
 import { TeamsExchange } from "./tokens/exchange.js";
 import { TokenIssuance } from "./tokens/issue.js";
 import { RowMemory } from "./tokens/row-memory.js";
@@ -146,6 +147,7 @@ function createAuthenticator({ config, now, elapsed, events, metrics, keys, redi
     observeFetch: (...fetched) => events.issuerKeysFetched(...fetched),
     tracing,
   });
+  metrics.begin(metrics.authenticationFailures, "reason", FAILURE_REASONS);
   metrics.beginIssuers(issuers.map(({ issuer }) => issuer));
   metrics.observeIssuers("gateway_issuer_keys_age_seconds", () =>
     authenticator.keyAges().map(({ issuer, milliseconds }) => ({ issuer, value: milliseconds / 1000 })),
@@ -257,7 +259,8 @@ function createServices(parts: Parts, closers: Closers): Services {
 }
 
 /** In memory it is this process's own; what goes to Redis is sealed. */
-function createTokenCache({ config, now, events, keys, redis, service }: Parts): TokenCache {
+function createTokenCache({ config, now, events, metrics, keys, redis, service }: Parts): TokenCache {
+  metrics.begin(metrics.tokenCache, "outcome", CACHE_OUTCOMES);
   const { cacheSize: maxEntries, mintsAtOnce } = config.tokens;
   return new TokenCache({
     bytes: redis ? redisByteCache(redis, "tokens") : memoryByteCache({ maxEntries, now }),

@@ -2,24 +2,26 @@ import { GatewayError } from "../errors.js";
 import type { ApplicationUser } from "../identities/identity.js";
 
 /** Why a caller was not let in: for the log and as the label of a metric, never for the answer. */
-export type FailureReason =
-  | "no_token"
-  | "malformed"
-  | "header_refused"
-  | "unknown_issuer"
-  | "algorithm_refused"
-  | "unknown_key"
-  | "bad_signature"
-  | "expired"
-  | "not_yet_valid"
-  | "wrong_audience"
-  | "wrong_type"
-  | "bad_claims"
-  | "no_proof"
-  | "bad_proof"
-  | "used_proof"
-  | "nonce_needed"
-  | "bad_certificate";
+export const FAILURE_REASONS = [
+  "no_token",
+  "malformed",
+  "header_refused",
+  "unknown_issuer",
+  "algorithm_refused",
+  "unknown_key",
+  "bad_signature",
+  "expired",
+  "not_yet_valid",
+  "wrong_audience",
+  "wrong_type",
+  "bad_claims",
+  "no_proof",
+  "bad_proof",
+  "used_proof",
+  "nonce_needed",
+  "bad_certificate",
+] as const;
+export type FailureReason = (typeof FAILURE_REASONS)[number];
 
 /** What RFC 6750 §3.1 and RFC 9449 §7.1 and §8 let a client know. */
 type ChallengeError = "invalid_token" | "invalid_dpop_proof" | "use_dpop_nonce";

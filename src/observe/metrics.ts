@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { AUDIT_ACTIONS } from "../audit/record.js";
 import { ERROR_CODES } from "../errors.js";
 import { inTime } from "../in-time.js";
 
@@ -244,19 +245,30 @@ export class Metrics {
     this.#begin();
   }
 
-  /** Each series of a closed set is there from the start, at 0: one that is born at 1 has not grown, to whoever watches. */
+  /**
+   * Each series of a closed set is there from the start, at 0: one that is born at 1 has not grown, to whoever watches. The codes of
+   * refused tokens and the statuses of refused connections are no such sets.
+   */
   #begin(): void {
-    for (const code of ["OK", ...ERROR_CODES]) this.requests.inc({ code }, 0);
-    for (const reason of ["full", "late"]) this.requestsShed.inc({ reason }, 0);
-    for (const outcome of ["ok", "failed"]) {
-      this.auditWrites.inc({ outcome }, 0);
-      this.auditCheckpoints.inc({ outcome }, 0);
-    }
+    this.begin(this.requests, "code", ["OK", ...ERROR_CODES]);
+    this.begin(this.requestsShed, "reason", ["full", "late"]);
+    this.begin(this.auditEvents, "action", AUDIT_ACTIONS);
+    this.begin(this.auditWrites, "outcome", ["ok", "failed"]);
+    this.begin(this.auditCheckpoints, "outcome", ["ok", "failed"]);
+    this.begin(this.untrustedDocuments, "outcome", ["run", "refused"]);
+    this.begin(this.spansLost, "reason", ["full", "refused"]);
   }
 
-  /** The same for the operations of the service. */
-  beginOperations(operations: readonly string[]): void {
+  /** The same for a label whose values another part knows. */
+  begin<Label extends string>(counter: Counter<Label>, label: Label, values: readonly string[]): void {
+    for (const value of values) counter.labels({ [label]: value } as Record<Label, string>).inc(0);
+  }
+
+  /** The same for the operations of the service, and for what their calls are not begun. */
+  beginOperations(operations: readonly string[], shedReasons: readonly string[]): void {
+    this.begin(this.serviceCallsRepeated, "operation", operations);
     for (const operation of operations) {
+      for (const reason of shedReasons) this.serviceCallsShed.inc({ operation, reason }, 0);
       for (const outcome of ["ok", "failed"]) this.serviceCalls.inc({ operation, outcome }, 0);
       for (const reason of ["pace", "retryAfter"]) this.serviceHolds.inc({ operation, reason }, 0);
     }

@@ -30,7 +30,8 @@ export interface TokenLookup {
  * What became of a look-up. `stale`: too old, revoked, or made with another access key. `unreadable`: not written by this gateway for this look-up, or
  * under a key that it no longer has. `failed`: the cache could not be asked, or not be told.
  */
-export type CacheOutcome = "hit" | "miss" | "stale" | "unreadable" | "failed";
+export const CACHE_OUTCOMES = ["hit", "miss", "stale", "unreadable", "failed"] as const;
+export type CacheOutcome = (typeof CACHE_OUTCOMES)[number];
 
 interface TokenCacheParts {
   readonly bytes: ByteCache;

@@ -25,6 +25,21 @@ async function series(): Promise<Map<string, number>> {
 const issue = (scopes: ("CHAT" | "CHAT_JOIN_LIMITED")[]) => alice.execute(IssueAccessTokenDocument, { scopes });
 
 describe("metrics", () => {
+  it("have each series of a closed set at 0 before anything happens, so that the first event is an increase", async () => {
+    const told = await series();
+    for (const name of [
+      'gateway_audit_events_total{action="IDENTITY_DELETED"}',
+      'gateway_authentication_failures_total{reason="bad_signature"}',
+      'gateway_requests_total{code="AUDIT_UNAVAILABLE"}',
+      'gateway_service_calls_repeated_total{operation="issueToken"}',
+      'gateway_service_calls_shed_total{operation="issueToken",reason="breaker"}',
+      'gateway_token_cache_total{outcome="unreadable"}',
+      'gateway_trace_spans_lost_total{reason="full"}',
+      'gateway_untrusted_documents_total{outcome="refused"}',
+    ])
+      expect([name, told.get(name)]).toEqual([name, 0]);
+  });
+
   it("count tokens that were issued, reused and refused, by reason, and what the service took", async () => {
     await issue(["CHAT"]);
     await issue(["CHAT"]);

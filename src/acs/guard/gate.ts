@@ -4,7 +4,8 @@ import type { Pace } from "./pace.js";
 import { type Priority, WaitingLine } from "./waiting-line.js";
 
 /** Why a call was not begun. `tooLate`: it would not have had enough of its time left. `left`: its caller's time was up. */
-export type ShedReason = "breaker" | "full" | "tooLate" | "left";
+export const SHED_REASONS = ["breaker", "full", "tooLate", "left"] as const;
+export type ShedReason = (typeof SHED_REASONS)[number];
 
 export interface Entrant {
   readonly operation: ServiceOperation;
