@@ -47,7 +47,7 @@ const VENDORS: readonly (readonly [library: RegExp, rooms: readonly string[]])[]
   [/^pino$|^pino-pretty$|^prom-client$|^@opentelemetry\//, ["observe"]],
   [/^rate-limiter-flexible$/, ["limits"]],
   [/^zod$|^yaml$/, ["config"]],
-  [/^dataloader$/, ["identities", "store"]],
+  [/^dataloader$/, ["identities"]],
   [/^ioredis$/, ["shared"]],
   [/^lru-cache$/, ["recent"]],
 ];
