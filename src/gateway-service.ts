@@ -1,6 +1,6 @@
 import { Breaker, type BreakerName, breakerOf } from "./acs/guard/breaker.js";
 import { ConcurrencyLimit } from "./acs/guard/concurrency-limit.js";
-import { Gate, SHED_REASONS } from "./acs/guard/gate.js";
+import { CALL_SHED_REASONS, Gate } from "./acs/guard/gate.js";
 import { GuardedService } from "./acs/guard/guard.js";
 import { budgetOf, INTERVAL_MS, Pace } from "./acs/guard/pace.js";
 import { RetryBudget } from "./acs/guard/retry-budget.js";
@@ -53,7 +53,7 @@ export async function openService(parts: ServiceParts): Promise<CommunicationSer
       },
     });
   const breakers = { identities: openBreaker("identities"), teamsExchange: openBreaker("teamsExchange") };
-  metrics.beginOperations(SERVICE_OPERATIONS, SHED_REASONS);
+  metrics.beginOperations(SERVICE_OPERATIONS, CALL_SHED_REASONS);
   metrics.observe("gateway_service_breaker_open", async () => Number(breakers.identities.isOpen));
   metrics.observe("gateway_service_teams_breaker_open", async () => Number(breakers.teamsExchange.isOpen));
   metrics.observe("gateway_service_concurrency_limit", async () => limit.current);

@@ -45,7 +45,7 @@ export const run: Command = async (args, host) => {
   return await importRows({ config, host, options, terms, rows, reportFile: values.report });
 };
 
-interface Order {
+interface ImportJob {
   readonly config: Config;
   readonly host: Host;
   readonly options: ImportOptions;
@@ -54,7 +54,7 @@ interface Order {
   readonly reportFile: string | undefined;
 }
 
-async function importRows({ config, host, options, terms, rows, reportFile }: Order): Promise<boolean> {
+async function importRows({ config, host, options, terms, rows, reportFile }: ImportJob): Promise<boolean> {
   const stopped = host.stopSignal();
   const output = openStandardOutput(host.stdout);
   const file = reportFile === undefined ? undefined : await openLines(reportFile, false);

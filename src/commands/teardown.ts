@@ -47,7 +47,7 @@ async function list(config: Config, resource: string, host: Host): Promise<boole
   }
 }
 
-interface Order {
+interface TeardownJob {
   readonly config: Config;
   readonly resource: string;
   readonly host: Host;
@@ -55,8 +55,8 @@ interface Order {
   readonly mostTries: number;
 }
 
-async function deleteAll(order: Order): Promise<boolean> {
-  const { config, resource, host } = order;
+async function deleteAll(job: TeardownJob): Promise<boolean> {
+  const { config, resource, host } = job;
   const stopped = host.stopSignal();
   return await withRecords(config, host, async (records) => {
     const { inventory } = records.store;
@@ -65,7 +65,7 @@ async function deleteAll(order: Order): Promise<boolean> {
     const closers: Closers = [];
     let stuck: readonly ServiceWork[] = [];
     try {
-      stuck = await (await openTeardown(order, { records, total, stopped }, closers)).run();
+      stuck = await (await openTeardown(job, { records, total, stopped }, closers)).run();
     } finally {
       await closeAll(closers);
     }
@@ -83,7 +83,7 @@ interface Started {
 }
 
 async function openTeardown(
-  { resource, host, reason, mostTries }: Order,
+  { resource, host, reason, mostTries }: TeardownJob,
   { records, total, stopped }: Started,
   closers: Closers,
 ): Promise<Teardown> {

@@ -23,8 +23,8 @@ import { chooseMediaType, wholeType } from "./media-type.js";
 import { Overdue } from "./overdue.js";
 import { rateLimitHeaders } from "./rate-limit-headers.js";
 import { refuseForm } from "./request-form.js";
+import { startOf, summarize } from "./request-summary.js";
 import type { Streams } from "./streams.js";
-import { startOf, summarize } from "./told.js";
 import type { Turns } from "./turns.js";
 
 export interface GraphqlEndpointParts {

@@ -11,7 +11,7 @@
  */
 
 /** Too many are under way, or the request has waited unseen for half of its time. */
-export type ShedReason = "full" | "late";
+export type RequestShedReason = "full" | "late";
 
 export interface Signs {
   /** Requests. */
@@ -24,7 +24,7 @@ export interface Signs {
 
 export interface LoadWatcher {
   /** For each that is. */
-  onShed(reason: ShedReason): void;
+  onShed(reason: RequestShedReason): void;
   onShedding(signs: Signs): void;
   /** So many were refused since it began. */
   onSheddingOver(count: number): void;
@@ -81,7 +81,7 @@ export class Load {
   }
 
   /** Why a request is not to be begun; undefined when it is, and counts until `leave`. */
-  enter(): ShedReason | undefined {
+  enter(): RequestShedReason | undefined {
     if (this.#underWay < this.#options.maxRequests && this.#lateMs <= this.#mostLateMs) {
       this.#underWay += 1;
       return undefined;

@@ -21,10 +21,10 @@ import { MAX_BODY_BYTES } from "./body.js";
 import type { CallerCheck } from "./caller-check.js";
 import { type Contexts, clientOf } from "./contexts.js";
 import type { Load } from "./load.js";
+import { summarize } from "./request-summary.js";
 import { pathOf } from "./routes.js";
 import type { Upgrades } from "./server.js";
 import { msLeft, type Streams } from "./streams.js";
-import { summarize } from "./told.js";
 import { TOO_MUCH } from "./too-much.js";
 import { UserPlaces } from "./user-places.js";
 

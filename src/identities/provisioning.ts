@@ -65,7 +65,7 @@ interface Made extends Provisioned {
 }
 
 /** What the call that began it is about. */
-interface Order {
+interface ProvisionRequest {
   readonly requestId: string;
   readonly deadline: AbortSignal;
   readonly audit: CallAudit;
@@ -127,8 +127,8 @@ export class Provisioning {
       throw new GatewayError("UPSTREAM_UNAVAILABLE", "Too many identities are being made at once; try again shortly.");
     }
     const { requestId, deadline } = call;
-    const order = { requestId, deadline: deadline.signal, audit: this.#parts.audit.beyond(call), first, id };
-    const started = this.#provision(user, order).finally(() => this.#underWay.delete(key));
+    const asked = { requestId, deadline: deadline.signal, audit: this.#parts.audit.beyond(call), first, id };
+    const started = this.#provision(user, asked).finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, started);
     const { identity, token, failure } = await waitFor(started, deadline.signal).catch((error: unknown) => {
       throw error instanceof NeverAsked ? error.cause : error;
@@ -143,18 +143,18 @@ export class Provisioning {
     await Promise.allSettled(this.#underWay.values());
   }
 
-  async #provision(user: ApplicationUser, order: Order): Promise<Made> {
+  async #provision(user: ApplicationUser, asked: ProvisionRequest): Promise<Made> {
     const { attempts, now, leaseMs } = this.#parts;
     for (;;) {
-      const claimed = await this.#claim(user, order.id);
+      const claimed = await this.#claim(user, asked.id);
       if (claimed.status !== "PROVISIONING") return { identity: claimed };
       const attempt = { id: newAttemptId(), identityId: claimed.id, leaseUntil: now() + leaseMs };
       // Whether it has begun may be what is not known.
       const hasBegun = await this.#unlessInVain(attempt, () => attempts.begin({ ...attempt, now: now() }));
-      if (hasBegun) return await this.#make(attempt, claimed, order);
-      const identity = await this.#follow(claimed, order.deadline);
+      if (hasBegun) return await this.#make(attempt, claimed, asked);
+      const identity = await this.#follow(claimed, asked.deadline);
       if (identity !== undefined) return { identity };
-      if (order.deadline.aborted) throw new NeverAsked(requestIsOver());
+      if (asked.deadline.aborted) throw new NeverAsked(requestIsOver());
     }
   }
 
@@ -166,11 +166,11 @@ export class Provisioning {
     return named;
   }
 
-  async #make(attempt: OwnAttempt, claimed: Identity, order: Order): Promise<Made> {
+  async #make(attempt: OwnAttempt, claimed: Identity, asked: ProvisionRequest): Promise<Made> {
     const current = await this.#unlessInVain(attempt, () => this.#reread(claimed));
     if (current.status === "PROVISIONING") {
-      await this.#unlessInVain(attempt, () => this.#admit(attempt, order));
-      return await this.#carryOut(attempt, current, order);
+      await this.#unlessInVain(attempt, () => this.#admit(attempt, asked));
+      return await this.#carryOut(attempt, current, asked);
     }
     // Another attempt ended between the two writes.
     await this.#release(attempt);
@@ -188,7 +188,7 @@ export class Provisioning {
     }
   }
 
-  async #admit({ identityId }: OwnAttempt, { audit, first, deadline }: Order): Promise<void> {
+  async #admit({ identityId }: OwnAttempt, { audit, first, deadline }: ProvisionRequest): Promise<void> {
     if (deadline.aborted) throw requestIsOver();
     await first?.admit();
     try {
@@ -205,9 +205,9 @@ export class Provisioning {
     await attempts.fail(id, "RELEASED", undefined, now());
   }
 
-  async #carryOut(attempt: OwnAttempt, claimed: Identity, order: Order): Promise<Made> {
+  async #carryOut(attempt: OwnAttempt, claimed: Identity, asked: ProvisionRequest): Promise<Made> {
     const { events, service, now } = this.#parts;
-    const made = await this.#create(attempt.id, order);
+    const made = await this.#create(attempt.id, asked);
     const binding = {
       communicationUserId: made.communicationUserId,
       resource: service.resource,
@@ -219,12 +219,12 @@ export class Provisioning {
       events.surplusIdentity(attempt.identityId);
       return { identity: requireMade(await this.#reread(claimed)) };
     }
-    events.identityProvisioned(order.requestId, bound);
+    events.identityProvisioned(asked.requestId, bound);
     const usable = bound.status === "ACTIVE" && bound.revocations === claimed.revocations;
     try {
-      return { identity: bound, token: await this.#recordMade(bound, usable ? made.token : undefined, order) };
+      return { identity: bound, token: await this.#recordMade(bound, usable ? made.token : undefined, asked) };
     } catch (failure) {
-      await order.first?.failed(failure);
+      await asked.first?.failed(failure);
       return { identity: bound, failure };
     }
   }
@@ -232,7 +232,7 @@ export class Provisioning {
   async #recordMade(
     { id: identityId }: Identity,
     token: ServiceToken | undefined,
-    { audit, first }: Order,
+    { audit, first }: ProvisionRequest,
   ): Promise<Recorded<ServiceToken> | undefined> {
     const scopes = first?.request.scopes ?? null;
     const [, recorded] = await Promise.all([
@@ -261,7 +261,7 @@ export class Provisioning {
 
   async #create(
     attemptId: string,
-    { first, deadline: beginBy }: Order,
+    { first, deadline: beginBy }: ProvisionRequest,
   ): Promise<{ communicationUserId: string; token?: ServiceToken }> {
     const { attempts, service, events, now } = this.#parts;
     try {

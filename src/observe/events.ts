@@ -1,7 +1,7 @@
 /** What happens in the gateway that an operator wants to see: one function per event, which logs and counts it. */
 import type { AccessKeyName } from "../acs/credentials-azure.js";
 import type { BreakerName } from "../acs/guard/breaker.js";
-import type { ShedReason } from "../acs/guard/gate.js";
+import type { CallShedReason } from "../acs/guard/gate.js";
 import type { HoldReason } from "../acs/guard/pace.js";
 import type { ServiceOperation } from "../acs/service.js";
 import type { AuditEvent } from "../audit/record.js";
@@ -9,7 +9,7 @@ import type { Fault } from "../audit/verifier.js";
 import type { AuthenticationFailure } from "../auth/failure.js";
 import type { FetchedKeys } from "../auth/key-fetch.js";
 import type { ErrorCode } from "../errors.js";
-import type { LoadWatcher, ShedReason as RequestShedReason, Signs } from "../http/load.js";
+import type { LoadWatcher, RequestShedReason, Signs } from "../http/load.js";
 import type { Identity } from "../identities/identity.js";
 import type { ServiceWork } from "../identities/service-work.js";
 import { ANOTHER_KEY, type KeyName } from "../key-checks.js";
@@ -181,7 +181,7 @@ export class Events implements LoadWatcher, ExportWatcher {
   }
 
   /** A call to the service was not begun. */
-  serviceCallShed(operation: ServiceOperation, reason: ShedReason): void {
+  serviceCallShed(operation: ServiceOperation, reason: CallShedReason): void {
     this.metrics.serviceCallsShed.inc({ operation, reason });
     this.log.debug({ operation, reason }, "service call shed");
     // Of an outage it is told by itself, and of those who left nobody is to be told.

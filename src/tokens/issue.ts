@@ -76,7 +76,7 @@ interface Issued {
 type Noted = TokenAndLook<ServiceToken>;
 
 /** What is to be issued, authorised. */
-interface Order {
+interface AuthorizedRequest {
   readonly call: Call;
   readonly request: TokenRequest;
   readonly forceNew: boolean;
@@ -113,11 +113,11 @@ export class TokenIssuance {
 
   async #issueTo(known: Identity | undefined, call: Call, input: IssueInput): Promise<IssuedToken> {
     const request = grantToken(call.entitlements, input);
-    const order = { call, request, forceNew: input.forceNew, isNamed: input.identityId !== null };
-    const issued = await this.#tokenFor(order, known);
+    const authorized = { call, request, forceNew: input.forceNew, isNamed: input.identityId !== null };
+    const issued = await this.#tokenFor(authorized, known);
     // Nobody else's: who issues for all would have it full of rows that are never looked for.
     if (input.identityId === null) this.#parts.rows?.keep(issued.identity, request);
-    return this.#issued(order, issued);
+    return this.#issued(authorized, issued);
   }
 
   /**
@@ -159,7 +159,7 @@ export class TokenIssuance {
     return this.#issued({ call, request }, { identity: current, token: noted.token });
   }
 
-  #issued({ call, request }: Pick<Order, "call" | "request">, { identity, token }: Issued): IssuedToken {
+  #issued({ call, request }: Pick<AuthorizedRequest, "call" | "request">, { identity, token }: Issued): IssuedToken {
     const { now, random, events } = this.#parts;
     events.tokenIssued(call.requestId, identity);
     return { ...token, refreshAfter: refreshAfter(now(), token.expiresOn, random()), scopes: request.scopes, identity };
@@ -175,9 +175,9 @@ export class TokenIssuance {
     return await identities.findByUser(call.caller);
   }
 
-  async #tokenFor(order: Order, known: Identity | undefined): Promise<Issued> {
-    if (known !== undefined && known.status !== "PROVISIONING") return await this.#issueFor(order, known);
-    const { call, request, isNamed } = order;
+  async #tokenFor(authorized: AuthorizedRequest, known: Identity | undefined): Promise<Issued> {
+    if (known !== undefined && known.status !== "PROVISIONING") return await this.#issueFor(authorized, known);
+    const { call, request, isNamed } = authorized;
     const user = known?.user ?? call.caller;
     const first = { request, ...countedMint(this.#parts.limits, call, user) };
     const wanted = { first, id: isNamed ? known?.id : undefined };
@@ -190,11 +190,11 @@ export class TokenIssuance {
     }
     // It was deleted while it was being made; the next call makes another.
     if (identity.status === "DELETED" && !isNamed) throw deletingRefusal();
-    return await this.#issueFor(order, identity);
+    return await this.#issueFor(authorized, identity);
   }
 
-  async #issueFor(order: Order, identity: Identity): Promise<Issued> {
-    const { call, request, forceNew } = order;
+  async #issueFor(authorized: AuthorizedRequest, identity: Identity): Promise<Issued> {
+    const { call, request, forceNew } = authorized;
     refuseUnusable(identity);
     await this.#refusePending(identity);
     const { cache, audit } = this.#parts;
@@ -203,16 +203,16 @@ export class TokenIssuance {
       const cached = forceNew ? undefined : await cache.get(lookup, identity.revocations);
       const { token, lastLook } = cached
         ? await this.#note(audit.of(call), "TOKEN_REUSED", { identity, request, token: cached })
-        : await this.#mintOrShare(order, identity);
+        : await this.#mintOrShare(authorized, identity);
       return { identity: await lastLook(), token };
     } catch (error) {
       if (!(error instanceof IdentityNotOwned)) throw error;
-      return await this.#tokenFor(order, await this.#replaceLost(identity));
+      return await this.#tokenFor(authorized, await this.#replaceLost(identity));
     }
   }
 
   /** What this call has minted has its record; what another has minted just now is given once more. */
-  async #mintOrShare({ call, request, forceNew }: Order, identity: Identity): Promise<Noted> {
+  async #mintOrShare({ call, request, forceNew }: AuthorizedRequest, identity: Identity): Promise<Noted> {
     const { cache, audit } = this.#parts;
     const own: { noted?: Noted } = {};
     const mint = async () => {
@@ -231,7 +231,7 @@ export class TokenIssuance {
       identity,
       request,
       token,
-    }: Pick<Order, "request"> & { readonly identity: Identity; readonly token: ServiceToken },
+    }: Pick<AuthorizedRequest, "request"> & { readonly identity: Identity; readonly token: ServiceToken },
   ): Promise<Noted> {
     const about = { identityId: identity.id, scopes: request.scopes };
     const look = () => this.#confirmGood(identity, "findBehindRecord");

@@ -4,8 +4,8 @@ import type { Pace } from "./pace.js";
 import { type Priority, WaitingLine } from "./waiting-line.js";
 
 /** Why a call was not begun. `tooLate`: it would not have had enough of its time left. `left`: its caller's time was up. */
-export const SHED_REASONS = ["breaker", "full", "tooLate", "left"] as const;
-export type ShedReason = (typeof SHED_REASONS)[number];
+export const CALL_SHED_REASONS = ["breaker", "full", "tooLate", "left"] as const;
+export type CallShedReason = (typeof CALL_SHED_REASONS)[number];
 
 export interface Entrant {
   readonly operation: ServiceOperation;
@@ -32,7 +32,7 @@ interface GateParts {
   readonly elapsed: () => number;
   /** 0 ≤ x < 1 */
   readonly random: () => number;
-  readonly observe: (operation: ServiceOperation, reason: ShedReason) => void;
+  readonly observe: (operation: ServiceOperation, reason: CallShedReason) => void;
 }
 
 /** Who is shed comes back within so many seconds after they could be served, not all at once. */
@@ -91,7 +91,7 @@ export class Gate {
   }
 
   /** For a call that is not let as far as the line. */
-  refusal(operation: ServiceOperation, reason: ShedReason, retryAfterSeconds?: number): ServiceFailure {
+  refusal(operation: ServiceOperation, reason: CallShedReason, retryAfterSeconds?: number): ServiceFailure {
     const { random, observe } = this.#parts;
     observe(operation, reason);
     return new ServiceFailure("notBegun", MESSAGES[reason], {
@@ -117,7 +117,7 @@ export class Gate {
     };
   }
 
-  #shed(waiter: Waiter, reason: ShedReason, retryAfterSeconds?: number): void {
+  #shed(waiter: Waiter, reason: CallShedReason, retryAfterSeconds?: number): void {
     if (this.#line.remove(waiter)) waiter.slot.reject(this.refusal(waiter.operation, reason, retryAfterSeconds));
   }
 
@@ -199,7 +199,7 @@ export class Gate {
   }
 }
 
-const MESSAGES: Readonly<Record<ShedReason, string>> = {
+const MESSAGES: Readonly<Record<CallShedReason, string>> = {
   breaker: "Communication Services is out of order; it is tried again shortly.",
   full: "Too many calls wait for Communication Services.",
   tooLate: "Communication Services cannot be asked in time: it asked to wait, or too many calls come first.",
