@@ -129,7 +129,7 @@ function secondsSince(began: number | undefined, now: number): number {
   return began === undefined ? 0 : Math.max(0, now - began) / 1000;
 }
 
-/** And a quarter of the requests under way at most. */
+/** Requests that may wait for issuers' keys; a quarter of `maxRequests` if that is fewer. */
 const MOST_WAITING_FOR_KEYS = 500;
 
 function createAuthenticator({ config, now, elapsed, events, metrics, keys, redis, tracing }: Parts): Authenticator {
@@ -155,7 +155,7 @@ function createAuthenticator({ config, now, elapsed, events, metrics, keys, redi
   return authenticator;
 }
 
-/** How late this process is, whatever clock a test has brought. */
+/** A monotonic clock in ms, never a test's: load is judged by real time. */
 const ofThisProcess = () => performance.now();
 
 function watchLoad({ config: { server }, events, metrics }: Parts, turns: Turns, closers: Closers): Load {

@@ -3,8 +3,8 @@ import { LRUCache } from "lru-cache";
 export type Recent<Value extends object> = LRUCache<string, Value>;
 
 /**
- * Keeps as many as fit; what was not used for longest goes first. To use one changes nothing that outlives the request: no order is kept in
- * the Map, whose keys would be those of the last use, made for it, and would come to the old generation with every request.
+ * Keeps as many as fit; what was not used for longest goes first. A hit must not be inserted into the Map again: the key made for
+ * this request would be promoted to the old generation.
  */
 export function keepRecent<Value extends object>(
   most: number,

@@ -32,11 +32,14 @@ export interface TrailStore {
   /** So many records are written without waiting for more: what waits is held by requests that could be answered. */
   readonly enoughForAWrite: number;
   /**
-   * All or none, durable once it resolves, with the rows that the premises are about, in no case older than the call. With the last
-   * record of a write that has yet to end, none unless that has become durable, so that a chain has no holes; and none unless all
-   * premises hold. Undefined when that is not so, or the store cannot tell, or wants to be asked again; then nothing is stored, now or
-   * later. Calls `behind` as soon as what is then asked of identities behind a record is answered as it is with these records there;
-   * where nothing is stored, it was called in vain.
+   * Adds them, all or none.
+   *
+   * - Resolves once they are durable, to the rows that the premises are about, none older than the call.
+   * - `after`, the last record of a write that has yet to end: only if that has become durable, so that a chain has no holes.
+   * - `premises`: only if all of them hold.
+   * - Undefined: nothing is stored, now or later. One of those did not hold, the store cannot tell, or wants to be asked again.
+   * - `behind`: called as soon as a look at identities behind a record sees them as they are with these records there; in vain where
+   *   nothing is stored.
    */
   append(records: readonly AuditRecord[], options?: AppendOptions): Promise<FoundRows | undefined>;
 }
@@ -320,8 +323,8 @@ export class Trail {
   }
 
   /**
-   * What was found, once they are stored; else what they were to write is in the queue again. Resolves once the one before is settled, too: an answer
-   * that came after another may be seen before it.
+   * The rows found once stored, or undefined once the batch is queued again or given up. Waits for the write before it, whose answer
+   * may be seen later.
    */
   async #store(write: Write, before: Write | undefined): Promise<FoundRows | undefined> {
     const { records, batch } = write;

@@ -11,7 +11,7 @@ export type TokenRefresher = (abortSignal?: AbortSignalLike) => Promise<Refreshe
 
 /**
  * A function that gets the signed-in user a communication token from the gateway. Calls at the same time share one request. What
- * can pass (no network, an outage, a limit that is spent) is waited for inside.
+ * can pass (no network, an outage, a limit that is spent) is waited for inside. Throws a `TypeError` for wrong options.
  */
 export function createTokenRefresher(options: TokenRefresherOptions): TokenRefresher {
   checkOptions(options);

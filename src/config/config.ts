@@ -61,9 +61,9 @@ interface ProxiesConfig {
 }
 
 export interface ServerConfig extends Omit<Readonly<Shaped<"server">>, "proxies" | "corsOrigins" | "publicUrl"> {
-  /** Exact texts, as in a browser's `Origin`. */
   /** Without a slash at the end; null: clients connect to the gateway itself. */
   readonly publicUrl: string | null;
+  /** Exact texts, as in a browser's `Origin`. */
   readonly corsOrigins: readonly string[];
   readonly proxies: ProxiesConfig;
 }

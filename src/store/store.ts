@@ -87,9 +87,8 @@ async function openSqliteStore(file: string, { tracing, onHeld }: StoreOptions):
     const schema = await bringUpToDate(database, file, { isHeld, onHeld });
     await sql`pragma synchronous = full`.execute(database);
     const wal = await openWalSync(file);
-    // Its own, whose syncs do not hold up the process.
+    // Its own, whose syncs do not hold up the process. What is listed over it is on disk with the next records.
     const trail = wal && open(openSqlite(file, "trail"));
-    // What is listed over that connection is on disk with the next records.
     // Without a log a reader would be in the way of who writes.
     const rows = wal && rowsOfSqlite(new SqliteRows(file), database, tracing);
     return storeOf(database, { database: trail ?? database, wal, schema, listsLater: true }, rows);

@@ -239,8 +239,8 @@ export class TokenIssuance {
   }
 
   /**
-   * One token from the service, noted in the row and in the trail. Callers may share it, so no caller's deadline ends it,
-   * though none is begun any more when the time of the one is up whose call began it; what it takes from the budgets is told to the one whose call began it.
+   * One token from the service, noted in the row and in the trail. Callers may share it, so it ends with no caller's deadline. The
+   * service is not asked after the first caller's deadline, and only that caller sees the budget in its headers.
    */
   async #mint(call: Call, identity: Identity, request: TokenRequest): Promise<Noted> {
     const { identities, service, limits, now } = this.#parts;
