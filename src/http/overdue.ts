@@ -1,5 +1,6 @@
 import type { Deadline } from "../deadline.js";
-import { GatewayError } from "../errors.js";
+import type { GatewayError } from "../errors.js";
+import { requestIsOver } from "../identities/waiting.js";
 
 const LOOK_MS = 250;
 
@@ -52,6 +53,6 @@ export class Overdue {
 
   #giveUp(waiting: Waiting): void {
     this.#waiting.delete(waiting);
-    waiting.giveUp?.(new GatewayError("DEADLINE_EXCEEDED", "The request's time is up."));
+    waiting.giveUp?.(requestIsOver());
   }
 }

@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import type { ActivityCounts, ActivityQuery, AuditFilter, AuditPageQuery, StoredRecord } from "../audit/query.js";
 import type { Deadline } from "../deadline.js";
 import type { AuditReader } from "../store/audit-reader.js";
-import { requestIsOver } from "./deadline.js";
+import { requestIsOver } from "./waiting.js";
 
 /** Records that are counted into buckets before others have their turn: some 20 ms. */
 const COUNTED_IN_A_TURN = 20_000;
