@@ -6,10 +6,13 @@ import type { IncomingMessage, OutgoingHttpHeaders } from "node:http";
 import type { Answer } from "./answer.js";
 import type { Handler } from "./routes.js";
 
+/** The last three are the trace of an app that takes part in one; `baggage` comes along with it, and is not read. */
+const ALLOWED =
+  "authorization, content-type, accept, dpop, x-request-id, apollographql-client-name, apollographql-client-version, " +
+  "traceparent, tracestate, baggage";
 const PREFLIGHT: OutgoingHttpHeaders = {
   "access-control-allow-methods": "POST",
-  "access-control-allow-headers":
-    "authorization, content-type, accept, dpop, x-request-id, apollographql-client-name, apollographql-client-version",
+  "access-control-allow-headers": ALLOWED,
   "access-control-max-age": "600",
 };
 const EXPOSED = "x-request-id, retry-after, ratelimit, ratelimit-policy, dpop-nonce, www-authenticate";

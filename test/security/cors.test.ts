@@ -6,7 +6,8 @@ const OTHER_APP = "http://localhost:5173";
 const VIEWER = { query: "{ viewer { maxTokenLifetimeMinutes } }" };
 const EXPOSED = "x-request-id, retry-after, ratelimit, ratelimit-policy, dpop-nonce, www-authenticate";
 const HEADERS =
-  "authorization, content-type, accept, dpop, x-request-id, apollographql-client-name, apollographql-client-version";
+  "authorization, content-type, accept, dpop, x-request-id, apollographql-client-name, apollographql-client-version, " +
+  "traceparent, tracestate, baggage";
 
 let open: Rig;
 let closed: Rig;
