@@ -3,6 +3,7 @@
  * exact texts. Credentials are never allowed: a caller's token is sent by the page itself, never by the browser.
  */
 import type { IncomingMessage, OutgoingHttpHeaders } from "node:http";
+import { GatewayError } from "../errors.js";
 import type { Answer } from "./answer.js";
 import type { Handler } from "./routes.js";
 
@@ -16,6 +17,7 @@ const PREFLIGHT: OutgoingHttpHeaders = {
   "access-control-max-age": "600",
 };
 const EXPOSED = "x-request-id, retry-after, ratelimit, ratelimit-policy, dpop-nonce, www-authenticate";
+export const ORIGIN_REFUSED = "Pages of this origin may not connect; server.corsOrigins lists those that may.";
 
 /** The handler, open to pages of these origins: whatever it answers, errors too, they can read. */
 export function withCors(origins: readonly string[], handler: Handler): Handler {
@@ -29,6 +31,12 @@ export function withCors(origins: readonly string[], handler: Handler): Handler 
     const answer = await handler(request, requestId);
     return withHeaders(answer, { ...allowed, "access-control-expose-headers": EXPOSED });
   };
+}
+
+/** Throws a `GatewayError` for one that came past `withCors`, so of no listed origin. */
+export function refusePreflight({ method, headers }: IncomingMessage): void {
+  const isPreflight = headers.origin !== undefined && headers["access-control-request-method"] !== undefined;
+  if (method === "OPTIONS" && isPreflight) throw new GatewayError("FORBIDDEN", ORIGIN_REFUSED);
 }
 
 function listedOrigin({ headers: { origin } }: IncomingMessage, listed: ReadonlySet<string>): string | undefined {

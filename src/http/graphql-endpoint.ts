@@ -17,6 +17,7 @@ import type { Answer } from "./answer.js";
 import { BodyTooLarge, BodyTooSlow, giveUp, readJson } from "./body.js";
 import type { CallerCheck } from "./caller-check.js";
 import { type Contexts, clientOf } from "./contexts.js";
+import { refusePreflight } from "./cors.js";
 import { EVENT_STREAM, STREAM_HEADERS } from "./event-stream.js";
 import type { Load } from "./load.js";
 import { chooseMediaType, wholeType } from "./media-type.js";
@@ -118,6 +119,7 @@ export class GraphqlEndpoint {
     const { callerCheck, limits, contexts } = this.#parts;
     const { request, requestId, outcome, quotas, waitedMs } = exchange;
     try {
+      refusePreflight(request);
       const refused = refuseForm(request);
       if (refused !== undefined) {
         outcome.code = "BAD_REQUEST";

@@ -20,6 +20,7 @@ import { json, type WholeAnswer } from "./answer.js";
 import { MAX_BODY_BYTES } from "./body.js";
 import type { CallerCheck } from "./caller-check.js";
 import { type Contexts, clientOf } from "./contexts.js";
+import { ORIGIN_REFUSED } from "./cors.js";
 import type { Load } from "./load.js";
 import { summarize } from "./request-summary.js";
 import { pathOf } from "./routes.js";
@@ -75,8 +76,7 @@ export class WebSocketEndpoint implements Upgrades, SocketHost<Session> {
     const { origin } = headers;
     // RFC 6455 §10.2; a page can only do here what its user's token can, which it would have to have.
     const isOwn = origin === undefined || origin.replace(/^https?:\/\//, "") === headers.host;
-    if (!isOwn && !this.#parts.origins.includes(origin))
-      return json(403, { error: "Pages of this origin may not connect; server.corsOrigins lists those that may." });
+    if (!isOwn && !this.#parts.origins.includes(origin)) return json(403, { error: ORIGIN_REFUSED });
     const offered = headers["sec-websocket-protocol"]?.split(",").map((name) => name.trim()) ?? [];
     if (offered.includes(PROTOCOL)) return undefined;
     return json(400, { error: `The protocol is ${PROTOCOL}; offer it in Sec-WebSocket-Protocol.` });
