@@ -11,9 +11,16 @@ export function refuseForm(request: IncomingMessage): Answer | undefined {
   if (chooseMediaType(accept) === undefined) {
     return refusal(406, "Accept application/graphql-response+json, application/json or text/event-stream.", {});
   }
-  if (!JSON_IN_UTF_8.test(contentType) || encoding !== "identity")
-    return refusal(415, "Send the request with content-type: application/json.", { "accept-post": "application/json" });
-  return undefined;
+  const unreadable = whyUnreadable(contentType, encoding);
+  return unreadable === undefined ? undefined : refusal(415, unreadable, { "accept-post": "application/json" });
+}
+
+function whyUnreadable(contentType: string, encoding: string): string | undefined {
+  if (encoding !== "identity") return "Send the body as it is, not compressed: without content-encoding.";
+  if (JSON_IN_UTF_8.test(contentType)) return undefined;
+  if (JSON_IN_ANOTHER.test(contentType))
+    return "Send the body in UTF-8, with content-type: application/json and no more.";
+  return "Send the request with content-type: application/json.";
 }
 
 function refusal(status: number, message: string, headers: Record<string, string>): Answer {
@@ -21,6 +28,7 @@ function refusal(status: number, message: string, headers: Record<string, string
 }
 
 const JSON_IN_UTF_8 = /^application\/json\s*(;\s*(charset="?utf-?8"?\s*)?)?$/i;
+const JSON_IN_ANOTHER = /^application\/json\s*;/i;
 
 /** Of this end of the connection, which no header can change. */
 export function connectedUrl({ socket: { localAddress = "", localPort } }: IncomingMessage): string {

@@ -102,6 +102,16 @@ describe("GraphQL over HTTP", () => {
     await unchanged();
   });
 
+  const faults: [headers: Record<string, string>, fault: RegExp][] = [
+    [{ "content-encoding": "gzip" }, /not compressed/],
+    [{ "content-type": "application/json; charset=utf-16" }, /in UTF-8/],
+    [{ "content-type": "text/plain" }, /with content-type: application\/json\.$/],
+  ];
+  it.each(faults)("names what is wrong with a body that it does not take: %o", async (headers, fault) => {
+    const reply = await member.send({ query: issue }, headers);
+    expect(reply).toMatchObject({ status: 415, errors: [{ message: expect.stringMatching(fault) }] });
+  });
+
   const kinds: [accept: string, answered: string][] = [
     ["application/json", "application/json; charset=utf-8"],
     ["application/graphql-response+json", "application/graphql-response+json; charset=utf-8"],
