@@ -4,7 +4,8 @@ import { type Memory, refresh } from "./refresh.js";
 import { singleFlight } from "./single-flight.js";
 
 /**
- * Fits the `tokenRefresher` of `AzureCommunicationTokenCredential`. Rejects with a `TokenRefreshError`, or with an error whose name
+ * Fits the `tokenRefresher` of `AzureCommunicationTokenCredential` of `@azure/communication-common` 2.5.0 or later; one before takes
+ * the `token` of what this gives. Rejects with a `TokenRefreshError`, or with an error whose name
  * is "AbortError" once the signal is aborted.
  */
 export type TokenRefresher = (abortSignal?: AbortSignalLike) => Promise<RefreshedToken>;

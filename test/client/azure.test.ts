@@ -3,12 +3,18 @@ import type { AddressInfo } from "node:net";
 import { ChatClient, type ChatClientOptions } from "@azure/communication-chat";
 import { AzureCommunicationTokenCredential, type CommunicationTokenCredential } from "@azure/communication-common";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, expectTypeOf, it, vi } from "vitest";
-import { createTokenRefresher, type TokenRefresher, type TokenRefresherOptions } from "../../src/client/client.js";
+import {
+  type AbortSignalLike,
+  createTokenRefresher,
+  type TokenRefresher,
+  type TokenRefresherOptions,
+} from "../../src/client/client.js";
 import { type Client, Rig } from "../fixtures/rig.js";
 import { TcpProxy } from "../fixtures/tcp-proxy.js";
 import { LongTimers } from "./long-timers.js";
 
 type PipelinePolicy = NonNullable<ChatClientOptions["additionalPolicies"]>[number]["policy"];
+type TextRefresher = (abortSignal?: AbortSignalLike) => Promise<string>;
 
 const MINUTE = 60_000;
 /** How long before its end the credential has a token renewed. */
@@ -63,9 +69,13 @@ function setClock(now: number): void {
   vi.useFakeTimers({ now, toFake: ["Date"] });
 }
 
-/** As an app makes it: it asks for the first token itself, and so hears of a refusal. */
-async function makeCredential(tokenRefresher: TokenRefresher): Promise<AzureCommunicationTokenCredential> {
-  const token = await tokenRefresher();
+/**
+ * As an app makes it, by the pages: it asks for the first token itself, and so hears of a refusal, and hands on texts, which is all
+ * that the library took before 2.5.0.
+ */
+async function makeCredential(refresh: TokenRefresher): Promise<AzureCommunicationTokenCredential> {
+  const { token } = await refresh();
+  const tokenRefresher: TextRefresher = async (abortSignal) => (await refresh(abortSignal)).token;
   credential = new AzureCommunicationTokenCredential({ token, tokenRefresher, refreshProactively: true });
   return credential;
 }

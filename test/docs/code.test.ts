@@ -17,23 +17,32 @@ const ENVIRONMENT = {
   ENTRA_API_CLIENT_ID: "5c1f0a3e-0000-4000-8000-000000000000",
 };
 
+/** As much of `@azure/communication-common` before 2.5.0 as the pages use: a token is a text. */
+const OLD_AZURE = `
+import type { AbortSignalLike } from "@azure/abort-controller";
+export declare class AzureCommunicationTokenCredential {
+  constructor(options: {
+    token?: string;
+    tokenRefresher: (abortSignal?: AbortSignalLike) => Promise<string>;
+    refreshProactively?: boolean;
+  });
+  getToken(options?: { abortSignal?: AbortSignalLike }): Promise<{ token: string; expiresOnTimestamp: number }>;
+  dispose(): void;
+}
+`;
+
 describe("the code on the pages", () => {
   it("compiles, where it is TypeScript, as the project's own does", () => {
-    // In the project, so that its packages are found.
-    const folder = mkdtempSync(".docs-");
-    try {
-      const blocks = blocksIn("ts");
-      expect(blocks.length).toBeGreaterThan(2);
-      for (const [place, { text }] of blocks) {
-        writeFileSync(join(folder, `${place.replace(/\W/g, "_")}.ts`), `${text}\n\nexport {};\n`);
-      }
-      const config = { extends: "../tsconfig.json", include: ["*.ts"] };
-      writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
-      const { stdout } = spawnSync("npx", ["tsc", "-p", folder], { encoding: "utf8" });
-      expect(stdout).toBe("");
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+    const blocks = blocksIn("ts");
+    expect(blocks.length).toBeGreaterThan(2);
+    expect(compile(blocks)).toBe("");
+  });
+
+  it("compiles with the credential of @azure/communication-common before 2.5.0, too, where it makes one", () => {
+    const blocks = blocksIn("ts").filter(([, { text }]) => text.includes("new AzureCommunicationTokenCredential("));
+    expect(blocks.length).toBeGreaterThan(1);
+    const options = { paths: { "@azure/communication-common": ["./old-azure.d.ts"] } };
+    expect(compile(blocks, options, { "old-azure.d.ts": OLD_AZURE })).toBe("");
   });
 
   it.each([
@@ -85,6 +94,25 @@ describe("the code on the pages", () => {
     for (const [place, { text }] of blocks) expect(() => load(text), place).not.toThrow();
   });
 });
+
+/** What the compiler says of each block in a file of its own, beside other files. */
+function compile(
+  blocks: ReturnType<typeof blocksIn>,
+  compilerOptions: object = {},
+  files: Readonly<Record<string, string>> = {},
+): string {
+  // In the project, so that its packages are found.
+  const folder = mkdtempSync(".docs-");
+  try {
+    const own = blocks.map(([place, { text }]) => [`${place.replace(/\W/g, "_")}.ts`, `${text}\n\nexport {};\n`]);
+    const config = JSON.stringify({ extends: "../tsconfig.json", compilerOptions, include: ["*.ts"] });
+    for (const [name = "", text = ""] of [...own, ...Object.entries(files), ["tsconfig.json", config]])
+      writeFileSync(join(folder, name), text);
+    return spawnSync("npx", ["tsc", "-p", folder], { encoding: "utf8" }).stdout;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
 
 /** A document, or fields of a type. */
 function parseAny(text: string): void {
