@@ -6,6 +6,7 @@ import { buildSchema, parse, validate } from "graphql";
 import { describe, expect, it } from "vitest";
 import { parse as parseYaml, stringify } from "yaml";
 import { loadConfig } from "../../src/config/load.js";
+import { manifest } from "../clients/gateways.js";
 import { blocksIn } from "./pages.js";
 
 /** What a file says with `${NAME}`, which an operator has set. */
@@ -31,6 +32,27 @@ export declare class AzureCommunicationTokenCredential {
 }
 `;
 
+const BY_TREES = `
+import type { ApolloClient } from "@apollo/client";
+import type { Client } from "@urql/core";
+import { IssueAccessTokenDocument } from "./graphql.js";
+
+export const ask = async (apollo: ApolloClient, urql: Client): Promise<(string | undefined)[]> => {
+  const first = await apollo.mutate({ mutation: IssueAccessTokenDocument, variables: { scopes: ["CHAT"] } });
+  const second = await urql.mutation(IssueAccessTokenDocument, { scopes: ["CHAT"] });
+  return [first, second].map(({ data }) => data?.issueAccessToken.accessToken?.token);
+};
+`;
+
+const BY_TEXTS = `
+import type { GraphQLClient } from "graphql-request";
+import { IssueAccessTokenDocument } from "./graphql.js";
+
+export const body = JSON.stringify({ query: IssueAccessTokenDocument, variables: { scopes: ["CHAT"] } });
+export const ask = async (client: GraphQLClient): Promise<string | undefined> =>
+  (await client.request(IssueAccessTokenDocument, { scopes: ["CHAT"] })).issueAccessToken.accessToken?.token;
+`;
+
 describe("the code on the pages", () => {
   it("compiles, where it is TypeScript, as the project's own does", () => {
     const blocks = blocksIn("ts");
@@ -45,30 +67,39 @@ describe("the code on the pages", () => {
     expect(compile(blocks, options, { "old-azure.d.ts": OLD_AZURE })).toBe("");
   });
 
-  it.each([
-    ["nodenext", "nodenext", "importExtension"],
-    ["preserve", "bundler", "# importExtension"],
-  ])(
-    "compiles, where graphql-codegen makes it, by itself and as %s",
-    { timeout: 60_000 },
-    (module, resolution, line) => {
-      const folder = mkdtempSync(".docs-");
-      try {
-        const [[, block] = expect.fail()] = blocksIn("yaml").filter(([, { note }]) => note === "codegen.yml");
-        const text = block.text.replace("# importExtension", line).replace("src/generated/", `${folder}/`);
-        writeFileSync(join(folder, "codegen.yml"), text);
-        const { status, stderr } = spawnSync("npx", ["graphql-codegen", "--config", join(folder, "codegen.yml")]);
-        expect(status, String(stderr)).toBe(0);
-        const options = { strict: true, verbatimModuleSyntax: true, noEmit: true, types: [] };
-        const compilerOptions = { ...options, module, moduleResolution: resolution };
-        writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.ts"] }));
-        const { stdout } = spawnSync("npx", ["tsc", "-p", folder], { encoding: "utf8" });
-        expect(stdout).toBe("");
-      } finally {
-        rmSync(folder, { recursive: true });
-      }
-    },
-  );
+  describe("for graphql-codegen", () => {
+    const generators: [how: string, module: string, lines: readonly string[], use: string][] = [
+      ["for Apollo Client and urql, as nodenext", "nodenext", ["importExtension"], BY_TREES],
+      ["for Apollo Client and urql, as preserve", "preserve", [], BY_TREES],
+      ["for fetch and graphql-request", "preserve", ["documentMode"], BY_TEXTS],
+    ];
+    it.each(generators)(
+      "makes what compiles, under the manifest's ids: %s",
+      { timeout: 60_000 },
+      (_, module, ...rest) => {
+        const folder = mkdtempSync(".docs-");
+        try {
+          const [lines, use] = rest;
+          generate(folder, lines);
+          const made = JSON.parse(readFileSync(join(folder, "persisted-documents.json"), "utf8")) as object;
+          expect(manifest.operations.map(({ id }) => `sha256:${id}`)).toEqual(
+            expect.arrayContaining(Object.keys(made)),
+          );
+          writeFileSync(join(folder, "use.ts"), use);
+          const moduleResolution = module === "nodenext" ? module : "bundler";
+          const options = { strict: true, verbatimModuleSyntax: true, noEmit: true, skipLibCheck: true, types: [] };
+          const config = {
+            compilerOptions: { ...options, module, moduleResolution },
+            include: ["graphql.ts", "gql.ts", "use.ts"],
+          };
+          writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
+          expect(spawnSync("npx", ["tsc", "-p", folder], { encoding: "utf8" }).stdout).toBe("");
+        } finally {
+          rmSync(folder, { recursive: true });
+        }
+      },
+    );
+  });
 
   it("asks, where it is GraphQL, for what the schema has", () => {
     const schema = buildSchema(readFileSync("schema/schema.graphql", "utf8"));
@@ -112,6 +143,16 @@ function compile(
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+/** Runs the page's codegen.ts, with lines of it that are for some. */
+function generate(folder: string, lines: readonly string[]): void {
+  const [[, block] = expect.fail()] = blocksIn("ts").filter(([, { note }]) => note === "codegen.ts");
+  const chosen = lines.reduce((text, line) => text.replace(`// ${line}`, line), block.text);
+  const file = join(folder, "codegen.ts");
+  writeFileSync(file, chosen.replace("src/generated/", `${folder}/`));
+  const { status, stderr } = spawnSync("npx", ["graphql-codegen", "--config", file], { encoding: "utf8" });
+  expect(status, stderr).toBe(0);
 }
 
 /** A document, or fields of a type. */
