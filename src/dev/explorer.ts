@@ -15,6 +15,7 @@ const ASSETS: readonly (readonly [path: string, packageName: string, file: strin
   ["/explorer/react-dom.js", "react-dom", "umd/react-dom.production.min.js"],
   ["/explorer/graphiql.js", "graphiql", "graphiql.min.js"],
   ["/explorer/graphiql.css", "graphiql", "graphiql.min.css"],
+  ["/explorer/graphql-sse.js", "graphql-sse", "umd/graphql-sse.min.js"],
 ];
 
 const FIRST_QUERY = `# A communication token for whoever the header below names.
@@ -97,9 +98,15 @@ function html(nonce: string, initial: { query: string; headers: string }): strin
 <script src="/explorer/react.js"></script>
 <script src="/explorer/react-dom.js"></script>
 <script src="/explorer/graphiql.js"></script>
+<script src="/explorer/graphql-sse.js"></script>
 <script nonce="${nonce}">
 const { query, headers } = ${settings};
-const fetcher = GraphiQL.createFetcher({ url: "/graphql" });
+const url = "/graphql";
+// GraphiQL gives no headers to a client of subscriptions, so each request has one with its own. What fails is shown and not repeated.
+const fetcher = (params, options) => {
+  const wsClient = graphqlSse.createClient({ url, headers: options?.headers ?? {}, retryAttempts: 0 });
+  return GraphiQL.createFetcher({ url, wsClient })(params, options);
+};
 ReactDOM.createRoot(document.getElementById("explorer")).render(
   React.createElement(GraphiQL, {
     fetcher, headers, defaultHeaders: headers, defaultQuery: query,

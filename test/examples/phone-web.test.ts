@@ -1,17 +1,9 @@
-import { existsSync } from "node:fs";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { hasChromium, launchChromium, WITHOUT_CHROMIUM } from "../fixtures/chromium.js";
 import { Dev } from "../fixtures/dev.js";
 
-/** Debian's package; the tests of the page are left out where there is none. */
-const CHROMIUM = "/usr/bin/chromium";
-const FLAGS =
-  "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
-
-const hasChromium = existsSync(CHROMIUM);
-const name = hasChromium ? "" : ` (left out: there is no ${CHROMIUM} on this machine)`;
-
-describe.skipIf(!hasChromium)(`the phone example in a browser${name}`, { timeout: 60_000 }, () => {
+describe.skipIf(!hasChromium)(`the phone example in a browser${WITHOUT_CHROMIUM}`, { timeout: 60_000 }, () => {
   let dev: Dev;
   let browser: Browser;
   let context: BrowserContext;
@@ -23,7 +15,7 @@ describe.skipIf(!hasChromium)(`the phone example in a browser${name}`, { timeout
 
   beforeAll(async () => {
     dev = await Dev.start();
-    browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS.split(" ") });
+    browser = await launchChromium();
   }, 60_000);
   afterAll(async () => {
     await browser.close();
