@@ -1,7 +1,7 @@
 /**
  * The API explorer of `dev`: GraphiQL from its npm package, with nothing from elsewhere, and a caller token filled in. It
- * hands out that token to whoever can open it, so it answers to loopback names only (a page elsewhere that gets its own
- * name to point here is refused).
+ * hands out that token to whoever can open it, so it answers to this machine and to loopback names only (a page elsewhere that gets
+ * its own name to point here is refused).
  */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";

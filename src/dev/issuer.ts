@@ -15,7 +15,7 @@ import { SignIn } from "./issuer/sign-in.js";
 import { ALGORITHM, type DevUser, NO_APP, newKey, Signer } from "./issuer/signer.js";
 import { readState, writeState } from "./issuer/state.js";
 import { TokenEndpoint } from "./issuer/token-endpoint.js";
-import { isLoopbackHost } from "./loopback.js";
+import { isFromHere } from "./loopback.js";
 import { listenHere, startOnPort } from "./port.js";
 
 interface IssuerOptions {
@@ -100,7 +100,7 @@ async function respond(routes: Routes, request: IncomingMessage, response: Serve
 }
 
 async function answerTo(routes: Routes, request: IncomingMessage, requestId: string): Promise<Answer> {
-  if (!isLoopbackHost(request)) return json(403, { error: "Ask at http://127.0.0.1 or http://localhost." });
+  if (!isFromHere(request)) return json(403, { error: "Ask at http://127.0.0.1 or http://localhost." });
   return await route(routes, request, requestId);
 }
 

@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { request } from "node:http";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Cli } from "../fixtures/cli.js";
@@ -9,6 +9,11 @@ import { FREE_PORTS } from "../fixtures/dev.js";
 import { DpopClient } from "../fixtures/dpop.js";
 
 const hasCurl = spawnSync("curl", ["--version"]).status === 0;
+
+/** This machine's in a network; undefined where it is in none. */
+const ADDRESS = Object.values(networkInterfaces())
+  .flatMap((addresses) => addresses ?? [])
+  .find(({ internal, family }) => !internal && family === "IPv4")?.address;
 
 interface Issued {
   readonly data: {
@@ -52,6 +57,17 @@ async function paste(): Promise<Issued> {
     body: body ?? "",
   });
   return (await response.json()) as Issued;
+}
+
+function statusOf(hostname: string, port: string, host: string, path = "/"): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    request({ hostname, port, path, headers: { host } }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    })
+      .on("error", reject)
+      .end();
+  });
 }
 
 beforeAll(async () => {
@@ -199,15 +215,19 @@ describe("the explorer", () => {
 
   it("gives no token to a page whose name was made to point here", async () => {
     const { hostname, port } = new URL(await url());
-    const status = await new Promise<number | undefined>((resolve, reject) => {
-      request({ hostname, port, path: "/", headers: { host: `attacker.example.com:${port}` } }, (response) => {
-        response.resume();
-        resolve(response.statusCode);
-      })
-        .on("error", reject)
-        .end();
-    });
-    expect(status).toBe(403);
+    expect(await statusOf(hostname, port, `attacker.example.com:${port}`)).toBe(403);
+  });
+
+  it.skipIf(ADDRESS === undefined)("gives no token to the network, whatever host it asks for", async () => {
+    const open = Cli.start(["dev"], { cwd: elsewhere, env: { ...FREE_PORTS, HOST: "0.0.0.0" }, shows: SHOWN });
+    const [, port = ""] = await open.printed(/GraphQL API\s+http:\/\/0\.0\.0\.0:(\d+)/);
+    await open.printed(/^curl .*$/m);
+    for (const path of ["/", "/examples/phone", "/examples/phone/settings.json"]) {
+      expect([path, await statusOf("127.0.0.1", port, "localhost", path)]).toEqual([path, 200]);
+      expect([path, await statusOf(ADDRESS ?? "", port, "localhost", path)]).toEqual([path, 403]);
+    }
+    open.kill("SIGTERM");
+    expect(await open.ended()).toBe(0);
   });
 });
 
