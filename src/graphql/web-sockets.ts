@@ -67,6 +67,10 @@ const MOST_UNTAKEN = 32;
 /** RFC 6455 §5.5, in bytes, with two for the code. */
 const MOST_REASON = 123;
 
+/** Whatever is wrong with a token, the same (as a 401 of HTTP). */
+const NO_TOKEN = 'UNAUTHENTICATED: connectionParams.authorization has to be "Bearer …", with a valid access token.';
+const TOO_EARLY = "The first message has to be connection_init, and connection_ack be there before the next.";
+
 /** The library runs what it is given; what is run here has been begun already. */
 const BEGUN = { schema: new GraphQLSchema({}), document: parse("subscription { begun }") };
 
@@ -161,7 +165,7 @@ export class WebSockets<Session> {
   ): Promise<void> {
     // What comes after a good-bye, such as that the token has expired, is not done.
     if (socket.readyState !== socket.OPEN) return;
-    if (session === undefined && !GREETING.test(text)) return socket.close(CloseCode.Unauthorized, "Unauthorized");
+    if (session === undefined && !GREETING.test(text)) return socket.close(CloseCode.Unauthorized, TOO_EARLY);
     const message = inOneWay(text);
     if (message instanceof SyntaxError) return socket.close(CloseCode.BadRequest, `Not a message: ${message.message}.`);
     await take(message);
@@ -173,7 +177,8 @@ export class WebSockets<Session> {
     if (session instanceof Error) {
       if (socket.readyState !== socket.OPEN) return false;
       // Clients come again after either; what passes has a code that says so.
-      if (session.code !== "UNAUTHENTICATED") socket.close(TRY_AGAIN_LATER, reasonOf(session));
+      if (session.code === "UNAUTHENTICATED") socket.close(CloseCode.Forbidden, NO_TOKEN);
+      else socket.close(TRY_AGAIN_LATER, reasonOf(session));
       return false;
     }
     if (socket.readyState !== socket.OPEN) {

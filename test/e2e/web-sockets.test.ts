@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { setTimeout } from "node:timers/promises";
@@ -10,6 +11,12 @@ import { type Client, Rig } from "../fixtures/rig.js";
 import { AuditEventAddedDocument } from "../generated/graphql.js";
 
 const query = AuditEventAddedDocument.toString();
+
+interface Listed {
+  readonly id: string;
+  readonly name: string;
+  readonly body: string;
+}
 
 let rig: Rig;
 let admin: Client;
@@ -81,14 +88,52 @@ describe("a WebSocket", () => {
   };
 
   it("is closed for whoever cannot say who they are", async () => {
-    const { socket, opened, closed } = open();
-    await opened;
-    socket.send('{"type":"connection_init","payload":{"authorization":"Bearer nonsense"}}');
-    expect(await closed).toBe(4403);
+    const why = 'UNAUTHENTICATED: connectionParams.authorization has to be "Bearer …", with a valid access token.';
+    for (const payload of [{ authorization: "Bearer nonsense" }, { authorization: "" }, {}, undefined]) {
+      const { socket, opened, closed, reason } = open();
+      await opened;
+      socket.send(JSON.stringify({ type: "connection_init", payload }));
+      expect([await closed, await reason]).toEqual([4403, why]);
+    }
     const early = open();
     await early.opened;
     early.socket.send(JSON.stringify({ id: "1", type: "subscribe", payload: { query } }));
-    expect(await early.closed).toBe(4401);
+    expect([await early.closed, await early.reason]).toEqual([4401, expect.stringMatching("connection_init")]);
+  });
+
+  it("is closed for whoever does not say who they are in time, or says so twice", async () => {
+    const hasty = (config: Config) => ({ ...config, server: { ...config.server, clientTimeoutSeconds: 1 } });
+    const other = await rig.startAnother({ configure: hasty });
+    expect(await open(admin.token, other).closed).toBe(4408);
+    const twice = open(admin.token);
+    await twice.opened;
+    twice.socket.send('{"type":"connection_init"}');
+    await expect.poll(() => twice.messages.length).toBe(1);
+    twice.socket.send('{"type":"connection_init"}');
+    expect(await twice.closed).toBe(4429);
+  });
+
+  it("takes a document by its text, beside which its id may stand, and is closed for an id alone", async () => {
+    const manifest = "schema/persisted-documents.json";
+    const trusting = (config: Config): Config => ({
+      ...config,
+      graphql: { ...config.graphql, trustedDocuments: { mode: "enforce", manifests: [manifest] } },
+    });
+    const other = await rig.startAnother({ configure: trusting });
+    const { operations } = JSON.parse(readFileSync(manifest, "utf8")) as { operations: Listed[] };
+    const { id, body } = operations.find(({ name }) => name === "Viewer") ?? expect.fail("no such operation");
+    const extensions = { persistedQuery: { version: 1, sha256Hash: id } };
+    for (const named of [{ documentId: id }, { extensions }]) {
+      const { socket, messages, opened, closed } = open(admin.token, other);
+      await opened;
+      const ask = (payload: object) => socket.send(JSON.stringify({ id: "1", type: "subscribe", payload }));
+      socket.send('{"type":"connection_init"}');
+      await expect.poll(() => messages.length).toBe(1);
+      ask({ ...named, query: body });
+      await expect.poll(() => messages.map(({ type }) => type)).toEqual(["connection_ack", "next", "complete"]);
+      ask(named);
+      expect(await closed).toBe(4400);
+    }
   });
 
   it("takes who connects from the request's header, too, and refuses what is no message or too long", async () => {
