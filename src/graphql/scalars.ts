@@ -13,14 +13,15 @@ export const DateTime = new GraphQLScalarType<number, string>({
     if (typeof value !== "number") throw new TypeError("DateTime is made of milliseconds since 1970");
     return new Date(value).toISOString();
   },
-  parseValue: parseDateTime,
-  parseLiteral: (node) => parseDateTime(textOf(node)),
+  parseValue: (value) => parseDateTime(value),
+  parseLiteral: (node) => parseDateTime(textOf(node), node),
 });
 
-function parseDateTime(value: unknown): number {
+/** `node`: where the document has it. */
+function parseDateTime(value: unknown, node: ValueNode | null = null): number {
   const date = typeof value === "string" ? RFC_3339.exec(value)?.[1] : undefined;
   if (typeof value === "string" && date !== undefined && isCalendarDay(date)) return Date.parse(value.toUpperCase());
-  throw new GraphQLError("A DateTime must be an instant in RFC 3339, such as 2026-01-31T23:59:59Z.");
+  throw new GraphQLError("A DateTime must be an instant in RFC 3339, such as 2026-01-31T23:59:59Z.", { nodes: node });
 }
 
 const COMMUNICATION_USER_ID = /^8:(acs|gcch-acs|dod-acs):[0-9A-Za-z_-]{1,200}$/;
@@ -29,13 +30,13 @@ export const CommunicationUserId = new GraphQLScalarType<string, string>({
   name: "CommunicationUserId",
   description: "A raw communication user id, such as `8:acs:<resource guid>_<user guid>`. At most 255 characters.",
   serialize: String,
-  parseValue: parseCommunicationUserId,
-  parseLiteral: (node) => parseCommunicationUserId(textOf(node)),
+  parseValue: (value) => parseCommunicationUserId(value),
+  parseLiteral: (node) => parseCommunicationUserId(textOf(node), node),
 });
 
-function parseCommunicationUserId(value: unknown): string {
+function parseCommunicationUserId(value: unknown, node: ValueNode | null = null): string {
   if (typeof value === "string" && COMMUNICATION_USER_ID.test(value)) return value;
-  throw new GraphQLError("A CommunicationUserId must read 8:acs:<resource guid>_<user guid>.");
+  throw new GraphQLError("A CommunicationUserId must read 8:acs:<resource guid>_<user guid>.", { nodes: node });
 }
 
 function textOf(node: ValueNode): unknown {

@@ -227,6 +227,20 @@ describe("a request that is not well-formed", () => {
     expect(await rig.takeCalls()).toEqual({});
   });
 
+  it("is told where in the document a value is that is none of its type", async () => {
+    const since = '{ a: auditEvents(first: 1, filter: { since: "x" }) { nodes { id } }';
+    const ids = 'b: identityByCommunicationUserId(communicationUserId: "x") { id }';
+    const again = 'c: identityByCommunicationUserId(communicationUserId: "x") { id } }';
+    const { status, errors } = await member.send({ query: [since, ids, again].join("\n") });
+    expect(status).toBe(400);
+    expect(errors?.map(({ extensions, locations }) => [extensions.code, locations])).toEqual(
+      [since, ids, again].map((text, index) => [
+        "GRAPHQL_VALIDATION_FAILED",
+        [{ line: index + 1, column: text.indexOf('"x"') + 1 }],
+      ]),
+    );
+  });
+
   it("is a 413 when it is too large, with or without a stated length", async () => {
     const body = JSON.stringify({ query: `# ${"x".repeat(70_000)}\n{ viewer { __typename } }` });
     expect(await member.send(JSON.parse(body))).toMatchObject({
