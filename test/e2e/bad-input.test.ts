@@ -148,6 +148,11 @@ describe("a request that is not well-formed", () => {
     ["null", "null", "BAD_REQUEST"],
     ["a subscription", '{"query":"subscription { viewer { __typename } }"}', "GRAPHQL_VALIDATION_FAILED"],
     ["an unknown operation name", '{"query":"query A { viewer { __typename } }","operationName":"B"}', "BAD_REQUEST"],
+    [
+      "several operations and no name",
+      '{"query":"query A { viewer { __typename } } query B { viewer { __typename } }"}',
+      "BAD_REQUEST",
+    ],
     ["a persisted query", '{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"aa"}}}', "BAD_REQUEST"],
     ["a syntax error", '{"query":"{ viewer {"}', "GRAPHQL_PARSE_FAILED"],
     ["an unknown field", '{"query":"{ viewer { nope } }"}', "GRAPHQL_VALIDATION_FAILED"],
@@ -225,6 +230,12 @@ describe("a request that is not well-formed", () => {
     expect(reply.headers.get("content-type")).toMatch(/^application\/(graphql-response\+)?json/);
     expect(reply.text).not.toMatch(/Did you mean|stacktrace|node_modules/);
     expect(await rig.takeCalls()).toEqual({});
+  });
+
+  it("is none for having several operations, of which it names one", async () => {
+    const query = "query A { viewer { permissions } } query B { viewer { allowedScopes } }";
+    const { status, data } = await member.send({ query, operationName: "B" });
+    expect([status, data]).toEqual([200, { viewer: { allowedScopes: expect.any(Array) } }]);
   });
 
   it("is told where in the document a value is that is none of its type", async () => {
