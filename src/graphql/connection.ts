@@ -40,9 +40,10 @@ export interface PagePosition {
 /** Throws BAD_USER_INPUT that names the argument. `list` is the order that the cursors must belong to. */
 export function readPageRequest(args: ConnectionArgs, list: string): PageRequest<PagePosition> {
   const { first, last } = args;
-  if ((first ?? null) === null && (last ?? null) === null) throw badArgument("first", "or last is required, 1 to 100");
+  if ((first ?? null) === null && (last ?? null) === null)
+    throw badArgument("first", `is missing: give it or "last", 1 to ${MAX_PAGE}`);
   if (typeof first === "number" && typeof last === "number")
-    throw badArgument("last", "cannot be given together with first");
+    throw badArgument("last", 'cannot be given together with "first"');
   const backward = typeof last === "number";
   const size = first ?? last ?? 0;
   if (size < 1 || size > MAX_PAGE) throw badArgument(backward ? "last" : "first", `must be 1 to ${MAX_PAGE}`);

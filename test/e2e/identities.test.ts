@@ -153,6 +153,14 @@ describe("identities", () => {
     expect(reply.errors?.[0]?.message).toContain(`"${argument}"`);
   });
 
+  it("say in a whole sentence what is missing, and what is one too many", async () => {
+    const messageFor = async (variables: IdentitiesQueryVariables) =>
+      (await admin.execute(IdentitiesDocument, variables)).errors?.[0]?.message;
+    expect(await messageFor({})).toBe('Argument "first" is missing: give it or "last", 1 to 100.');
+    const both = 'Argument "last" cannot be given together with "first".';
+    expect(await messageFor({ first: 1, last: 1 })).toBe(both);
+  });
+
   it("answer BAD_USER_INPUT for a cursor of another order", async () => {
     const { identities } = await admin.ask(IdentitiesDocument, { first: 1 });
     const orderBy: IdentityOrder = { field: "CREATED_AT", direction: "ASC" };
