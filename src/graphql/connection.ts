@@ -8,7 +8,7 @@ import { decodeCursor, encodeCursor } from "./cursor.js";
 export const MAX_PAGE = 100;
 
 /** As how many objects a connection counts in the cost of an operation: to read a page, and to count all of them, takes that much longer. */
-export const PAGE_COST = 10;
+export const PAGE_COST = 5;
 
 @ArgsType()
 export class ConnectionArgs {

@@ -131,12 +131,12 @@ const limits: Limit[] = [
       { query: `{ identities(first: 100) { ${PAGE} } }` },
       {
         query:
-          "{ identities(first: 58) { nodes { user { issuer } ...F } } } fragment F on Node { ... on CommunicationIdentity { a: user { issuer } b: user { issuer } c: user { issuer } } }",
+          "{ identities(first: 59) { nodes { user { issuer } ...F } } } fragment F on Node { ... on CommunicationIdentity { a: user { issuer } b: user { issuer } c: user { issuer } } }",
       },
       { query: `query ($n: Int = 149) { identities(first: $n) { ${PAGE} } }`, variables: { n: 100 } },
       { query: `query ($n: Int = 50) { identities(first: $n) { ${PAGE} a: ${PAGE} } }` },
       { query: `{ nodes(ids: ${quoted(100)}) { ... on CommunicationIdentity { user { issuer } } } }` },
-      { query: `{ nodes(ids: ${quoted(14)}) { ... on CommunicationIdentity { ${COUNTS} } } }` },
+      { query: `{ nodes(ids: ${quoted(27)}) { ... on CommunicationIdentity { ${COUNTS} } } }` },
       { query: "{ pendingServiceWork { identity { user { issuer } } } }" },
       {
         query: "query ($n: Int!) { pendingServiceWork(first: $n) { identity { user { issuer } a: user { issuer } } } }",
@@ -149,7 +149,7 @@ const limits: Limit[] = [
       },
       {
         query:
-          "{ identities(first: 59) { nodes { user { issuer } ...F } } } fragment F on Node { ... on CommunicationIdentity { a: user { issuer } b: user { issuer } c: user { issuer } } }",
+          "{ identities(first: 60) { nodes { user { issuer } ...F } } } fragment F on Node { ... on CommunicationIdentity { a: user { issuer } b: user { issuer } c: user { issuer } } }",
       },
       { query: `query ($n: Int = 100) { identities(first: $n) { ${PAGE} a: ${PAGE} } }` },
       { query: `query ($n: Int) { identities(first: $n) { ${PAGE} a: ${PAGE} } }`, variables: { n: 1_000_000 } },
@@ -158,7 +158,7 @@ const limits: Limit[] = [
       { query: `{ identities { ${PAGE} a: ${PAGE} } }` },
       { query: `{ identities(last: -5) { ${PAGE} a: ${PAGE} } }` },
       { query: `{ identities(first: 1, last: 100) { ${PAGE} a: ${PAGE} } }` },
-      { query: `{ nodes(ids: ${quoted(15)}) { ... on CommunicationIdentity { ${COUNTS} } } }` },
+      { query: `{ nodes(ids: ${quoted(28)}) { ... on CommunicationIdentity { ${COUNTS} } } }` },
       {
         query: `{ ${times(4, (i) => `t${i}: tokenActivity(since: "2026-01-0${i + 1}T00:00:00Z") { issued }`)} }`,
       },
@@ -202,7 +202,7 @@ describe("an operation", () => {
 
   it("is told what it would cost, what it may, and what to do", async () => {
     const { errors } = await admin.send({ query: `{ identities(first: 100) { ${PAGE} a: nodes { id } } }` });
-    expect(errors).toMatchObject([{ message: expect.stringMatching(/\b310\b.*\b300\b.*smaller or fewer pages/) }]);
+    expect(errors).toMatchObject([{ message: expect.stringMatching(/\b305\b.*\b300\b.*smaller or fewer pages/) }]);
   });
 
   it("is refused when its fragments spread themselves, directly or in a ring", async () => {
