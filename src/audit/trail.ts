@@ -138,7 +138,8 @@ interface Write {
  * the store likes goes into the next one together, and so does what comes one upon the other, so the more come the less each
  * costs.
  *
- * Once an event is taken it is written, whether anybody still waits for it or not: what it tells has happened. What is in a
+ * Once an event is taken it is written, whether anybody still waits for it or not: what it tells has happened. But an intent whose
+ * caller was refused meanwhile tells of what will not be done. What is in a
  * write that fails, and in those that go on from it, is not written again; whoever asked is told, and an intent then stays
  * without its outcome.
  */
@@ -239,7 +240,7 @@ export class Trail {
       if (turns > 0 && this.#isWorthMore(length) && this.#parts.elapsed() < until)
         return this.#gather(isMore ? QUIET_TURNS : turns - 1, until);
       this.#isNextDue = false;
-      if (length > 0 && this.#void.size === 0) this.#begin(this.#queue.splice(0, this.#mostInNext));
+      if (length > 0 && this.#void.size === 0) this.#begin(this.#queue.splice(0, this.#mostInNext).filter(isStillToBe));
       this.#next();
     });
   }
@@ -268,6 +269,10 @@ export class Trail {
   }
 
   #begin(batch: readonly Waiting[]): void {
+    if (batch.length === 0) {
+      if (this.#isIdle) this.#idle?.resolve();
+      return;
+    }
     this.#isLastShared = batch.length > MOST_OF_ONE;
     if (this.#alone > 0) this.#alone -= 1;
     const before = this.#underWay.at(-1);
@@ -420,6 +425,10 @@ function tellWritten({ batch, askedAt }: Write, rows: FoundRows): void {
 
 function unavailable(cause: unknown): GatewayError {
   return new GatewayError("AUDIT_UNAVAILABLE", "The audit trail cannot be written just now.", { cause });
+}
+
+function isStillToBe({ isLetGo, event }: Waiting): boolean {
+  return !isLetGo || event.phase === "OUTCOME";
 }
 
 function refuseLate(waiting: Waiting): void {

@@ -372,6 +372,25 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>,
       expect((await wholeChains()).map(requestsIn)).toEqual([["late", "after"]]);
     });
 
+    it("writes no intent whose caller was refused before its write began: nothing will come of it", async () => {
+      const trail = start();
+      const intent = (requestId: string, deadline: AbortSignal) =>
+        trail.record({ ...event(requestId), phase: "INTENT" }, deadline);
+      await expect(intent("late", AbortSignal.abort())).rejects.toMatchObject(unavailable);
+      const held = await hold(trail);
+      const deadline = new AbortController();
+      const waiting = [intent("given up", deadline.signal), record(trail, "done", deadline.signal)];
+      deadline.abort();
+      for (const refused of await Promise.allSettled(waiting)) expect(refused).toMatchObject({ reason: unavailable });
+      faulty.hanging[0]?.();
+      await Promise.all(held);
+      await record(trail, "after");
+      expect((await wholeChains()).map(requestsIn)).toEqual([[...held.map(() => "held"), "done", "after"]]);
+      await expect(intent("late", AbortSignal.abort())).rejects.toMatchObject(unavailable);
+      await trail.close(1000);
+      expect((await wholeChains()).flat()).toHaveLength(held.length + 2);
+    });
+
     it("refuses at once what its queue has no room for", async () => {
       const trail = start({ queueSize: 2 });
       const first = await hold(trail);
