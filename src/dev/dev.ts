@@ -121,26 +121,32 @@ interface Running {
 }
 
 async function writeWelcome({ gateway, issuer, emulator, config, has }: Running): Promise<string> {
+  const url = fromHere(gateway.url);
   const where = emulator ? "nothing leaves this machine" : "the Communication Services resource is a real one";
   return `
 ACS Token Gateway, development mode. Nothing here is secure; ${where}.
 
-  GraphQL API   ${gateway.url}/graphql
-  Explorer      ${has.explorer ? `${gateway.url}/` : "none: it needs the embedded issuer and the development dependencies"}
-  Phone example ${has.phone ? `${gateway.url}${PHONE_PATH}` : "none: it needs the embedded issuer, the folder examples and the built client (npm run build)"}
+  GraphQL API   ${url}/graphql
+  Explorer      ${has.explorer ? `${url}/` : "none: it needs the embedded issuer and the development dependencies"}
+  Phone example ${has.phone ? `${url}${PHONE_PATH}` : "none: it needs the embedded issuer, the folder examples and the built client (npm run build)"}
   Admin         ${gateway.adminUrl}/health/ready and /metrics
   OpenID issuer ${issuer ? `${issuer.issuer}   (a token for anyone: ${issuer.issuer}/token?subject=bob)` : config.issuers.map((own) => own.issuer).join(", ")}
   Service       ${emulator ? `${emulator.endpoint}   (emulator; its controls: ${emulator.endpoint}_emulator)` : config.acs.endpoint}
   Data          ${DATA}   (delete it to start afresh)
 
-${await writeTokens(gateway, issuer)}
+${await writeTokens(url, issuer)}
 `;
 }
 
 const FIRST_REQUEST =
   "mutation { issueAccessToken(input: { scopes: [CHAT, VOIP] }) { accessToken { token expiresOn refreshAfter identity { communicationUserId } } userErrors { code message } } }";
 
-async function writeTokens({ url }: Gateway, issuer: DevIssuer | undefined): Promise<string> {
+/** What listens on every address is named by one that the explorer answers on. */
+function fromHere(url: string): string {
+  return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
+}
+
+async function writeTokens(url: string, issuer: DevIssuer | undefined): Promise<string> {
   const curl = (token: string) =>
     `curl -s ${url}/graphql -H 'content-type: application/json' -H 'authorization: Bearer ${token}' -d '{"query":"${FIRST_REQUEST}"}'`;
   if (issuer === undefined) return `Get a token from your issuer and put it in:\n\n${curl("<token>")}`;

@@ -220,7 +220,7 @@ describe("the explorer", () => {
 
   it.skipIf(ADDRESS === undefined)("gives no token to the network, whatever host it asks for", async () => {
     const open = Cli.start(["dev"], { cwd: elsewhere, env: { ...FREE_PORTS, HOST: "0.0.0.0" }, shows: SHOWN });
-    const [, port = ""] = await open.printed(/GraphQL API\s+http:\/\/0\.0\.0\.0:(\d+)/);
+    const [, port = ""] = await open.printed(/Explorer\s+http:\/\/127\.0\.0\.1:(\d+)\/$/m);
     await open.printed(/^curl .*$/m);
     for (const path of ["/", "/examples/phone", "/examples/phone/settings.json"]) {
       expect([path, await statusOf("127.0.0.1", port, "localhost", path)]).toEqual([path, 200]);
