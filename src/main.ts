@@ -18,7 +18,7 @@ import { drained, type LogOutput, logOutput } from "./observe/log-output.js";
 import { createLogger, type Logger } from "./observe/logger.js";
 import { createRedact, type Redact } from "./observe/redact.js";
 import { reasonOf } from "./store/reason.js";
-import { printable } from "./text.js";
+import { printable, printableLine } from "./text.js";
 import { VERSION } from "./version.js";
 
 const USAGE = `Usage: acs-token-gateway [command] [options]
@@ -345,7 +345,7 @@ function instant(option: string, text: string | undefined): number | undefined {
 }
 
 function report(line: string): void {
-  process.stderr.write(`${printable(line)}\n`);
+  process.stderr.write(`${printableLine(line)}\n`);
 }
 
 /** SIGTERM and SIGINT end what is under way in peace, a start that is not finished too; a second one ends at once. */

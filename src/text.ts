@@ -19,3 +19,11 @@ const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
 export function printable(text: string): string {
   return text.replace(CONTROLS, "\ufffd");
 }
+
+/** What ends a line, or has what follows shown elsewhere in it (UAX #9). */
+const PLACING = /[\t\n\u2028\u2029\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/g;
+
+/** The same of what is one line, and is to be seen where it stands. */
+export function printableLine(text: string): string {
+  return printable(text).replace(PLACING, "\ufffd");
+}

@@ -22,8 +22,14 @@ describe("work that is waited for", () => {
   });
 
   it("is aborted when it is given up, and what it makes of that is of no interest", async () => {
-    const work = async (deadline: AbortSignal) => await setTimeout(60_000, undefined, { signal: deadline });
+    let ended: unknown;
+    const work = async (deadline: AbortSignal) =>
+      await setTimeout(60_000, undefined, { signal: deadline }).catch((error: unknown) => {
+        ended = error;
+        throw error;
+      });
     await expect(inTimeOrAborted(work, 10, "late")).rejects.toThrow("late");
+    await expect.poll(() => ended).toMatchObject({ name: "AbortError" });
   });
 
   it("keeps no timer once it has ended", async () => {

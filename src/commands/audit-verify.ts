@@ -10,7 +10,7 @@ import type { StoreConfig } from "../config/config.js";
 import { readPublicKey } from "../config/signing-keys.js";
 import { StartError } from "../errors.js";
 import { type AuditArchive, brokenOff, openAuditArchive } from "../store/audit-archive.js";
-import { printable } from "../text.js";
+import { printableLine } from "../text.js";
 import { type Line, linesOf, unusable } from "./lines.js";
 import { type Output, Progress } from "./output.js";
 
@@ -49,7 +49,7 @@ async function verify(
   found ??= verifier.end();
   progress.end(verifier.records, from);
   // What somebody has put into the trail would else have a terminal show another result.
-  await output.print(printable(found ? describeFault(found) : describeWhole(verifier, trust)));
+  await output.print(printableLine(found ? describeFault(found) : describeWhole(verifier, trust)));
   return found === undefined;
 }
 

@@ -73,6 +73,8 @@ interface ProvisionRequest {
   readonly id: string | undefined;
 }
 
+const OUTAGES: ReadonlySet<ErrorCode> = new Set(["AUDIT_UNAVAILABLE", "STORE_UNAVAILABLE"]);
+
 /** Nothing came of an attempt before the service was asked; the cause says why, and is what the call that began it is told. */
 class NeverAsked extends Error {
   override readonly name = "NeverAsked";
@@ -81,10 +83,11 @@ class NeverAsked extends Error {
     super("The service was not asked.", { cause });
   }
 
-  /** Whether another call of the user would fare no better: their budgets are the same, and the process has one trail. */
+  /** Whether another call of the user would fare no better: their budgets are the same, and the process has one trail and one store. */
   isForAll(first: FirstToken | undefined): boolean {
     if (!(this.cause instanceof GatewayError)) return false;
-    return this.cause.code === "AUDIT_UNAVAILABLE" || (this.cause.code === "RATE_LIMITED" && first !== undefined);
+    const { code } = this.cause;
+    return OUTAGES.has(code) || (code === "RATE_LIMITED" && first !== undefined);
   }
 }
 

@@ -95,7 +95,8 @@ export class AuditReader {
   /** By the beginning of the bucket, of those that have any. */
   async activity({ since, until, bucket }: ActivityQuery): Promise<Map<number, Partial<ActivityCounts>>> {
     // A parameter would be another one in each place, and the two expressions no longer the same to Postgres.
-    const start = sql<number>`at - at % ${sql.lit(BUCKET_MS[bucket])}`;
+    // Of the column's own type, for which Postgres has an operator: where it has none, anybody's would be taken.
+    const start = sql<number>`at - at % cast(${sql.lit(BUCKET_MS[bucket])} as bigint)`;
     const rows = await this.database
       .selectFrom("audit_events")
       .select(["action", start.as("start"), sql<number | string | bigint>`count(*)`.as("count")])

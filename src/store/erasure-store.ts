@@ -1,5 +1,9 @@
 import type { Kysely } from "kysely";
+import { isOver } from "./over.js";
 import type { Tables } from "./tables.js";
+
+/** ms. What was begun before a deletion may take so long to be recorded, and then minutes more. */
+const FAR_AHEAD_MS = 900_000;
 
 interface DueErasure {
   readonly identityId: string;
@@ -24,14 +28,14 @@ export class ErasureStore {
     const due = this.database
       .selectFrom("audit_erasures")
       .select("identity_id")
-      .where("next_try_at", "<=", now)
+      .where(isOver("next_try_at", now, FAR_AHEAD_MS))
       .orderBy("next_try_at")
       .limit(1);
     const row = await this.database
       .updateTable("audit_erasures")
       .set({ next_try_at: nextTryAt })
       .where("identity_id", "=", due)
-      .where("next_try_at", "<=", now)
+      .where(isOver("next_try_at", now, FAR_AHEAD_MS))
       .returningAll()
       .executeTakeFirst();
     return row && { identityId: row.identity_id, isLast: row.is_last === 1 };

@@ -115,7 +115,7 @@ export async function whyNotForAll<Tables>(database: Kysely<Tables>): Promise<st
 }
 
 /** Where it names pg_catalog at all: where it does not, that comes first. */
-const ODD_PATH = /^[^,]+,.*\bpg_catalog\b/i;
+const ODD_PATH = /^[^,]+,.*\bpg_catalog\b/is;
 
 /** Of this session, or of anybody's in this database: by another equality there are records that equal nothing. */
 async function hasOddPath<Tables>(database: Kysely<Tables>): Promise<boolean> {
@@ -125,7 +125,7 @@ async function hasOddPath<Tables>(database: Kysely<Tables>): Promise<boolean> {
   const others = await sql<{ setting: string }>`
     select unnest(setconfig) as setting from pg_db_role_setting
     where setdatabase in (0, (select oid from pg_database where datname = current_database()))`.execute(database);
-  const paths = others.rows.flatMap(({ setting }) => /^search_path=(.*)$/i.exec(setting)?.[1] ?? []);
+  const paths = others.rows.flatMap(({ setting }) => /^search_path=(.*)$/is.exec(setting)?.[1] ?? []);
   return paths.some((path) => ODD_PATH.test(path));
 }
 

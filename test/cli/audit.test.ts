@@ -129,7 +129,8 @@ describe("audit verify", () => {
   });
 
   it("shows what somebody has put there as text, and not as a terminal's commands", async () => {
-    const id = "'aud_' || char(13) || char(27) || '[2K7 records of 1 writers, whole' || char(155) || '8m'";
+    const id =
+      "'aud_' || char(13) || char(10) || char(27) || '[2K7 records of 1 writers, whole' || char(155) || '8m' || char(8238)";
     const { code, stdout } = await run(
       ["verify"],
       tamper(`update audit_events set id = ${id} where id = 'aud_one_000000000001'`),
@@ -137,7 +138,7 @@ describe("audit verify", () => {
     expect({ code, stdout }).toEqual({
       code: 1,
       stdout: expect.stringMatching(
-        /^not whole: record aud_\ufffd\ufffd\[2K7 records of 1 writers, whole\ufffd8m: .+\n$/,
+        /^not whole: record aud_\ufffd\ufffd\ufffd\[2K7 records of 1 writers, whole\ufffd8m\ufffd: .+\n$/,
       ),
     });
   });

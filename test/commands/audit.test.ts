@@ -161,6 +161,16 @@ if (server === undefined) {
       'alter database "DATABASE" reset search_path',
     ],
     [
+      "its own, of several lines,",
+      `select set_config('search_path', E'other,\\npg_catalog,public', false); alter database "DATABASE" set search_path from current`,
+      'alter database "DATABASE" reset search_path',
+    ],
+    [
+      "another user's, in every database,",
+      'create role "DATABASE_reader"; alter role "DATABASE_reader" set search_path = other, pg_catalog',
+      'drop role "DATABASE_reader"',
+    ],
+    [
       "another user's",
       'create role "DATABASE_reader"; alter role "DATABASE_reader" in database "DATABASE" set search_path = other, "pg_catalog"',
       'drop role "DATABASE_reader"',

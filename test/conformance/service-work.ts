@@ -54,13 +54,13 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
       it("give way where the lease was given by a clock that has been set back since", async () => {
         const { id } = await claim();
         await begin(id, "att_ahead", 1_000_000);
-        expect(await attempts.findRunning(id, 900_000)).toMatchObject({ id: "att_ahead" });
-        expect(await begin(id, "att_early", 900_000)).toBe(false);
-        expect(await attempts.findRunning(id, 800_000)).toBeUndefined();
-        expect(await begin(id, "att_after", 800_000)).toBe(true);
+        expect(await attempts.findRunning(id, 750_000)).toMatchObject({ id: "att_ahead" });
+        expect(await begin(id, "att_early", 750_000)).toBe(false);
+        expect(await attempts.findRunning(id, 690_000)).toBeUndefined();
+        expect(await begin(id, "att_after", 690_000)).toBe(true);
         expect(await attempts.find("att_ahead")).toMatchObject({ state: "IN_DOUBT" });
         const late = { id: "att_ahead", identityId: id };
-        expect(await attempts.succeed(late, binding("8:acs:ahead"), 800_010)).toBeUndefined();
+        expect(await attempts.succeed(late, binding("8:acs:ahead"), 690_010)).toBeUndefined();
         expect(await work.find("8:acs:ahead")).toMatchObject({ action: "DELETE", identityId: null });
       });
 
@@ -178,13 +178,13 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         const { communicationUserId } = await revoked();
         const ahead = lease(1_000_000);
         expect(await work.lease(communicationUserId, ahead)).toBeDefined();
-        expect(await work.lease(communicationUserId, lease(900_000))).toBeUndefined();
-        const held = lease(800_000);
+        expect(await work.lease(communicationUserId, lease(750_000))).toBeUndefined();
+        const held = lease(690_000);
         const leased = (await work.lease(communicationUserId, held)) ?? expect.fail("still held");
         expect(await work.complete(leased, ahead, hashUser)).toBe(false);
         await work.giveBack(leased, held.holder, 1_000_000, "the service said no");
-        expect(await work.lease(communicationUserId, lease(900_000))).toBeUndefined();
-        const again = lease(800_000);
+        expect(await work.lease(communicationUserId, lease(750_000))).toBeUndefined();
+        const again = lease(690_000);
         const due = (await work.lease(communicationUserId, again)) ?? expect.fail("not due");
         expect(due).toMatchObject({ communicationUserId, tries: 1 });
         expect(await work.complete(due, again, hashUser)).toBe(true);
@@ -324,9 +324,9 @@ export function serviceWorkConformance(name: string, open: () => Promise<OpenedS
         const third = (await work.leaseDue(later)) ?? expect.fail("nothing due");
         expect(third).toMatchObject({ tries: 1, lastError: "the service said no" });
         await work.giveBack(third, later.holder, 1_000_000, "the service said no");
-        expect(await work.leaseDue(lease(900_000))).toBeUndefined();
+        expect(await work.leaseDue(lease(750_000))).toBeUndefined();
         // By a clock that has been set back since.
-        expect(await work.leaseDue(lease(800_000))).toMatchObject({ tries: 2 });
+        expect(await work.leaseDue(lease(690_000))).toMatchObject({ tries: 2 });
         expect(await work.pending(10)).toHaveLength(await work.count());
       });
     });

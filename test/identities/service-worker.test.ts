@@ -1,5 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ServiceFailure } from "../../src/acs/service.js";
 import type { ServiceWork } from "../../src/identities/service-work.js";
 import { ServiceWorker } from "../../src/identities/service-worker.js";
 
@@ -16,7 +17,10 @@ class Surroundings {
   /** Each piece is carried out when it is asked for. */
   isQuick = false;
   readonly failures: unknown[] = [];
+  serviceFault: Error | undefined;
   readonly asked: string[] = [];
+  /** ms, from when a piece is given back until it is to be tried again. */
+  readonly pauses: number[] = [];
   readonly #waiting: (() => void)[] = [];
   readonly worker: ServiceWorker;
 
@@ -32,13 +36,15 @@ class Surroundings {
         if (this.completeFault) throw this.completeFault;
         return true;
       },
-      giveBack: async () => {
+      giveBack: async (_work: unknown, _holder: string, nextTryAt: number) => {
+        this.pauses.push(nextTryAt - Date.now());
         if (this.completeFault) throw this.completeFault;
       },
     };
     const service = {
       revokeTokens: async (id: string) => {
         this.asked.push(id);
+        if (this.serviceFault) throw this.serviceFault;
         if (!this.isQuick) await new Promise<void>((resolve) => this.#waiting.push(resolve));
       },
     };
@@ -148,4 +154,21 @@ describe("work that was promised", () => {
     surroundings.due = ["a"];
     await expect.poll(() => surroundings.asked, PATIENCE).toEqual(["a"]);
   });
+});
+
+it("waits as long as the service asks for, and no longer than two minutes", async () => {
+  for (const [asked, least, most] of [
+    [90, 89_000, 90_000],
+    [3600, 119_000, 120_000],
+  ] as const) {
+    surroundings.serviceFault = new ServiceFailure("throttled", "none", { askedToWaitSeconds: asked });
+    surroundings.due = ["8:acs:a"];
+    surroundings.worker.start();
+    await expect.poll(() => surroundings.pauses.length, PATIENCE).toBe(1);
+    await surroundings.worker.stop();
+    const [pause = 0] = surroundings.pauses;
+    expect(pause).toBeGreaterThanOrEqual(least);
+    expect(pause).toBeLessThanOrEqual(most);
+    surroundings = new Surroundings();
+  }
 });

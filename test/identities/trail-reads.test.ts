@@ -1,7 +1,10 @@
 import { setImmediate } from "node:timers/promises";
 import { expect, it } from "vitest";
+import type { AuditFeed } from "../../src/audit/feed.js";
 import { GatewayError } from "../../src/errors.js";
+import { AuditAccess } from "../../src/identities/audit-access.js";
 import { TrailReads } from "../../src/identities/trail-reads.js";
+import type { Call } from "../../src/policy/call.js";
 import type { AuditReader } from "../../src/store/audit-reader.js";
 
 /** A trail without records, which says when a read begins and when it ends. */
@@ -58,4 +61,37 @@ it("begins none once the time is up, and one that fails does not keep the next f
   deadline.aborted = true;
   await expect(reads.page(page(2))).rejects.toThrow(new GatewayError("DEADLINE_EXCEEDED", "The request's time is up."));
   expect(seen).toEqual(["page begins", "page ends"]);
+});
+
+it("ends a plot of many parts when the time is up", async () => {
+  const deadline = { aborted: false };
+  let parts = 0;
+  const reader = {
+    atOffset: async (from: number) => from + 10,
+    activity: async () => {
+      parts += 1;
+      if (parts === 3) deadline.aborted = true;
+      return new Map();
+    },
+  };
+  const reads = new TrailReads(reader as unknown as AuditReader, deadline);
+  await expect(reads.activity({ since: 0, until: 1000, bucket: "HOUR" })).rejects.toMatchObject({
+    code: "DEADLINE_EXCEEDED",
+  });
+  expect(parts).toBe(3);
+});
+
+it("is one for all that a call reads, and no other's", async () => {
+  const { seen, reader } = trail();
+  const access = new AuditAccess({ trail: reader, feed: {} as AuditFeed, maxAgeMs: null, now: Date.now });
+  const callOf = () =>
+    ({
+      entitlements: { permissions: new Set(["AUDIT_READ"]), scopes: new Map() },
+      deadline: { aborted: false },
+    }) as unknown as Call;
+  const [one, other] = [callOf(), callOf()];
+  await Promise.all([access.events(one, page(1)), access.events(one, page(1)), access.countEvents(one, {})]);
+  expect(seen).toEqual(["page begins", "page ends", "count begins", "count ends"]);
+  await access.events(other, page(1));
+  expect(seen).toHaveLength(6);
 });

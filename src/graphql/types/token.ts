@@ -87,7 +87,7 @@ export class IssueAccessTokenInput {
 
   @Field(() => Int, {
     nullable: true,
-    description: "In minutes, 60 to 1440. Left out: the most that the policy allows.",
+    description: "In minutes, 60 to 1440. Left out: the most that the policy allows for these scopes.",
   })
   declare readonly lifetimeMinutes?: number | null;
 
