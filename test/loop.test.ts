@@ -43,8 +43,31 @@ describe("a loop", () => {
     const [onFailure, onSuccess] = [() => told.push("failure"), () => told.push("success")];
     await runLoop({ next, restMs: 100, signal: stopped.signal, onFailure, onSuccess });
     const rests = asked.slice(1).map((at, index) => at - (asked[index] ?? at));
-    expect(rests.map((rest) => 2 ** Math.floor(Math.log2(rest / 95)))).toEqual([1, 2, 4, 1, 1]);
+    const least = [100, 200, 400, 100, 100].map((rest) => rest - 5);
+    expect(rests.map((rest, index) => rest >= (least[index] ?? 0))).toEqual(least.map(() => true));
+    expect(Math.max(...rests.slice(3))).toBeLessThan(350);
     expect(told).toEqual(["failure", "failure", "failure", "success", "failure", "success"]);
+  });
+
+  it("rests for as long as it was told to after a failure, where that is longer than any doubling leads to", async () => {
+    const stopped = new AbortController();
+    let asked = 0;
+    const next = async () => {
+      asked += 1;
+      throw new Error("away");
+    };
+    const loop = runLoop({
+      next,
+      restMs: 1,
+      retryMs: 6000,
+      signal: stopped.signal,
+      onFailure: () => {},
+      onSuccess: () => {},
+    });
+    await setTimeout(5500);
+    stopped.abort();
+    await loop;
+    expect(asked).toBe(1);
   });
 
   it("ends its rest when it is told to stop", async () => {

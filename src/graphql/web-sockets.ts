@@ -68,7 +68,8 @@ const MOST_UNTAKEN = 32;
 const MOST_REASON = 123;
 
 /** Whatever is wrong with a token, the same (as a 401 of HTTP). */
-const NO_TOKEN = 'UNAUTHENTICATED: connectionParams.authorization has to be "Bearer …", with a valid access token.';
+const NO_TOKEN =
+  'UNAUTHENTICATED: connectionParams needs authorization "Bearer …", or "DPoP …" and dpop, with a valid token.';
 const TOO_EARLY = "The first message has to be connection_init, and connection_ack be there before the next.";
 
 /** The library runs what it is given; what is run here has been begun already. */

@@ -105,6 +105,7 @@ async function checkSchema(database: Kysely<Tables>, name: string, what: string)
     return reasonOf(error);
   });
   if (fault === undefined) return;
-  const message = `${what} in the database ${name} cannot be read (${fault}): ${cure}.`;
-  throw (await isEmpty(database).catch(() => false)) ? new EmptyDatabase(message) : new StartError(message);
+  const message = `${what} in the database ${name} cannot be read (${fault})`;
+  if (!(await isEmpty(database).catch(() => false))) throw new StartError(`${message}: ${cure}.`);
+  throw new EmptyDatabase(`${message}: start the gateway on it once, or name another with DATABASE_URL.`);
 }

@@ -7,6 +7,7 @@ import { access, constants, statfs } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { Kysely, type RawBuilder, sql } from "kysely";
 import type { StoreConfig } from "../config/config.js";
+import { StartError } from "../errors.js";
 import { openSqlite } from "./dialect-sqlite.js";
 import { KeyCheckStore } from "./key-check-store.js";
 import { type SchemaState, stateOfSchema } from "./migrations.js";
@@ -86,14 +87,27 @@ async function inspectPostgres(config: StoreConfig & { readonly kind: "postgres"
     schema: () => stateOfSchema(database),
     clock: async () =>
       Number(await readText(database, sql`select round(extract(epoch from clock_timestamp()) * 1000)::text as value`)),
-    tryToWrite: () => rolledBack(database, writeToAll),
+    tryToWrite: async () => {
+      await refuseReadOnly(database);
+      await rolledBack(database, writeToAll);
+    },
     keyChecks: () => new KeyCheckStore(database).all(),
-    tryToMakeTable: () =>
-      rolledBack(database, (transaction) =>
+    tryToMakeTable: async () => {
+      await refuseReadOnly(database);
+      await rolledBack(database, (transaction) =>
         transaction.schema.createTable("doctor").addColumn("id", "integer").execute(),
-      ),
+      );
+    },
     close: () => database.destroy(),
   };
+}
+
+/** No right that could be granted is what is missing there. */
+async function refuseReadOnly(database: Kysely<Tables>): Promise<void> {
+  if ((await readText(database, sql`select current_setting('transaction_read_only') as value`)) === "off") return;
+  throw new StartError(
+    "The database is read-only, as a replica is, or set to be: name the primary in DATABASE_URL, or take the setting back.",
+  );
 }
 
 async function readText(database: Kysely<Tables>, query: RawBuilder<unknown>): Promise<string> {

@@ -88,7 +88,8 @@ describe("a WebSocket", () => {
   };
 
   it("is closed for whoever cannot say who they are", async () => {
-    const why = 'UNAUTHENTICATED: connectionParams.authorization has to be "Bearer …", with a valid access token.';
+    const why =
+      'UNAUTHENTICATED: connectionParams needs authorization "Bearer …", or "DPoP …" and dpop, with a valid token.';
     for (const payload of [{ authorization: "Bearer nonsense" }, { authorization: "" }, {}, undefined]) {
       const { socket, opened, closed, reason } = open();
       await opened;

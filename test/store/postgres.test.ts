@@ -8,6 +8,7 @@ import { Secret } from "../../src/config/secret.js";
 import { GatewayError, StartError } from "../../src/errors.js";
 import { openMappingArchive } from "../../src/store/audit-archive.js";
 import { openPostgres } from "../../src/store/dialect-postgres.js";
+import { inspectStore } from "../../src/store/inspection.js";
 import { openStore, type Store } from "../../src/store/store.js";
 import { TestWriter } from "../fixtures/audit.js";
 import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
@@ -74,6 +75,27 @@ describe("opening Postgres", () => {
     await proxy.close();
     await database.drop();
   });
+
+  it.runIf(POSTGRES_URL)(
+    "is told to be of a replica, and not to need a right, where nothing can be written",
+    async () => {
+      const database = await TestDatabase.create(POSTGRES_URL ?? "");
+      await (await open(database.url)).close();
+      const url = new Secret(database.url);
+      const look = async () => await inspectStore({ kind: "postgres", url, maxConnections: 1, queueSize: 1 });
+      const before = await look();
+      await Promise.all([before.tryToWrite(), before.tryToMakeTable()]);
+      await before.close();
+      await database.ask(`alter database ${database.name} set default_transaction_read_only = on`);
+      const replica = await look();
+      for (const trial of [replica.tryToWrite(), replica.tryToMakeTable()])
+        await expect(trial).rejects.toThrow(
+          /^The database is read-only, as a replica is, .+: name the primary in DATABASE_URL/,
+        );
+      await replica.close();
+      await database.drop();
+    },
+  );
 
   it("is refused within seconds when whatever listens never answers", async () => {
     const server = createServer(() => {}).listen(0, "127.0.0.1");

@@ -16,6 +16,8 @@ const MARGIN_MS = 500;
 const MADE_UP = "8:acs:00000000-0000-0000-0000-000000000000_";
 const REACHABLE_CURE =
   "correct the endpoint (ACS_CONNECTION_STRING or ACS_ENDPOINT), or see whether it can be reached from here";
+const IDENTITY_CURE =
+  "give this process an identity that Microsoft Entra ID knows (a managed identity, or AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET), and see whether Entra ID can be reached from here";
 const OUTAGE_CURE =
   "see whether the service has an outage (https://azure.status.microsoft/status), and wait for its end, or what lies between it and this machine";
 
@@ -74,9 +76,17 @@ async function tryAccess(service: CommunicationService, access: AcsAccess): Prom
   return warn("a token was issued for an identity that was made up", "see whether this is Communication Services");
 }
 
+/** Of `@azure/identity`, which has found nobody to ask as, or was refused by Entra ID. */
+const UNIDENTIFIED = /^(Aggregate)?Authentication(Required)?Error$|^CredentialUnavailableError$/;
+
+function isUnidentified(error: unknown): boolean {
+  return error instanceof Error && (UNIDENTIFIED.test(error.name) || isUnidentified(error.cause));
+}
+
 /** What the service refuses for another reason than who asks shows that it lets them in. */
-function judge(error: unknown, access: AcsAccess): Finding {
+export function judge(error: unknown, access: AcsAccess): Finding {
   const message = reasonOf(error);
+  if (isUnidentified(error)) return fail(message, IDENTITY_CURE);
   if (!(error instanceof ServiceFailure) || error.reason !== "refused") {
     return error instanceof ServiceFailure && error.reason === "throttled"
       ? warn(message, "ask again in a minute: the service has more calls than it takes")
