@@ -36,7 +36,10 @@ export function claims(statement: Statement, line: string): boolean {
   return line.startsWith(`{"statement":"${statement}"`);
 }
 
-/** The same of a line among others, whatever the order of its members: by a member of its own, or as far as a broken one goes. */
+/**
+ * Whether a line of a log is a statement: by a member of its own, wherever it stands, and not by a text in it that a client may have
+ * written. Of a line that is broken off, as far as can be seen.
+ */
 export function isStated(statement: Statement, line: string): boolean {
   if (!line.includes('"statement"')) return false;
   const value = parse(line);

@@ -138,10 +138,9 @@ interface Write {
  * the store likes goes into the next one together, and so does what comes one upon the other, so the more come the less each
  * costs.
  *
- * Once an event is taken it is written, whether anybody still waits for it or not: what it tells has happened. But an intent whose
- * caller was refused meanwhile tells of what will not be done. What is in a
- * write that fails, and in those that go on from it, is not written again; whoever asked is told, and an intent then stays
- * without its outcome.
+ * Once an event is taken it is written, whether anybody still waits for it or not: what it tells has happened. An intent alone is
+ * dropped when its caller is refused before its write begins: what it tells of will not be done. What is in a write that fails, and
+ * in those that go on from it, is not written again; whoever asked is told, and an intent then stays without its outcome.
  */
 export class Trail {
   readonly #parts: TrailParts;
