@@ -192,7 +192,13 @@ async function createEndpoints(
   const schema = await openSchema(createServices(parts, closers), settings);
   if (tracing) traceRootFields(schema, tracing);
   const manifests = settings.trustedDocuments.manifests.map(readManifestFile);
-  const server = await createGraphqlServer({ schema, settings, manifests, events });
+  const server = await createGraphqlServer({
+    schema,
+    settings,
+    manifests,
+    events,
+    onGivenUp: (work) => load.stay(work),
+  });
   closers.push(() => server.stop());
   const proxies = new Proxies(config.server.proxies);
   const { publicUrl, corsOrigins: origins } = config.server;

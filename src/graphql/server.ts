@@ -34,6 +34,7 @@ import {
 import { compilingGateway } from "./executor.js";
 import type { ManifestFile } from "./manifest.js";
 import { oneAnswerCheck } from "./operation-check.js";
+import { Overdue } from "./overdue.js";
 import { type GraphqlRequest, readRequest } from "./request.js";
 import { once, Subscriptions } from "./subscriptions.js";
 import { TrustedDocuments } from "./trusted-documents.js";
@@ -43,6 +44,8 @@ interface GraphqlServerParts {
   readonly settings: GraphqlSettings;
   readonly manifests: readonly ManifestFile[];
   readonly events: Events;
+  /** Told of what a request has begun and goes on beyond its time: the request is answered. */
+  readonly onGivenUp: (work: Promise<unknown>) => void;
 }
 
 /** What GraphQL has to say, its errors translated. */
@@ -56,11 +59,11 @@ interface GraphqlAnswer {
 }
 
 export interface GraphqlServer {
-  /** Runs the operation in the parsed body of a POST. */
+  /** Runs the operation in the parsed body of a POST. Throws what goes wrong before GraphQL, and when its time is up. */
   execute(body: unknown, context: RequestContext): Promise<GraphqlAnswer>;
   /**
    * Runs an operation whose results come one after the other, or any other for its one result. `contextNow` makes a context for
-   * each; what it brings in `ended` ends the stream. Throws what goes wrong before GraphQL.
+   * each; what it brings in `ended` ends the stream. Throws what `execute` does.
    */
   stream(body: unknown, contextNow: () => RequestContext): Promise<AsyncGenerator<GraphqlResult>>;
   stop(): Promise<void>;
@@ -69,6 +72,7 @@ export interface GraphqlServer {
 /** Throws a `StartError` for a manifest that cannot be used. */
 export async function createGraphqlServer(parts: GraphqlServerParts): Promise<GraphqlServer> {
   const { schema, settings, events } = parts;
+  const overdue = new Overdue(parts.onGivenUp);
   const documents = new TrustedDocuments(parts);
   const { introspection } = settings;
   const translate = (error: GraphQLFormattedError, original: unknown) =>
@@ -104,10 +108,12 @@ export async function createGraphqlServer(parts: GraphqlServerParts): Promise<Gr
     if (why !== undefined) throw new GatewayError("GRAPHQL_PARSE_FAILED", why);
     return request;
   };
-  const subscriptions = new Subscriptions({ schema, settings, documents, events, translate });
+  const run = (request: GraphqlRequest, context: RequestContext) =>
+    overdue.inTime(execute(server, request, context), context.call.deadline);
+  const subscriptions = new Subscriptions({ schema, settings, documents, events, overdue, translate });
   return {
     execute: async (body, context) => {
-      const { http, result } = await execute(server, read(body, context), context);
+      const { http, result } = await run(read(body, context), context);
       const { errors, data } = result;
       return {
         status: http.status ?? 200,
@@ -120,7 +126,7 @@ export async function createGraphqlServer(parts: GraphqlServerParts): Promise<Gr
       const request = read(body, context);
       const subscription = subscriptions.find(request);
       if (subscription) return await subscriptions.begin(subscription, contextNow);
-      const { result } = await execute(server, request, context);
+      const { result } = await run(request, context);
       return once(result as GraphqlResult);
     },
     stop: () => server.stop(),

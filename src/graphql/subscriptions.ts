@@ -26,6 +26,7 @@ import { noteOperation, type RequestContext } from "./context.js";
 import { allRules, type GraphqlSettings, parseOptions } from "./document.js";
 import { codeOf, isWorthALine, MAX_ERRORS, withRequestId } from "./errors.js";
 import { operationCheck } from "./operation-check.js";
+import type { Overdue } from "./overdue.js";
 import type { GraphqlRequest } from "./request.js";
 import type { GraphqlResult } from "./server.js";
 import type { TrustedDocuments } from "./trusted-documents.js";
@@ -35,6 +36,7 @@ interface SubscriptionsParts {
   readonly settings: GraphqlSettings;
   readonly documents: TrustedDocuments;
   readonly events: Events;
+  readonly overdue: Overdue;
   readonly translate: (formatted: GraphQLFormattedError, error: unknown) => GraphQLFormattedError;
 }
 
@@ -74,9 +76,10 @@ export class Subscriptions {
       if (refusals.length > 0) return once(this.#failed(refusals, context));
       const { query, operationName = null, variables = {} } = subscription.request;
       this.#parts.documents.noteRun(query, operationName, context);
-      const { schema } = this.#parts;
+      const { schema, overdue } = this.#parts;
       const args = { schema, document: subscription.document, operationName, variableValues: variables };
-      const source = await createSourceEventStream({ ...args, contextValue: context });
+      const begun = createSourceEventStream({ ...args, contextValue: context });
+      const source = await overdue.inTime(begun, context.call.deadline);
       if (Symbol.asyncIterator in source) return this.#run(source, args, contextNow);
       return once(this.#failed((source.errors ?? []).map(asInputError), context));
     } catch (error) {
@@ -94,7 +97,8 @@ export class Subscriptions {
     try {
       for await (const event of source) {
         const contextValue = contextNow();
-        const { data, errors } = await execute({ ...args, rootValue: event, contextValue });
+        const executed = Promise.resolve(execute({ ...args, rootValue: event, contextValue }));
+        const { data, errors } = await this.#parts.overdue.inTime(executed, contextValue.call.deadline);
         yield { data: data ?? null, ...(errors && this.#failed(errors, contextValue)) };
       }
       const why: unknown = context.ended?.reason;

@@ -6,7 +6,7 @@ import type { IncomingMessage } from "node:http";
 import type { Caller } from "../auth/caller.js";
 import { AuthenticationFailure } from "../auth/failure.js";
 import { errorKind, GatewayError } from "../errors.js";
-import { newOutcome, type Outcome, type RequestContext } from "../graphql/context.js";
+import { newOutcome, type Outcome } from "../graphql/context.js";
 import { errorBody, masked } from "../graphql/errors.js";
 import type { GraphqlServer } from "../graphql/server.js";
 import type { Limits } from "../limits/limits.js";
@@ -21,7 +21,6 @@ import { refusePreflight } from "./cors.js";
 import { EVENT_STREAM, STREAM_HEADERS } from "./event-stream.js";
 import type { Load } from "./load.js";
 import { chooseMediaType, wholeType } from "./media-type.js";
-import { Overdue } from "./overdue.js";
 import { rateLimitHeaders } from "./rate-limit-headers.js";
 import { refuseForm } from "./request-form.js";
 import { startOf, summarize } from "./request-summary.js";
@@ -51,8 +50,6 @@ interface Exchange {
   /** For its turn, which is part of its time. */
   readonly waitedMs: number;
   caller?: Caller;
-  /** Until it has ended the request is under way, answered or not. */
-  work?: Promise<Answer> | undefined;
 }
 
 /** How long a body may take to arrive where there is no room for more requests. */
@@ -62,7 +59,6 @@ export class GraphqlEndpoint {
   readonly #parts: GraphqlEndpointParts;
   /** Requests of which the body is awaited, and since when (ms); the first for longest. */
   readonly #arriving = new Map<IncomingMessage, number>();
-  readonly #overdue = new Overdue();
 
   constructor(parts: GraphqlEndpointParts) {
     this.#parts = parts;
@@ -90,7 +86,7 @@ export class GraphqlEndpoint {
     try {
       answer = await this.#answer(exchange);
     } finally {
-      this.#leave(exchange);
+      load.leave();
     }
     this.#parts.events.requestEnded(
       summarize({
@@ -116,7 +112,7 @@ export class GraphqlEndpoint {
   }
 
   async #answer(exchange: Exchange): Promise<Answer> {
-    const { callerCheck, limits, contexts } = this.#parts;
+    const { callerCheck, limits, contexts, server } = this.#parts;
     const { request, requestId, outcome, quotas, waitedMs } = exchange;
     try {
       refusePreflight(request);
@@ -132,24 +128,11 @@ export class GraphqlEndpoint {
       const body = await this.#read(request);
       const answer = wantsStream(request)
         ? await this.#stream(body, facts)
-        : await this.#execute(body, contexts.now(facts, waitedMs), exchange);
+        : await server.execute(body, contexts.now(facts, waitedMs));
       return { ...answer, headers: { ...answer.headers, ...callerCheck.headersFor(caller, request) } };
     } catch (error) {
       return this.#failed(error, exchange);
     }
-  }
-
-  async #execute(body: unknown, context: RequestContext, exchange: Exchange): Promise<Answer> {
-    exchange.work = this.#parts.server.execute(body, context);
-    const answer = await this.#overdue.inTime(exchange.work, context.call.deadline);
-    exchange.work = undefined;
-    return answer;
-  }
-
-  #leave({ work }: Exchange): void {
-    const { load } = this.#parts;
-    if (work === undefined) load.leave();
-    else void work.catch(() => {}).finally(() => load.leave());
   }
 
   async #read(request: IncomingMessage): Promise<unknown> {

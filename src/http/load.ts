@@ -96,6 +96,13 @@ export class Load {
     this.#underWay -= 1;
   }
 
+  /** Counts what a request has begun, though it is answered, until that has ended, too. */
+  stay(work: Promise<unknown>): void {
+    this.#underWay += 1;
+    const leave = () => this.leave();
+    work.then(leave, leave);
+  }
+
   /** Looks again and again, until what it answers is called. */
   watch(): () => void {
     this.#lookedAt = this.#options.elapsed();

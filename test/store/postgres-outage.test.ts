@@ -1,8 +1,11 @@
 import { setTimeout } from "node:timers/promises";
+import { createClient as createSseClient } from "graphql-sse";
+import { createClient as createWsClient } from "graphql-ws";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { WebSocket } from "ws";
 import { Secret } from "../../src/config/secret.js";
 import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
-import { Rig } from "../fixtures/rig.js";
+import { type Client, Rig } from "../fixtures/rig.js";
 import { TcpProxy } from "../fixtures/tcp-proxy.js";
 import { faultIn, readChains } from "../fixtures/trail.js";
 import { IssueAccessTokenDocument, OperationsDocument } from "../generated/graphql.js";
@@ -81,35 +84,100 @@ function onServer(server: string): void {
       },
     );
 
-    it("ends a request at its time though a statement of it goes on, and counts it until that has ended", async () => {
-      const url = new Secret(database.url);
-      const hasty = await Rig.start({
-        configure: (config) => ({
-          ...config,
-          server: { ...config.server, requestTimeoutSeconds: 1 },
-          store: { kind: "postgres", url, maxConnections: 3, queueSize: 500 },
-          tokens: { ...config.tokens, cacheKeys: [new Secret(Buffer.alloc(32, 7).toString("base64"))] },
-          audit: { ...config.audit, key: new Secret(Buffer.alloc(32, 7).toString("base64")) },
-        }),
+    describe("and whose statements go on beyond a request's time", () => {
+      let hasty: Rig;
+      let admin: Client;
+
+      beforeAll(async () => {
+        const key = new Secret(Buffer.alloc(32, 7).toString("base64"));
+        hasty = await Rig.start({
+          configure: (config) => ({
+            ...config,
+            server: { ...config.server, requestTimeoutSeconds: 1 },
+            store: { kind: "postgres", url: new Secret(database.url), maxConnections: 3, queueSize: 500 },
+            tokens: { ...config.tokens, cacheKeys: [key] },
+            audit: { ...config.audit, key },
+          }),
+        });
+        admin = await hasty.admin();
       });
+      afterAll(() => hasty.close());
+
       const underWay = async () => {
         const metrics = await (await fetch(`${hasty.gateway.adminUrl}/metrics`)).text();
         return /^gateway_requests_under_way (\d+)$/m.exec(metrics)?.[1];
       };
-      const admin = await hasty.admin();
-      await admin.ask(OperationsDocument);
-      const release = await database.lock("service_work");
-      const started = performance.now();
-      expect(await admin.execute(OperationsDocument)).toMatchObject({
-        status: 504,
-        errors: [{ extensions: { code: "DEADLINE_EXCEEDED", retryable: true } }],
+      const overEvents = () => {
+        const headers = { authorization: `Bearer ${admin.token}` };
+        return createSseClient({ url: `${hasty.gateway.url}/graphql`, headers, retryAttempts: 0 });
+      };
+      const overSocket = () =>
+        createWsClient({
+          url: `${hasty.gateway.url.replace("http", "ws")}/graphql`,
+          webSocketImpl: WebSocket,
+          connectionParams: { authorization: `Bearer ${admin.token}` },
+          retryAttempts: 0,
+        });
+      const late = { extensions: { code: "DEADLINE_EXCEEDED", retryable: true } };
+
+      it("ends it at its time over POST, events and a WebSocket, and counts each until its statement has ended", async () => {
+        const query = OperationsDocument.toString();
+        const socket = overSocket();
+        const askSocket = async () => {
+          for await (const result of socket.iterate({ query })) return result;
+        };
+        const askEvents = () =>
+          hasty.post(JSON.stringify({ query }), {
+            "content-type": "application/json",
+            accept: "text/event-stream",
+            authorization: `Bearer ${admin.token}`,
+          });
+        await admin.ask(OperationsDocument);
+        expect(await askSocket()).toMatchObject({ data: {} });
+        const release = await database.lock("service_work");
+        const started = performance.now();
+        const failing = askSocket().catch((error: unknown) => error);
+        expect(await Promise.all([admin.execute(OperationsDocument), askEvents(), failing])).toMatchObject([
+          { status: 504, errors: [late] },
+          { status: 504, errors: [late] },
+          [late],
+        ]);
+        expect(performance.now() - started).toBeLessThan(3000);
+        expect(await underWay()).toBe("3");
+        await release();
+        await expect.poll(underWay).toBe("0");
+        await admin.ask(OperationsDocument);
+        await socket.dispose();
       });
-      expect(performance.now() - started).toBeLessThan(3000);
-      expect(await underWay()).toBe("1");
-      await release();
-      await expect.poll(underWay).toBe("0");
-      await admin.ask(OperationsDocument);
-      await hasty.close();
+
+      it("ends a subscription with that, of which an event could not be looked up in time", async () => {
+        const text =
+          "subscription($after: String) { auditEventAdded(after: $after) { cursor node { identity { id } } } }";
+        const socket = overSocket();
+        const follow = (after?: string) => ({ query: text, variables: { after } });
+        const events = overEvents();
+        const alice = await hasty.member("alice");
+        const issueNew = () => alice.ask(IssueAccessTokenDocument, { scopes: ["CHAT"], forceNew: true });
+        const { cursor } = await firstEdge(events.iterate(follow()), issueNew);
+        await issueNew();
+        const release = await database.lock("identities");
+        const results = async (iterated: AsyncIterable<unknown>) => {
+          const all: unknown[] = [];
+          for await (const result of iterated) all.push(result);
+          return all;
+        };
+        const started = performance.now();
+        const told = await Promise.all([
+          results(events.iterate(follow(cursor))),
+          results(socket.iterate(follow(cursor))),
+        ]);
+        expect(told).toMatchObject([[{ errors: [late] }], [{ errors: [late] }]]);
+        expect(performance.now() - started).toBeLessThan(4000);
+        expect(await underWay()).toBe("2");
+        await release();
+        await expect.poll(underWay).toBe("0");
+        await socket.dispose();
+      });
     });
 
     it("is not ready while it takes no writes, as a replica does, and says so", async () => {
@@ -172,4 +240,17 @@ function onServer(server: string): void {
       expect(provisioningAttemptsInDoubt).toEqual([]);
     });
   });
+}
+
+/** Of what comes once `event` has made something to be told. */
+async function firstEdge(
+  followed: AsyncIterableIterator<unknown>,
+  event: () => Promise<unknown>,
+): Promise<{ readonly cursor: string }> {
+  const first = followed.next();
+  const again = setInterval(() => void event(), 300);
+  const { value } = await first;
+  clearInterval(again);
+  await followed.return?.();
+  return (value as { data: { auditEventAdded: { cursor: string } } }).data.auditEventAdded;
 }

@@ -1,5 +1,4 @@
 import type { Deadline } from "../deadline.js";
-import type { GatewayError } from "../errors.js";
 import { requestIsOver } from "../identities/waiting.js";
 
 const LOOK_MS = 250;
@@ -7,20 +6,30 @@ const LOOK_MS = 250;
 interface Waiting {
   readonly deadline: Pick<Deadline, "aborted">;
   /** Taken away at the end: who has come to the old generation meanwhile would keep all of the request there. */
-  giveUp: ((error: GatewayError) => void) | undefined;
+  giveUp: (() => void) | undefined;
   /** By the last look. Whatever is waited for mostly has a better word for it, and has said it by the next one. */
   isLate: boolean;
 }
 
 /** Answers those whose time is up while something goes on that takes no notice of it. One timer for all: most requests end in time. */
 export class Overdue {
+  readonly #onGivenUp: (work: Promise<unknown>) => void;
   readonly #waiting = new Set<Waiting>();
   #looks: NodeJS.Timeout | undefined;
+
+  /** `onGivenUp`: told of work that goes on though nobody waits for it any more. */
+  constructor(onGivenUp: (work: Promise<unknown>) => void) {
+    this.#onGivenUp = onGivenUp;
+  }
 
   /** What the work comes to, or DEADLINE_EXCEEDED a quarter to half a second after the deadline; the work itself goes on. */
   inTime<Result>(work: Promise<Result>, deadline: Pick<Deadline, "aborted">): Promise<Result> {
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
-    const waiting: Waiting = { deadline, giveUp: reject, isLate: false };
+    const giveUp = () => {
+      this.#onGivenUp(work);
+      reject(requestIsOver());
+    };
+    const waiting: Waiting = { deadline, giveUp, isLate: false };
     this.#waiting.add(waiting);
     this.#looks ??= setInterval(() => this.#look(), LOOK_MS).unref();
     const end = () => {
@@ -53,6 +62,6 @@ export class Overdue {
 
   #giveUp(waiting: Waiting): void {
     this.#waiting.delete(waiting);
-    waiting.giveUp?.(requestIsOver());
+    waiting.giveUp?.();
   }
 }
