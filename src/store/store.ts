@@ -48,10 +48,10 @@ export interface Store {
   close(): Promise<void>;
 }
 
-/** One is on its way while the server works on another: it waits for no answer, and the gateway not for the server. */
-const TRAIL_WRITES_AT_ONCE = 2;
-/** Two smaller ones follow each other more closely than two of all that there is: while the server is at one, the next comes together. */
-const ENOUGH_ON_POSTGRES = 11;
+/** Others are on their way while the server works on one: it waits for no answer, and the gateway not for the server. */
+const TRAIL_WRITES_AT_ONCE = 3;
+/** Smaller ones follow each other more closely than those of all that there is: while the server is at one, the next comes together. */
+const ENOUGH_ON_POSTGRES = 16;
 /** Behind each write there may be a look at the rows that its records are about, in up to three statements. */
 const TRAIL_STATEMENTS_AT_ONCE = 4 * TRAIL_WRITES_AT_ONCE;
 

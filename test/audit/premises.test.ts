@@ -12,7 +12,6 @@ type Fate = "done" | "fails" | "loses its answer" | "is run late" | "is to be as
 
 /** A server as Postgres is: one statement after the other, in the order in which they were sent. */
 class Server implements TrailStore {
-  readonly writesAtOnce = 2;
   readonly enoughForAWrite = 3;
   readonly stored: AuditRecord[] = [];
   sent = 0;
@@ -26,6 +25,7 @@ class Server implements TrailStore {
     private readonly fates: () => Fate,
     private readonly delays: () => number,
     private readonly holds: (premise: Premise) => boolean,
+    readonly writesAtOnce: number,
   ) {}
 
   async append(
@@ -127,8 +127,8 @@ const turns = fc.array(
 );
 
 /** A trail on such a server, on which premises hold that say so. */
-function open(fates: () => Fate, delays: () => number) {
-  const server = new Server(fates, delays, ({ identityId }) => identityId === "holds");
+function open(fates: () => Fate, delays: () => number, writesAtOnce = 2) {
+  const server = new Server(fates, delays, ({ identityId }) => identityId === "holds", writesAtOnce);
   const observe = { written: () => {}, failed: () => {} };
   const parts = { store: server, now: Date.now, elapsed: () => performance.now(), randomBytes, observe };
   const trail = new Trail({ ...parts, queueSize: 1000, writeTimeoutMs: 5000 });
@@ -205,10 +205,12 @@ it("whatever becomes of writes, who is told yes has one record, who is told no h
       fatesOfWrites,
       delaysOfAnswers,
       pausesOfCallers,
-      async (told, isCalm, fates, delays, pauses) => {
+      fc.constantFrom(2, 3),
+      async (told, isCalm, fates, delays, pauses, writesAtOnce) => {
         const { server, tell, checkChains } = open(
           () => (isCalm ? "done" : (fates.next().value as Fate)),
           () => delays.next().value as number,
+          writesAtOnce,
         );
         const answers: Promise<readonly [name: string, premise: Told, answer: boolean | undefined]>[] = [];
         for (const turn of told) {

@@ -204,7 +204,8 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>,
       const chains = await wholeChains();
       expect(chains.map(requestsIn)).toEqual([told]);
       expect(faulty.writes).toBeLessThan(20);
-      expect(faulty.mostAtOnce).toBe(faulty.writesAtOnce);
+      expect(faulty.mostAtOnce).toBeGreaterThanOrEqual(Math.min(2, faulty.writesAtOnce));
+      expect(faulty.mostAtOnce).toBeLessThanOrEqual(faulty.writesAtOnce);
     });
 
     describe("among many", () => {
@@ -240,7 +241,8 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>,
         const { enoughForAWrite: enough, writesAtOnce } = faulty;
         await tell(3 * enough - 1);
         await Promise.all(told);
-        expect(faulty.sizes).toEqual(writesAtOnce === 1 ? [3 * enough - 1] : [enough, 2 * enough - 1]);
+        const followed = new Array<number>(writesAtOnce - 1).fill(enough);
+        expect(faulty.sizes).toEqual([...followed, (4 - writesAtOnce) * enough - 1]);
         expect(faulty.mostAtOnce).toBe(writesAtOnce);
       });
 
@@ -352,17 +354,20 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>,
       const deadline = new AbortController();
       const waiting = Array.from({ length: 10 }, (_, index) => record(trail, `r${index}`, deadline.signal));
       await expect.poll(() => faulty.hanging.length).toBe(1);
-      const later = record(trail, "later", deadline.signal);
-      await expect.poll(() => faulty.writes).toBe(faulty.writesAtOnce);
+      const { writesAtOnce } = faulty;
+      for (let later = 1; later <= writesAtOnce; later++) {
+        waiting.push(record(trail, `later ${later}`, deadline.signal));
+        await expect.poll(() => faulty.writes).toBe(Math.min(1 + later, writesAtOnce));
+      }
       deadline.abort();
-      const refused = await Promise.allSettled([...waiting, later]);
+      const refused = await Promise.allSettled(waiting);
       expect(refused).toEqual(
         refused.map(() => expect.objectContaining({ reason: expect.objectContaining(unavailable) })),
       );
-      expect(faulty.mostAtOnce).toBe(faulty.writesAtOnce);
+      expect(faulty.mostAtOnce).toBe(writesAtOnce);
       faulty.hanging[0]?.();
       await record(trail, "after");
-      expect((await wholeChains()).map((chain) => chain.length)).toEqual([12]);
+      expect((await wholeChains()).map((chain) => chain.length)).toEqual([11 + writesAtOnce]);
     });
 
     it("lets a caller go at once whose time is up already, and writes all the same", async () => {
@@ -475,11 +480,12 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>,
       await expect.poll(() => faulty.writes).toBe(1);
       const looks = vi.fn();
       const second = trail.record(event("second"), never, { behind: looks });
-      await expect.poll(() => faulty.writes).toBe(faulty.writesAtOnce);
+      const underWay = Math.min(2, faulty.writesAtOnce);
+      await expect.poll(() => faulty.writes).toBe(underWay);
       expect(looks).not.toHaveBeenCalled();
       faulty.hanging[0]?.();
       await Promise.all([first, second]);
-      expect(looks).toHaveBeenCalledTimes(faulty.writesAtOnce);
+      expect(looks).toHaveBeenCalledTimes(underWay);
     });
 
     it("writes anew what the store wants to be asked for again, and looks behind it again", async () => {
@@ -575,7 +581,7 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>,
           return underWay;
         };
         for (let pair = 0; pair < 4; pair++) expect(await writeTwo()).toBe(1);
-        expect(await writeTwo()).toBe(faulty.writesAtOnce);
+        expect(await writeTwo()).toBe(2);
       });
 
       it("tells no row where the event is not written", async () => {
