@@ -58,14 +58,19 @@ export interface AuditOptions {
   readonly standardOutput?: NodeJS.WritableStream;
 }
 
-export async function openAudit(base: AuditBase, options: AuditOptions, closers: Closers): Promise<AuditLog> {
+interface Audit {
+  readonly audit: AuditLog;
+  readonly sinks: Sinks;
+}
+
+export async function openAudit(base: AuditBase, options: AuditOptions, closers: Closers): Promise<Audit> {
   const { config, keys } = base;
   const checkpoints = openCheckpoints(base, options.standardOutput, closers);
   const sinks = await openSinks(base, options.standardOutput, closers);
   startLister(base, closers);
   const trail = openTrail(base, { checkpoints, sinks }, closers);
   base.metrics.observe("gateway_audit_lag_seconds", async () => trail.lagMs / 1000);
-  return new AuditLog({
+  const audit = new AuditLog({
     trail: options.trail ?? (base.tracing === undefined ? trail : traced(trail, base.tracing)),
     fingerprint: createFingerprint(keys.auditKey),
     redact: createRedact(secretsIn(config)),
@@ -73,6 +78,7 @@ export async function openAudit(base: AuditBase, options: AuditOptions, closers:
     elapsed: base.elapsed,
     observe: (event) => base.events.recorded(event),
   });
+  return { audit, sinks };
 }
 
 /** With a span for how long each event waits to be durable. */

@@ -48,12 +48,12 @@ export async function openRecords(config: Config, options: BaseOptions, closers:
   const keys = openKeys(config);
   const hashUser = (user: ApplicationUser) => keyedUserHash(user, keys.auditKey);
   const feed = new AuditFeed({ trail: store.auditTail, now });
-  const audit = await openAudit(
+  const { audit, sinks } = await openAudit(
     { config, now, elapsed, events, metrics, store, keys, feed, tracing },
     options,
     closers,
   );
-  return { config, now, elapsed, random, metrics, events, tracing, store, keys, hashUser, feed, audit };
+  return { config, now, elapsed, random, metrics, events, tracing, store, keys, hashUser, feed, audit, sinks };
 }
 
 /** What is recorded, and with it what the network leads to: Redis, if there is one, and the service. */

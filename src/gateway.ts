@@ -279,12 +279,15 @@ function createTokenCache({ config, now, events, metrics, keys, redis, service }
 }
 
 function createReadiness(
-  { config, elapsed, store, service, redis }: Parts,
+  { config, elapsed, store, service, sinks, redis }: Parts,
   { authenticator, load }: FrontDoor,
 ): Readiness {
   const optional = config.server.unreadyWithout === "store";
   const dependencies: Dependency[] = [
     { name: "store", check: () => store.check() },
+    ...(config.audit.sinks.some(({ required }) => required)
+      ? [{ name: "audit-sinks", check: () => sinks.check() }]
+      : []),
     { name: "communication-services", optional, check: (deadline) => service.check(deadline) },
     ...authenticator.checks().map(({ issuer, check }) => ({ name: `issuer ${issuer}`, optional, check })),
   ];

@@ -39,7 +39,8 @@ export class Sink {
   readonly #queue: Batch[] = [];
   #waiting = 0;
   #writing: Promise<void> | undefined;
-  #isDown = false;
+  /** What it failed with last, until it is back. */
+  #fault: { readonly error: unknown } | undefined;
   #isClosing = false;
 
   constructor(parts: SinkParts) {
@@ -70,6 +71,16 @@ export class Sink {
     this.#waiting += lines.length;
     this.#writing ??= this.#writeAll();
     return taken.promise;
+  }
+
+  /** Resolves when it takes what waits for it. What it could not take is tried again, whether or not more comes. */
+  async check(): Promise<void> {
+    const [oldest] = this.#queue;
+    if (oldest === undefined) return;
+    if (this.#fault === undefined) return await oldest.taken.promise;
+    this.#writing ??= this.#writeAll();
+    await this.#writing;
+    if (this.#fault) throw this.#fault.error;
   }
 
   /** Tries once more to write what it has, for as long as given. */
@@ -110,13 +121,13 @@ export class Sink {
   }
 
   #down(error: unknown): void {
-    if (!this.#isDown) this.#parts.observe.down(error);
-    this.#isDown = true;
+    if (this.#fault === undefined) this.#parts.observe.down(error);
+    this.#fault = { error };
   }
 
   #back(): void {
-    if (this.#isDown) this.#parts.observe.back();
-    this.#isDown = false;
+    if (this.#fault) this.#parts.observe.back();
+    this.#fault = undefined;
   }
 }
 
@@ -134,6 +145,11 @@ export class Sinks {
       else taken.catch(() => {});
     });
     await Promise.all(taking);
+  }
+
+  /** Resolves when each required sink takes what waits for it. */
+  async check(): Promise<void> {
+    await Promise.all(this.sinks.map((sink) => (sink.isRequired ? sink.check() : undefined)));
   }
 
   async close(milliseconds: number): Promise<void> {

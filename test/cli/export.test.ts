@@ -2,7 +2,7 @@ import { readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { readCsv, writeCsv } from "../../src/commands/mappings/csv.js";
+import { CSV_HEADER, readCsv, writeCsv } from "../../src/commands/mappings/csv.js";
 import { inventedId, RESOURCE_ID } from "../fixtures/mappings.js";
 import { DATABASES, Operator } from "../fixtures/operator.js";
 
@@ -191,3 +191,16 @@ it("names the line on which a row of CSV begins, whatever lies between rows and 
 async function* inPieces(bytes: Uint8Array, step: number): AsyncGenerator<Uint8Array> {
   for (let from = 0; from < bytes.length; from += step) yield bytes.subarray(from, from + step);
 }
+
+it("reads no more of a line that does not end than a row may have", async () => {
+  let taken = 0;
+  async function* endless() {
+    yield Buffer.from(`${CSV_HEADER}\n`);
+    for (; taken < 1_000_000; taken += 1000) yield Buffer.alloc(1000, "a");
+  }
+  await expect(readCsv(endless()).next()).rejects.toThrow(
+    "cannot be read from line 2 on (a row has more than 65536 bytes)",
+  );
+  // The streams in between take some ahead.
+  expect(taken).toBeLessThan(300_000);
+});

@@ -1,5 +1,16 @@
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -34,6 +45,11 @@ const actionsIn = (file: string) =>
       const { phase, action, requestId } = readLine(line) ?? expect.fail(`not a line of an export: ${line}`);
       return [requestId, phase, action].join(" ");
     });
+const readiness = async ({ adminUrl }: { readonly adminUrl: string }) => {
+  const response = await fetch(`${adminUrl}/health/ready`);
+  const body = (await response.json()) as { readonly status: string; readonly dependencies: readonly unknown[] };
+  return { status: response.status, body };
+};
 const allStored = async () => (await readChains(rig.ask)).flat();
 
 describe("a gateway with sinks for its audit trail", () => {
@@ -69,6 +85,13 @@ describe("a gateway with sinks for its audit trail", () => {
     expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(5);
     expect(await rig.takeCalls()).toEqual({});
     expect(gateway.logLines.join("")).toContain("audit sink down");
+    const { status, body } = await readiness(gateway);
+    expect([status, body.status]).toEqual([503, "unavailable"]);
+    expect(body.dependencies).toContainEqual({
+      name: "audit-sinks",
+      ok: false,
+      problem: expect.stringMatching("ENOSPC"),
+    });
     rmSync(file);
     const { issueAccessToken } = await member.ask(IssueAccessTokenDocument, chat);
     expect(issueAccessToken.accessToken?.token).toBeTruthy();
@@ -76,6 +99,46 @@ describe("a gateway with sinks for its audit trail", () => {
     // With the one that was refused.
     expect(actionsIn(file)).toHaveLength(4);
   });
+
+  it.skipIf(!existsSync("/dev/full"))(
+    "is ready again once there is room, though nobody asks for tokens meanwhile",
+    async () => {
+      const file = join(folder, "room.jsonl");
+      symlinkSync("/dev/full", file);
+      const gateway = await rig.startAnother(to({ to: file, required: true }));
+      expect((await readiness(gateway)).status).toBe(200);
+      expect((await (await rig.member("bob")).at(gateway).execute(IssueAccessTokenDocument, chat)).status).toBe(503);
+      await expect.poll(async () => (await readiness(gateway)).status, { timeout: 3000 }).toBe(503);
+      rmSync(file);
+      await expect.poll(async () => (await readiness(gateway)).status, { timeout: 3000 }).toBe(200);
+      expect(gateway.logLines.join("")).toContain("audit sink back");
+      expect(actionsIn(file)).toHaveLength(1);
+    },
+  );
+
+  it("is not ready while a required one hangs, with its records at hand, and tells of none that is best effort", async () => {
+    const pipe = join(folder, "stalled");
+    execFileSync("mkfifo", [pipe]);
+    const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+    const gateway = await rig.startAnother(to({ to: pipe, required: true }, { to: "/dev/null", required: false }));
+    expect((await readiness(gateway)).body.dependencies).toContainEqual({ name: "audit-sinks", ok: true });
+    const filling = openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK);
+    expect(() => {
+      for (;;) writeSync(filling, Buffer.alloc(4096, "x"));
+    }).toThrow("EAGAIN");
+    const member = (await rig.member("dan")).at(gateway);
+    const asked = member.execute(IssueAccessTokenDocument, chat);
+    await expect.poll(async () => (await readiness(gateway)).status, { timeout: 8000 }).toBe(503);
+    expect((await readiness(gateway)).body.dependencies).toContainEqual(
+      expect.objectContaining({ name: "audit-sinks", ok: false }),
+    );
+    expect((await asked).status).toBe(503);
+    const taking = spawn("cat", [pipe], { stdio: "ignore" });
+    await expect.poll(async () => (await readiness(gateway)).status, { timeout: 5000 }).toBe(200);
+    taking.kill();
+    closeSync(filling);
+    closeSync(reader);
+  }, 30_000);
 
   it.skipIf(!existsSync("/dev/full"))("goes on while another one is full, and counts what that has lost", async () => {
     const configure = (config: Config) => {

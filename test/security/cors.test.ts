@@ -146,6 +146,11 @@ describe("a page of any other origin", () => {
     expect(corsHeaders(reply.headers)).toEqual({});
   });
 
+  it("is told of the origin by what asks first alone: a call with the same headers is answered", async () => {
+    const headers = { origin: "https://evil.example.com", "access-control-request-method": "POST" };
+    expect((await member.send(VIEWER, headers)).status).toBe(200);
+  });
+
   it("cannot send a request that browsers send without asking", async () => {
     for (const type of ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]) {
       const reply = await member.send(VIEWER, { origin: "https://evil.example.com", "content-type": type });
