@@ -140,7 +140,7 @@ async function openSinks(
       lost: (count: number) => events.auditSinkLost(to, count),
     };
     observe.lost(0);
-    return new Sink({ output: await openOutput(sink, standardOutput), isRequired, queueSize, observe });
+    return new Sink({ name: to, output: await openOutput(sink, standardOutput), isRequired, queueSize, observe });
   });
   const sinks = new Sinks(await Promise.all(opening));
   closers.push(() => sinks.close(SINK_CLOSE_MS));

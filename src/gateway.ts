@@ -286,7 +286,7 @@ function createReadiness(
   const dependencies: Dependency[] = [
     { name: "store", check: () => store.check() },
     ...(config.audit.sinks.some(({ required }) => required)
-      ? [{ name: "audit-sinks", check: () => sinks.check() }]
+      ? [{ name: "audit-sinks", check: async () => sinks.check() }]
       : []),
     { name: "communication-services", optional, check: (deadline) => service.check(deadline) },
     ...authenticator.checks().map(({ issuer, check }) => ({ name: `issuer ${issuer}`, optional, check })),

@@ -19,6 +19,8 @@ interface SinkObserver {
 }
 
 interface SinkParts {
+  /** For messages. */
+  readonly name: string;
   readonly output: SinkOutput;
   readonly isRequired: boolean;
   /** Most records that are kept for it. */
@@ -33,14 +35,20 @@ interface Batch {
   readonly taken: PromiseWithResolvers<void>;
 }
 
+/** How long a sink may take nothing of what waits for it, ms. */
+const STALLED_MS = 2000;
+
 /** One write is under way at a time, so one that hangs holds up nothing but this sink. */
 export class Sink {
   readonly #parts: SinkParts;
   readonly #queue: Batch[] = [];
   #waiting = 0;
   #writing: Promise<void> | undefined;
-  /** What it failed with last, until it is back. */
+  #isDown = false;
+  /** What it failed with last, until it takes something. */
   #fault: { readonly error: unknown } | undefined;
+  /** When it took something last, or began to have something to take; ms. */
+  #movedAt = 0;
   #isClosing = false;
 
   constructor(parts: SinkParts) {
@@ -65,6 +73,7 @@ export class Sink {
       if (this.#queue.length > 0) this.#writing ??= this.#writeAll();
       return Promise.reject(error);
     }
+    if (this.#queue.length === 0) this.#movedAt = performance.now();
     const taken = Promise.withResolvers<void>();
     const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(""));
     this.#queue.push({ count: lines.length, bytes, taken });
@@ -73,14 +82,17 @@ export class Sink {
     return taken.promise;
   }
 
-  /** Resolves when it takes what waits for it. What it could not take is tried again, whether or not more comes. */
-  async check(): Promise<void> {
-    const [oldest] = this.#queue;
-    if (oldest === undefined) return;
-    if (this.#fault === undefined) return await oldest.taken.promise;
+  /**
+   * Throws while it takes nothing of what waits for it. That is tried again, whether or not more comes; what becomes of it, the next
+   * look sees.
+   */
+  check(): void {
+    if (this.#queue.length === 0) return;
     this.#writing ??= this.#writeAll();
-    await this.#writing;
-    if (this.#fault) throw this.#fault.error;
+    const { name } = this.#parts;
+    if (this.#fault) throw new Error(`${name} takes no records`, { cause: this.#fault.error });
+    if (performance.now() - this.#movedAt > STALLED_MS)
+      throw new Error(`${name} has taken nothing for ${STALLED_MS} ms`);
   }
 
   /** Tries once more to write what it has, for as long as given. */
@@ -100,6 +112,8 @@ export class Sink {
     try {
       for (let batch = this.#queue[0]; batch !== undefined; batch = this.#queue[0]) {
         await this.#write(batch);
+        this.#movedAt = performance.now();
+        this.#fault = undefined;
         this.#queue.shift();
         this.#waiting -= batch.count;
         batch.taken.resolve();
@@ -121,13 +135,14 @@ export class Sink {
   }
 
   #down(error: unknown): void {
-    if (this.#fault === undefined) this.#parts.observe.down(error);
+    if (!this.#isDown) this.#parts.observe.down(error);
+    this.#isDown = true;
     this.#fault = { error };
   }
 
   #back(): void {
-    if (this.#fault) this.#parts.observe.back();
-    this.#fault = undefined;
+    if (this.#isDown) this.#parts.observe.back();
+    this.#isDown = false;
   }
 }
 
@@ -147,13 +162,24 @@ export class Sinks {
     await Promise.all(taking);
   }
 
-  /** Resolves when each required sink takes what waits for it. */
-  async check(): Promise<void> {
-    await Promise.all(this.sinks.map((sink) => (sink.isRequired ? sink.check() : undefined)));
+  /** Throws while a required one takes nothing; tries all of them again. */
+  check(): void {
+    const required = this.sinks.filter(({ isRequired }) => isRequired);
+    const faults = required.flatMap((sink) => faultOf(sink) ?? []);
+    if (faults[0]) throw faults[0];
   }
 
   async close(milliseconds: number): Promise<void> {
     await Promise.all(this.sinks.map((sink) => sink.close(milliseconds)));
+  }
+}
+
+function faultOf(sink: Sink): unknown {
+  try {
+    sink.check();
+    return undefined;
+  } catch (error) {
+    return error;
   }
 }
 

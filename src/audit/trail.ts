@@ -20,6 +20,11 @@ const MOST_OF_ONE = 2;
 const ALONE_AFTER_VAIN = 64;
 /** The same where it may have been in vain or have relied on a row that has changed, which is not told. */
 const ALONE_IN_DOUBT = 8;
+/** Writes under way at a store that takes longer than that for one: what waits is better in fewer and larger ones there. */
+const FEW_AT_ONCE = 2;
+const QUICK_MS = 5;
+/** Of the time that a write has: in that much the last of those under way is to be answered. */
+const SHARE_OF_TIME = 0.5;
 const WRITER_BYTES = 16;
 const CLOCK_STEP_MS = 60_000;
 /** How late a caller may learn that the time is up. */
@@ -155,6 +160,9 @@ export class Trail {
   readonly #void = new Set<Write>();
   /** Writes that are yet to go one after the other. */
   #alone = 0;
+  /** How long the store was at the last write that it answered, and when it did, in ms. */
+  #tookMs = 0;
+  #answeredAt = 0;
   #isNextDue = false;
   /** Whether the last write was of more than one request. */
   #isLastShared = false;
@@ -246,8 +254,16 @@ export class Trail {
 
   /** For so many writes that are sent before those in front of them are answered. */
   get #room(): number {
-    const most = this.#alone > 0 ? 1 : this.#parts.store.writesAtOnce;
-    return Math.max(0, most - this.#underWay.length);
+    return Math.max(0, this.#mostAtOnce - this.#underWay.length);
+  }
+
+  /** Each has its time from when it is sent: to a store that is slow, those behind would come too late with nothing wrong. */
+  get #mostAtOnce(): number {
+    if (this.#alone > 0) return 1;
+    const { store, writeTimeoutMs } = this.#parts;
+    const isQuick = this.#tookMs <= QUICK_MS;
+    const wanted = isQuick ? store.writesAtOnce : Math.min(FEW_AT_ONCE, store.writesAtOnce);
+    return Math.max(1, Math.min(wanted, Math.floor((SHARE_OF_TIME * writeTimeoutMs) / this.#tookMs)));
   }
 
   /**
@@ -340,6 +356,7 @@ export class Trail {
     const after = before?.found ? undefined : before?.end;
     write.askedAt = this.#parts.elapsed();
     const found = await store.append(records, { after, premises, behind });
+    this.#noteAnswer(write);
     await before?.settled.promise;
     if (found) return found;
     if (write.isVoid || write.isGivenUp) return undefined;
@@ -354,6 +371,13 @@ export class Trail {
     const foundThen = await store.append(records, { behind });
     if (!foundThen) throw new Error("the database has not run the write, twice");
     return foundThen;
+  }
+
+  #noteAnswer({ askedAt }: Write): void {
+    const now = this.#parts.elapsed();
+    // The store came to it once it was through with the one in front of it.
+    this.#tookMs = now - Math.max(askedAt, this.#answeredAt);
+    this.#answeredAt = now;
   }
 
   /**

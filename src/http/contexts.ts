@@ -40,9 +40,14 @@ export class Contexts {
     return { call, identities: new IdentityReader(identities, call), outcome };
   }
 
-  /** The same for each event of a stream, until it ends. */
-  until(ended: AbortSignal, facts: RequestFacts): () => RequestContext {
-    return () => ({ ...this.now(facts), ended });
+  /** The same for each event of a stream, until it ends. What has passed already is of the first one's time. */
+  until(ended: AbortSignal, facts: RequestFacts, agoMs = 0): () => RequestContext {
+    let passedMs = agoMs;
+    return () => {
+      const context = { ...this.now(facts, passedMs), ended };
+      passedMs = 0;
+      return context;
+    };
   }
 }
 

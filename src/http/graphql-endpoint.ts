@@ -127,7 +127,7 @@ export class GraphqlEndpoint {
       const facts = { caller, requestId, client: clientOf(request.headers), outcome, quotas };
       const body = await this.#read(request);
       const answer = wantsStream(request)
-        ? await this.#stream(body, facts)
+        ? await this.#stream(body, facts, waitedMs)
         : await server.execute(body, contexts.now(facts, waitedMs));
       return { ...answer, headers: { ...answer.headers, ...callerCheck.headersFor(caller, request) } };
     } catch (error) {
@@ -153,9 +153,9 @@ export class GraphqlEndpoint {
     giveUp(slowest[0]);
   }
 
-  async #stream(body: unknown, facts: Parameters<Contexts["now"]>[0]): Promise<Answer> {
+  async #stream(body: unknown, facts: Parameters<Contexts["now"]>[0], waitedMs: number): Promise<Answer> {
     const { streams, contexts, server } = this.#parts;
-    const start = (ended: AbortSignal) => server.stream(body, contexts.until(ended, facts));
+    const start = (ended: AbortSignal) => server.stream(body, contexts.until(ended, facts, waitedMs));
     return { status: 200, headers: STREAM_HEADERS, body: await streams.begin(facts.caller, start) };
   }
 

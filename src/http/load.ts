@@ -1,7 +1,8 @@
 /**
  * How much the gateway has taken on, and when that is too much. Requests under way are bounded: one that comes beyond is
  * refused before anything is done for it, so those under way are answered in time. A request counts until its work is done,
- * even if its client has left meanwhile: clients that give up and ask again are what an overload is made of.
+ * even if its client has left meanwhile: clients that give up and ask again are what an overload is made of. What a subscription's
+ * event has begun and goes on beyond its time counts, too, and may be beyond the bound, by as many as there are subscriptions.
  *
  * The process may also be behind: what it reads late has waited in the system, where nobody counts it. How long that can
  * have been is how late a timer is. Timers come before sockets in each turn of the event loop, so after a standstill it is

@@ -18,6 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
 import { text } from "node:stream/consumers";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readLine } from "../../src/audit/export-line.js";
 import type { AuditEvent } from "../../src/audit/record.js";
@@ -78,7 +79,7 @@ function start(output: SinkOutput, isRequired: boolean, options: Options = {}): 
       seen.lost += count;
     },
   };
-  const sinks = new Sinks([new Sink({ output, isRequired, queueSize, observe })]);
+  const sinks = new Sinks([new Sink({ name: "the sink", output, isRequired, queueSize, observe })]);
   const trail = new Trail({
     store: store.audit,
     sinks,
@@ -220,7 +221,13 @@ it("a sink that is being closed tries once more what a write has left, and takes
   };
   const lost: number[] = [];
   const observe = { down: () => {}, back: () => {}, lost: (count: number) => lost.push(count) };
-  const sink = new Sink({ output: { write, close: () => {} }, isRequired: true, queueSize: 10, observe });
+  const sink = new Sink({
+    name: "the sink",
+    output: { write, close: () => {} },
+    isRequired: true,
+    queueSize: 10,
+    observe,
+  });
   const before = sink.take(["before"]);
   const closed = sink.close(5000);
   tries[0]?.reject(new Error("no room"));
@@ -436,4 +443,33 @@ describe("a sink that is standard output", () => {
     expect(await stored()).toEqual(["r0", "r1"]);
     expect(seen.changes).toEqual(["down"]);
   });
+});
+
+it("a sink that takes records again is so for who looks, however much still waits", async () => {
+  let isFull = true;
+  const write = async (bytes: Buffer) => {
+    await pause(2);
+    if (isFull) throw new Error("no room");
+    return bytes.length;
+  };
+  const observe = { down: () => {}, back: () => {}, lost: () => {} };
+  const sink = new Sink({
+    name: "the sink",
+    output: { write, close: () => {} },
+    isRequired: true,
+    queueSize: 1000,
+    observe,
+  });
+  expect(() => sink.check()).not.toThrow();
+  await expect(sink.take(["first"])).rejects.toThrow("no room");
+  expect(() => sink.check()).toThrow("the sink takes no records");
+  isFull = false;
+  let isOver = false;
+  const filling = Array.from({ length: 3 }, async () => {
+    while (!isOver) await sink.take(["more", "and more"]).catch(() => {});
+  });
+  await expect.poll(() => sink.check(), { timeout: 1000 }).toBeUndefined();
+  isOver = true;
+  await Promise.all(filling);
+  await sink.close(1000);
 });

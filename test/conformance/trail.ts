@@ -126,7 +126,8 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>,
         queueSize = PLENTY,
         writeTimeoutMs = 5000,
         now = Date.now,
-        elapsed = () => performance.now(),
+        // A store that is quick, whatever this machine has to do.
+        elapsed = () => 0,
         written,
       } = options;
       faulty = new FaultyStore(store);
@@ -213,10 +214,10 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>,
       let trail: Trail;
       let elapsed: number;
 
-      function begin({ queueSize }: Pick<Options, "queueSize"> = {}): void {
+      function begin(options: Pick<Options, "queueSize" | "writeTimeoutMs"> = {}): void {
         told = [];
         elapsed = 0;
-        trail = start({ elapsed: () => elapsed, ...(queueSize !== undefined && { queueSize }) });
+        trail = start({ elapsed: () => elapsed, ...options });
       }
       /** So many events in each turn of the event loop; the writes that have begun by then. */
       async function tell(...counts: number[]): Promise<number> {
@@ -244,6 +245,32 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>,
         const followed = new Array<number>(writesAtOnce - 1).fill(enough);
         expect(faulty.sizes).toEqual([...followed, (4 - writesAtOnce) * enough - 1]);
         expect(faulty.mostAtOnce).toBe(writesAtOnce);
+      });
+
+      it("fewer are sent ahead to a store that is slow, as each has its time from when it is sent", async () => {
+        begin({ writeTimeoutMs: 3000 });
+        const { enoughForAWrite: enough, writesAtOnce } = faulty;
+        /** How many are under way of those that there is enough for, behind a write that took so long. */
+        const underWayAfter = async (milliseconds: number) => {
+          const hanging = faulty.hanging.length;
+          faulty.faults.push("is answered late");
+          await tell(1);
+          await expect.poll(() => faulty.hanging.length).toBe(hanging + 1);
+          elapsed += milliseconds;
+          faulty.hanging[hanging]?.();
+          await Promise.all(told);
+          faulty.writes = 0;
+          faulty.faults.push("is answered late");
+          for (let write = 0; write < writesAtOnce; write++) await tell(enough, 0, 0, 0);
+          const { writes } = faulty;
+          await expect.poll(() => faulty.hanging.length).toBe(hanging + 2);
+          faulty.hanging[hanging + 1]?.();
+          await Promise.all(told);
+          return writes;
+        };
+        expect(await underWayAfter(1100)).toBe(1);
+        expect(await underWayAfter(700)).toBe(Math.min(2, writesAtOnce));
+        expect(await underWayAfter(5)).toBe(writesAtOnce);
       });
 
       it("a write has all where they are very many", async () => {
@@ -543,7 +570,7 @@ export function trailConformance(name: string, open: () => Promise<OpenedTrail>,
       });
 
       it("tells when the write was sent that has found the row", async () => {
-        const trail = start();
+        const trail = start({ elapsed: () => performance.now() });
         await rely(trail, "before");
         faulty.faults.push("answers nothing");
         const found = vi.fn<(row: FoundRow) => void>();

@@ -120,7 +120,7 @@ describe("a gateway with sinks for its audit trail", () => {
     const pipe = join(folder, "stalled");
     execFileSync("mkfifo", [pipe]);
     const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
-    const gateway = await rig.startAnother(to({ to: pipe, required: true }, { to: "/dev/null", required: false }));
+    const gateway = await rig.startAnother(to({ to: pipe, required: true }, { to: "/dev/full", required: false }));
     expect((await readiness(gateway)).body.dependencies).toContainEqual({ name: "audit-sinks", ok: true });
     const filling = openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK);
     expect(() => {

@@ -150,6 +150,20 @@ function onServer(server: string): void {
         await socket.dispose();
       });
 
+      it("ends a subscription with that of which it is not known in time where it begins", async () => {
+        const text = "subscription { auditEventAdded { cursor } }";
+        const socket = overSocket();
+        const release = await database.lock("audit_writers");
+        const asked = { query: text };
+        const started = performance.now();
+        const told = await Promise.all([overEvents().iterate(asked).next(), socket.iterate(asked).next()]);
+        expect(told).toMatchObject([{ value: { errors: [late] } }, { value: { errors: [late] } }]);
+        expect(performance.now() - started).toBeLessThan(3000);
+        await release();
+        await expect.poll(underWay).toBe("0");
+        await socket.dispose();
+      });
+
       it("ends a subscription with that, of which an event could not be looked up in time", async () => {
         const text =
           "subscription($after: String) { auditEventAdded(after: $after) { cursor node { identity { id } } } }";
