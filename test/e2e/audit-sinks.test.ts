@@ -93,6 +93,8 @@ describe("a gateway with sinks for its audit trail", () => {
       problem: expect.stringMatching("ENOSPC"),
     });
     rmSync(file);
+    // What was tried again by that look may still be failing, and would refuse what comes to it.
+    await expect.poll(async () => (await readiness(gateway)).status, { timeout: 5000 }).toBe(200);
     const { issueAccessToken } = await member.ask(IssueAccessTokenDocument, chat);
     expect(issueAccessToken.accessToken?.token).toBeTruthy();
     expect(gateway.logLines.join("")).toContain("audit sink back");
