@@ -83,16 +83,16 @@ export class Sink {
   }
 
   /**
-   * Throws while it takes nothing of what waits for it. That is tried again, whether or not more comes; what becomes of it, the next
-   * look sees.
+   * Why it takes nothing of what waits for it; undefined where it does. That is tried again, whether or not more comes; what becomes of
+   * it, the next look sees.
    */
-  check(): void {
-    if (this.#queue.length === 0) return;
+  whyNotTaking(): Error | undefined {
+    if (this.#queue.length === 0) return undefined;
     this.#writing ??= this.#writeAll();
     const { name } = this.#parts;
-    if (this.#fault) throw new Error(`${name} takes no records`, { cause: this.#fault.error });
-    if (performance.now() - this.#movedAt > STALLED_MS)
-      throw new Error(`${name} has taken nothing for ${STALLED_MS} ms`);
+    if (this.#fault) return new Error(`${name} takes no records`, { cause: this.#fault.error });
+    if (performance.now() - this.#movedAt <= STALLED_MS) return undefined;
+    return new Error(`${name} has taken nothing for ${STALLED_MS} ms`);
   }
 
   /** Tries once more to write what it has, for as long as given. */
@@ -165,21 +165,12 @@ export class Sinks {
   /** Throws while a required one takes nothing; tries all of them again. */
   check(): void {
     const required = this.sinks.filter(({ isRequired }) => isRequired);
-    const faults = required.flatMap((sink) => faultOf(sink) ?? []);
-    if (faults[0]) throw faults[0];
+    const [why] = required.flatMap((sink) => sink.whyNotTaking() ?? []);
+    if (why) throw why;
   }
 
   async close(milliseconds: number): Promise<void> {
     await Promise.all(this.sinks.map((sink) => sink.close(milliseconds)));
-  }
-}
-
-function faultOf(sink: Sink): unknown {
-  try {
-    sink.check();
-    return undefined;
-  } catch (error) {
-    return error;
   }
 }
 
