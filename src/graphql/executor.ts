@@ -12,7 +12,7 @@ type Asked = Pick<Parameters<ApolloExecutor>[0], "request" | "context" | "docume
 /** A document that comes once, as a flood of made-up ones does, is not worth the work. */
 const USES_BEFORE_COMPILED = 2;
 
-/** What is known of an operation; it goes with its document, of which Apollo keeps a bounded number. */
+/** What is known of an operation; it goes with its document (`document-store.ts`). */
 interface Known {
   uses: number;
   /** Null: left to graphql-js. */

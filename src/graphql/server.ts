@@ -22,6 +22,7 @@ import { RateLimited } from "../limits/quota.js";
 import type { Events } from "../observe/events.js";
 import type { RequestContext } from "./context.js";
 import { documentRules, type GraphqlSettings, parseOptions, rememberingWhyNotParsed } from "./document.js";
+import { documentStore } from "./document-store.js";
 import {
   codeOf,
   isWorthALine,
@@ -89,6 +90,7 @@ export async function createGraphqlServer(parts: GraphqlServerParts): Promise<Gr
     gateway: compilingGateway(schema, MAX_ERRORS),
     introspection,
     parseOptions: parseOptions(settings),
+    documentStore: documentStore(),
     validationOptions: { maxErrors: MAX_ERRORS, hideSuggestions: !introspection },
     includeStacktraceInErrorResponses: false,
     persistedQueries: false,

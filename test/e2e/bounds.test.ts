@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.js";
 import { RawConnection } from "../fixtures/raw.js";
@@ -78,6 +80,29 @@ describe("requests that are yet to arrive", () => {
     const told = slow.map(({ received }) => received.slice(0, 12)).filter(Boolean);
     expect(new Set(told)).toEqual(new Set(["HTTP/1.1 503"]));
     for (const connection of slow) connection.close();
+  });
+});
+
+describe("documents that are well, each another one", () => {
+  const MIB = 1024 * 1024;
+  /** Of Apollo's own store each of either kind takes some 500 bytes, or a third of what it takes. */
+  const KINDS = {
+    "of white space": { times: 1000, document: (turn: number) => `{ __typename }${" ".repeat(60_000)}#${turn}` },
+    "of many fields": { times: 300, document: (turn: number) => `query Ask${turn} {${" __typename".repeat(490)} }` },
+  };
+
+  it.each(Object.entries(KINDS))("%s do not fill the memory", async (_, { times, document }) => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const heap = () => {
+      collect();
+      return process.memoryUsage().heapUsed;
+    };
+    const clients = await newClients(Math.ceil(times / 500));
+    const before = heap();
+    for (let turn = 0; turn < times; turn++)
+      expect(await clients[turn % clients.length]?.send({ query: document(turn) })).toMatchObject({ status: 200 });
+    expect(heap() - before).toBeLessThan(24 * MIB);
   });
 });
 
