@@ -7,7 +7,13 @@
  * record there: if tokens were revoked while this one was under way, it is dropped. For who comes again the row need not be looked at
  * before, where the trail takes a record on the premise that it is what is remembered.
  */
-import { type CommunicationService, IdentityNotOwned, type ServiceToken, type TokenRequest } from "../acs/service.js";
+import {
+  type CommunicationService,
+  IdentityNotOwned,
+  ServiceFailure,
+  type ServiceToken,
+  type TokenRequest,
+} from "../acs/service.js";
 import type { AuditLog, CallAudit, Recorded, TokenAndLook } from "../audit/log.js";
 import type { TokenScope } from "../config/config.js";
 import { Refusal } from "../errors.js";
@@ -211,17 +217,30 @@ export class TokenIssuance {
     }
   }
 
-  /** What this call has minted has its record; what another has minted just now is given once more. */
-  async #mintOrShare({ call, request, forceNew }: AuthorizedRequest, identity: Identity): Promise<Noted> {
+  /**
+   * What this call has minted has its record; what another has minted just now is given once more. Where the other one's time was up
+   * before the service was asked, that is no answer to this one.
+   */
+  async #mintOrShare(authorized: AuthorizedRequest, identity: Identity): Promise<Noted> {
+    const { call, request, forceNew } = authorized;
     const { cache, audit } = this.#parts;
     const own: { noted?: Noted } = {};
+    const { signal } = call.deadline;
     const mint = async () => {
-      own.noted = await this.#mint(call, identity, request);
+      own.noted = await this.#mint(call, identity, request).catch((error: unknown) => {
+        throw isNotBegun(error) && signal.aborted ? new CameTooLate(error) : error;
+      });
       return own.noted.token;
     };
     const minting = cache.mint(lookupOf(identity, request), identity.revocations, mint, { alone: forceNew });
-    const token = await waitFor(minting, call.deadline.signal);
-    return own.noted ?? (await this.#note(audit.of(call), "TOKEN_REUSED", { identity, request, token }));
+    try {
+      const token = await waitFor(minting, signal);
+      return own.noted ?? (await this.#note(audit.of(call), "TOKEN_REUSED", { identity, request, token }));
+    } catch (error) {
+      if (!(error instanceof CameTooLate)) throw error;
+      if (signal.aborted) throw error.cause;
+      return await this.#mintOrShare(authorized, identity);
+    }
   }
 
   async #note(
@@ -297,6 +316,19 @@ export class TokenIssuance {
     await identities.disown(identity, newAttemptId(), now());
     return (await identities.findById(identity.id)) ?? identity;
   }
+}
+
+/** The service was not asked, as the time of the call that was to ask it was up; the cause says so. */
+class CameTooLate extends Error {
+  override readonly name = "CameTooLate";
+
+  constructor(override readonly cause: unknown) {
+    super("The service was not asked in time.", { cause });
+  }
+}
+
+function isNotBegun(error: unknown): boolean {
+  return error instanceof ServiceFailure && error.reason === "notBegun";
 }
 
 /** Undefined for what is to be refused, as that is recorded with the row that is there. */

@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { connectAzureService } from "../../src/acs/service-azure.js";
 import { createFingerprint } from "../../src/audit/fingerprint.js";
 import { AuditLog } from "../../src/audit/log.js";
 import { Trail, type TrailStore } from "../../src/audit/trail.js";
@@ -24,6 +23,7 @@ import { openStore, type Store } from "../../src/store/store.js";
 import { TokenCache } from "../../src/tokens/cache.js";
 import { type IssueInput, TokenIssuance } from "../../src/tokens/issue.js";
 import { noSeal } from "../../src/tokens/seal.js";
+import { GuardedEmulator } from "../fixtures/guard.js";
 
 const now = () => Date.now();
 const call: Call = {
@@ -73,6 +73,7 @@ class GatedCache implements ByteCache {
 
 describe("issuing a token", () => {
   let emulator: Emulator;
+  let guarded: GuardedEmulator;
   let store: Store;
   let folder: string;
   let gated: GatedCache;
@@ -86,9 +87,8 @@ describe("issuing a token", () => {
     emulator = await startEmulator({ host: "127.0.0.1", port: 0, latency: "none", rateLimits: false });
     folder = mkdtempSync(join(tmpdir(), "gateway-issue-"));
     store = await openStore({ kind: "sqlite", file: join(folder, "gateway.db") });
-    const accessKeys = [new Secret(emulator.connectionString.split("accesskey=")[1] ?? "")] as const;
-    const access = { kind: "key", endpoint: emulator.endpoint, accessKeys } as const;
-    const service = await connectAzureService({ access, timeoutMs: 2000, observe: () => {} });
+    guarded = await GuardedEmulator.start({ emulator });
+    const { service } = guarded;
     const events = new Events(
       createLogger({ level: "silent", secrets: [], destination: process.stdout }),
       new Metrics(),
@@ -239,6 +239,23 @@ describe("issuing a token", () => {
     const tokens = [...(await Promise.all([another(), another()])), await another()].map(({ token }) => token);
     expect(new Set(tokens).size).toBe(1);
     gated.open();
+  });
+
+  it("asks the service for nobody whose time is up by then, and for who shares that token all the same", async () => {
+    await issuance.issue(call, input);
+    const records = vi.spyOn(store.audit, "append");
+    const first = { ...call, deadline: new Deadline(200) };
+    // The first one's intent takes longer than its caller has.
+    beforeRecord = async () => {
+      if (records.mock.calls.length === 0) await setTimeout(400);
+    };
+    const late = issuance.issue(first, anotherLifetime).catch((error: unknown) => error);
+    const shared = issue(anotherLifetime);
+    expect(await late).toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    expect(await shared).toMatchObject(issued);
+    expect(await guarded.reached("issueAccessToken")).toBe(1);
+    const written = records.mock.calls.flatMap(([of]) => of.map(({ action, phase }) => `${action} ${phase}`));
+    expect(written).toEqual(["TOKEN_ISSUED INTENT", "TOKEN_ISSUED INTENT", "TOKEN_ISSUED OUTCOME"]);
   });
 
   it("has the cache know a token that was to be new before it is told", async () => {
