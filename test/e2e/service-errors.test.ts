@@ -173,6 +173,15 @@ describe("exchangeTeamsUserToken", () => {
     });
   });
 
+  it("asks the service no more with less than a second of the request's time left", async () => {
+    const brief = await rig.startAnother({
+      configure: ({ server, ...shipped }) => ({ ...shipped, server: { ...server, requestTimeoutSeconds: 1 } }),
+    });
+    const variables = { teamsUserAadToken: teamsToken({ oid: GUID, appid: GUID }), clientId: GUID, userObjectId: GUID };
+    expect(await known.at(brief).execute(ExchangeTeamsUserTokenDocument, variables)).toMatchObject(UNAVAILABLE);
+    expect(await rig.takeCalls()).toEqual({});
+  });
+
   it("refuses ids that are no GUIDs without asking the service", async () => {
     const variables = { teamsUserAadToken: "x", clientId: GUID, userObjectId: "bob" };
     const reply = await known.ask(ExchangeTeamsUserTokenDocument, variables);

@@ -39,12 +39,14 @@ let guarded: GuardedEmulator;
 let store: Store;
 let folder: string;
 let onRecord: (event: AuditEvent) => Promise<void>;
+let written: AuditEvent[];
 
 beforeEach(async () => {
   guarded = await GuardedEmulator.start();
   folder = mkdtempSync(join(tmpdir(), "gateway-provisioning-"));
   store = await openStore({ kind: "sqlite", file: join(folder, "gateway.db") });
   onRecord = async () => {};
+  written = [];
 });
 afterEach(async () => {
   await store.close();
@@ -62,6 +64,7 @@ function provisionings(processes: number): [Provisioning, ...Provisioning[]] {
         trail: {
           record: async (event) => {
             await onRecord(event);
+            written.push(event);
             return true;
           },
         },
@@ -107,7 +110,7 @@ const HERE_AND_ELSEWHERE = [
 /** The first call's records are held until it is told what becomes of them; the second comes meanwhile. */
 async function twoCalls(
   processes: number,
-  { first = callOf("first"), phase = "INTENT", fails = unavailable as Error | null, heldMs = 300 } = {},
+  { first = callOf("first"), phase = "INTENT", fails = unavailable as Error | null, heldMs = 300, token = false } = {},
 ) {
   const [one, other = one] = provisionings(processes);
   onRecord = async (event) => {
@@ -115,9 +118,10 @@ async function twoCalls(
     await setTimeout(heldMs);
     if (fails) throw fails;
   };
-  const begun = outcomeOf(one.ensure(user, first));
+  const wanted = token ? { first: { request, admit: async () => {}, failed: async () => {} } } : {};
+  const begun = outcomeOf(one.ensure(user, first, wanted));
   await setTimeout(heldMs / 3);
-  const second = outcomeOf(other.ensure(user, callOf("second")));
+  const second = outcomeOf(other.ensure(user, callOf("second"), wanted));
   return { first: await begun, second: await second };
 }
 
@@ -142,13 +146,15 @@ describe("those who wait while an identity is being made", () => {
     expect(await store.attempts.countInDoubt(now())).toBe(0);
   });
 
-  it.each(HERE_AND_ELSEWHERE)(
-    "make it themselves when the first caller's time was up before the service was asked, %s",
-    async (_, processes) => {
+  it.each([false, true].flatMap((token) => HERE_AND_ELSEWHERE.map(([where, count]) => [where, count, token] as const)))(
+    "make it themselves when the first caller's time was up before the service was asked, %s (%i), for a token: %s",
+    async (_, processes, token) => {
       const first = callOf("first", 200);
-      const told = await twoCalls(processes, { first, fails: null, heldMs: 600 });
+      const told = await twoCalls(processes, { first, fails: null, heldMs: 600, token });
       expect(told).toEqual({ first: "DEADLINE_EXCEEDED", second: "ACTIVE" });
       expect(await callsAtService()).toBe(1);
+      const outcomes = written.filter(({ phase }) => phase === "OUTCOME").map(({ requestId }) => requestId);
+      expect(new Set(outcomes)).toEqual(new Set(["second"]));
       expect(await store.attempts.countInDoubt(now())).toBe(0);
     },
   );
