@@ -1,5 +1,6 @@
 /** What the gateway and the operator's commands that change something are both made of: all but the ways to the API. */
 import { AuditFeed } from "./audit/feed.js";
+import { TOLD_AGAIN_MS } from "./audit/log.js";
 import type { Config } from "./config/config.js";
 import { secretsIn } from "./config/secrets.js";
 import { type AuditOptions, type Closers, openAudit } from "./gateway-audit.js";
@@ -72,8 +73,8 @@ export async function connect(records: Records, redisPrefix: string | undefined,
 export function startWorkers(connected: Connected, closers: Closers) {
   const { config, now, random, events, store, service, leaseMs, hashUser, tracing } = connected;
   const { identities, work, erasures, audit: trail } = store;
-  // What a call begins may outlast it by a create and an issue at the service, with a record after each.
-  const repeatMs = config.server.requestTimeoutSeconds * 1000 + 2 * leaseMs;
+  // What a call begins may outlast it by a create and an issue at the service, with a record after each, which may be told again.
+  const repeatMs = config.server.requestTimeoutSeconds * 1000 + 2 * leaseMs + TOLD_AGAIN_MS;
   const eraser = new Eraser({ identities, trail, erasures, events, now, repeatMs, hashUser });
   eraser.start();
   closers.push(() => eraser.stop());

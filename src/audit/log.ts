@@ -34,6 +34,10 @@ export type Recorded<Token> = Token & { readonly [recorded]: true };
 /** Ms: how old a look may be that was made with a record or behind it, as sinks, disk and caches take their time before a token leaves. */
 const LOOK_MS = 100;
 
+/** Where the trail is away when something has been done, that is told again for so long. */
+export const TOLD_AGAIN_MS = 60_000;
+const PAUSE_MS = 1000;
+
 /** A token of which the trail has a record, and the look to be awaited before it is handed out. */
 export interface TokenAndLook<Token> {
   readonly token: Recorded<Token>;
@@ -115,6 +119,21 @@ export class CallAudit {
     await this.#record("OUTCOME", action, about);
   }
 
+  /**
+   * The outcome of what stays done whether it is recorded or not: when the trail is away, whoever asked is told that, and the trail again
+   * once it is back.
+   */
+  async done(action: AuditAction, about: About): Promise<void> {
+    const { elapsed } = this.parts;
+    const until = elapsed() + TOLD_AGAIN_MS;
+    const lost = () => {
+      if (elapsed() < until) setTimeout(again, PAUSE_MS).unref();
+    };
+    const later = new CallAudit(this.parts, this.asked, () => new Deadline(TOLD_AGAIN_MS));
+    const again = () => void later.#record("OUTCOME", action, about, undefined, { lost }).catch(() => {});
+    await this.#record("OUTCOME", action, about, undefined, { lost });
+  }
+
   /** Intent, work, outcome. Work that answers undefined has changed nothing, and has no outcome. */
   async change<Result>(
     action: AuditAction,
@@ -123,7 +142,7 @@ export class CallAudit {
   ): Promise<Result | undefined> {
     await this.intent(action, about);
     const result = await work();
-    if (result !== undefined) await this.outcome(action, about);
+    if (result !== undefined) await this.done(action, about);
     return result;
   }
 

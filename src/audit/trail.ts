@@ -65,6 +65,8 @@ export interface RecordOptions {
   readonly premise?: Premise | undefined;
   /** Called with the row that the premise is about, as the write has found it, before the event is told to be written. */
   readonly found?: ((row: FoundRow) => void) | undefined;
+  /** Called once it is known that the event is not written, or that nobody will know, be it long after whoever asked was refused. */
+  readonly lost?: (() => void) | undefined;
 }
 
 export interface FoundRow {
@@ -111,6 +113,7 @@ interface Waiting {
   readonly behind: (() => void) | undefined;
   readonly premise: Premise | undefined;
   readonly found: ((row: FoundRow) => void) | undefined;
+  readonly lost: (() => void) | undefined;
   /** Whether it was written. */
   readonly resolve: (isWritten: boolean) => void;
   readonly reject: (error: GatewayError) => void;
@@ -145,7 +148,7 @@ interface Write {
  *
  * Once an event is taken it is written, whether anybody still waits for it or not: what it tells has happened. An intent alone is
  * dropped when its caller is refused before its write begins: what it tells of will not be done. What is in a write that fails, and
- * in those that go on from it, is not written again; whoever asked is told, and an intent then stays without its outcome.
+ * in those that go on from it, is not written again; whoever asked is told (`lost`), and an intent may stay without its outcome.
  */
 export class Trail {
   readonly #parts: TrailParts;
@@ -184,21 +187,25 @@ export class Trail {
   record(
     event: AuditEvent,
     deadline: Pick<Deadline, "aborted">,
-    { behind, premise, found }: RecordOptions = {},
+    { behind, premise, found, lost }: RecordOptions = {},
   ): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      if (this.#isClosed) throw unavailable(new Error("the trail is closed"));
-      if (this.#queue.length >= this.#parts.queueSize)
-        throw unavailable(new Error("too many events wait to be written"));
+      const why = this.#whyNotTaken();
+      if (why !== undefined) return refuse({ lost, reject }, new Error(why));
       this.#at = afterStep(this.#at, this.#parts.now());
       const place = this.#parts.tracing?.place();
-      const told = { behind, premise, found, resolve, reject, place };
+      const told = { behind, premise, found, lost, resolve, reject, place };
       const waiting = { event, at: this.#at, deadline, ...told, isLetGo: false };
       this.#queue.push(waiting);
       this.#sweep ??= setInterval(() => this.#letGo(), SWEEP_MS).unref();
       this.#next();
       refuseLate(waiting);
     });
+  }
+
+  #whyNotTaken(): string | undefined {
+    if (this.#isClosed) return "the trail is closed";
+    return this.#queue.length >= this.#parts.queueSize ? "too many events wait to be written" : undefined;
   }
 
   /** How long the oldest event that is not written has been waiting, in ms. */
@@ -398,7 +405,10 @@ export class Trail {
   #fail(write: Write, error: unknown): void {
     if (write.found) {
       const cause = new Error("stored, but not taken by a required sink", { cause: error });
-      this.#refuse(write.batch, cause);
+      this.#refuse(
+        write.batch.map(({ reject }) => ({ lost: undefined, reject })),
+        cause,
+      );
       return;
     }
     // Nobody knows whether the old chain has got those records, all or none, now or later; a record that went on from
@@ -426,10 +436,10 @@ export class Trail {
     return { writer, sequence: 0, hash: GENESIS, at: 0 };
   }
 
-  #refuse(batch: readonly Waiting[], error: unknown): void {
+  #refuse(batch: readonly Pick<Waiting, "lost" | "reject">[], error: unknown): void {
     if (batch.length === 0) return;
     this.#parts.observe.failed(batch.length, error);
-    for (const { reject } of batch) reject(unavailable(error));
+    for (const waiting of batch) refuse(waiting, error);
   }
 }
 
@@ -444,6 +454,11 @@ function tellWritten({ batch, askedAt }: Write, rows: FoundRows): void {
     if (identity) found?.({ identity, askedAt });
     resolve(true);
   }
+}
+
+function refuse({ lost, reject }: Pick<Waiting, "lost" | "reject">, error: unknown): void {
+  lost?.();
+  reject(unavailable(error));
 }
 
 function unavailable(cause: unknown): GatewayError {

@@ -239,7 +239,7 @@ export class Provisioning {
   ): Promise<Recorded<ServiceToken> | undefined> {
     const scopes = first?.request.scopes ?? null;
     const [, recorded] = await Promise.all([
-      audit.outcome("IDENTITY_PROVISIONED", { identityId }),
+      audit.done("IDENTITY_PROVISIONED", { identityId }),
       token && audit.token("TOKEN_ISSUED", { identityId, scopes }, token),
     ]);
     return recorded;

@@ -1,9 +1,13 @@
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { AuditLog } from "../../src/audit/log.js";
+import { Trail, type TrailStore } from "../../src/audit/trail.js";
 import { Deadline } from "../../src/deadline.js";
+import { GatewayError } from "../../src/errors.js";
 import type { Identity } from "../../src/identities/identity.js";
 import { IdentityLifecycle } from "../../src/identities/lifecycle.js";
 import type { Call } from "../../src/policy/call.js";
@@ -29,6 +33,7 @@ const asAdmin: Call = {
 let folder: string;
 let store: Store;
 let lifecycle: IdentityLifecycle;
+let append: TrailStore["append"];
 /** What becomes of who is provisioned. */
 let provisioned: Identity | undefined;
 
@@ -36,12 +41,22 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "gateway-lifecycle-"));
   store = await openStore({ kind: "sqlite", file: join(folder, "gateway.db") });
   const told = () => {};
+  append = (...args) => store.audit.append(...args);
+  const trail = new Trail({
+    store: { writesAtOnce: 1, enoughForAWrite: 32, append: (...args) => append(...args) },
+    now,
+    elapsed: () => performance.now(),
+    randomBytes,
+    queueSize: 10,
+    writeTimeoutMs: 1000,
+    observe: { written: told, failed: told },
+  });
   lifecycle = new IdentityLifecycle({
     identities: store.identities,
     provisioning: { ensure: async () => ({ identity: provisioned ?? expect.fail("nobody") }) } as never,
     worker: { settle: async () => {} } as never,
     audit: new AuditLog({
-      trail: { record: async () => true },
+      trail,
       fingerprint: (token) => token,
       redact: (text) => text,
       timeoutMs: 1000,
@@ -85,6 +100,51 @@ describe("who deletes their identity", () => {
     await expect(own).rejects.toMatchObject({ code: "IDENTITY_SUSPENDED" });
     expect(await lifecycle.delete(asAdmin, { identityId: id, reason: null })).toBe(id);
     expect((await store.identities.findById(id))?.status).toBe("DELETED");
+  });
+});
+
+describe("a change whose outcome the trail cannot take", () => {
+  const suspend = () => lifecycle.suspend(asAdmin, { identityId: "idn_1", reason: null });
+  const away = new GatewayError("STORE_UNAVAILABLE", "away");
+  let written: string[];
+
+  beforeEach(async () => {
+    await store.identities.claim(user, "idn_1", now());
+    written = [];
+  });
+
+  /** What becomes of the OUTCOME's first writes, as many as are given; the others are written. */
+  function atOutcome(...fates: (() => Promise<void>)[]): void {
+    const write = store.audit.append.bind(store.audit);
+    append = async (records, options) => {
+      const isOutcome = records.some(({ phase }) => phase === "OUTCOME");
+      if (isOutcome) await fates.shift()?.();
+      const found = await write(records, options);
+      written.push(...records.map(({ action, phase }) => `${action} ${phase}`));
+      return found;
+    };
+  }
+
+  it("is told to whoever asked, and to the trail again until that has it, once", async () => {
+    const fails = async () => {
+      throw away;
+    };
+    atOutcome(fails, fails);
+    await expect(suspend()).rejects.toMatchObject({ code: "AUDIT_UNAVAILABLE" });
+    expect(await suspend()).toMatchObject({ status: "SUSPENDED" });
+    expect(written).toEqual(["IDENTITY_SUSPENDED INTENT"]);
+    await expect.poll(() => written, { timeout: 5000 }).toContain("IDENTITY_SUSPENDED OUTCOME");
+    await setTimeout(1500);
+    expect(written).toEqual(["IDENTITY_SUSPENDED INTENT", "IDENTITY_SUSPENDED OUTCOME"]);
+  });
+
+  it("is there once where it is only late for whoever asked", async () => {
+    atOutcome(() => setTimeout(500));
+    const impatient = { ...asAdmin, deadline: new Deadline(300) };
+    const told = lifecycle.suspend(impatient, { identityId: "idn_1", reason: null });
+    await expect(told).rejects.toMatchObject({ code: "AUDIT_UNAVAILABLE" });
+    await setTimeout(1700);
+    expect(written).toEqual(["IDENTITY_SUSPENDED INTENT", "IDENTITY_SUSPENDED OUTCOME"]);
   });
 });
 

@@ -62,8 +62,11 @@ function provisionings(processes: number): [Provisioning, ...Provisioning[]] {
       service: guarded.service,
       audit: new AuditLog({
         trail: {
-          record: async (event) => {
-            await onRecord(event);
+          record: async (event, _deadline, { lost } = {}) => {
+            await onRecord(event).catch((error: unknown) => {
+              lost?.();
+              throw error;
+            });
             written.push(event);
             return true;
           },
@@ -160,11 +163,14 @@ describe("those who wait while an identity is being made", () => {
   );
 
   it.each(HERE_AND_ELSEWHERE)(
-    "have it though the record of what was made fails, which the first is told, %s",
+    "have it though the record of what was made fails, which the first is told, and the trail again, %s",
     async (_, processes) => {
       const told = await twoCalls(processes, { phase: "OUTCOME" });
       expect(told).toEqual({ first: "AUDIT_UNAVAILABLE", second: "ACTIVE" });
       expect(await callsAtService()).toBe(1);
+      onRecord = async () => {};
+      const outcomes = () => written.filter(({ phase }) => phase === "OUTCOME").map(({ action }) => action);
+      await expect.poll(outcomes, { timeout: 5000 }).toEqual(["IDENTITY_PROVISIONED"]);
     },
   );
 
