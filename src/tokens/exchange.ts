@@ -34,6 +34,11 @@ interface ExchangeParts {
   readonly random: () => number;
 }
 
+/** Whom records are about: with the identity that they have here, if any, the name in them is found to be erased. */
+interface Caller {
+  identityId: string | null;
+}
+
 /** A Teams user's Entra ID token for a Communication Services token that lives as long. The service checks whose it is. */
 export class TeamsExchange {
   readonly #parts: ExchangeParts;
@@ -43,32 +48,34 @@ export class TeamsExchange {
   }
 
   async exchange(call: Call, request: TeamsTokenRequest): Promise<ExchangedToken> {
-    return await this.#parts.audit.of(call).orRefused({}, () => this.#exchange(call, request));
+    const about: Caller = { identityId: null };
+    return await this.#parts.audit.of(call).orRefused(about, () => this.#exchange(call, request, about));
   }
 
-  async #exchange(call: Call, request: TeamsTokenRequest): Promise<ExchangedToken> {
+  async #exchange(call: Call, request: TeamsTokenRequest, about: Caller): Promise<ExchangedToken> {
     requirePermission(call.entitlements, "TOKEN_ISSUE");
     checkRequest(request);
-    await this.#refuseSuspended(call);
+    await this.#refuseSuspended(call, about);
     const { limits, now, random } = this.#parts;
     const mint = countedMint(limits, call, call.caller);
-    const token = await mintCounted(mint, () => this.#exchangeRecorded(call, request));
-    await this.#refuseSuspended(call);
+    const token = await mintCounted(mint, () => this.#exchangeRecorded(call, request, about));
+    await this.#refuseSuspended(call, about);
     return { ...token, refreshAfter: refreshAfter(now(), token.expiresOn, random()) };
   }
 
-  async #exchangeRecorded(call: Call, request: TeamsTokenRequest): Promise<Recorded<ServiceToken>> {
+  async #exchangeRecorded(call: Call, request: TeamsTokenRequest, about: Caller): Promise<Recorded<ServiceToken>> {
     const audit = this.#parts.audit.of(call);
-    await audit.intent("TEAMS_TOKEN_EXCHANGED", {});
+    await audit.intent("TEAMS_TOKEN_EXCHANGED", about);
     const token = await this.#askService(request, call);
     if (!hasUsefulLife(token, this.#parts.now()))
       throw rejected("The Teams user's token has less than 15 minutes left; get a new one.");
-    return await audit.token("TEAMS_TOKEN_EXCHANGED", {}, token);
+    return await audit.token("TEAMS_TOKEN_EXCHANGED", about, token);
   }
 
   /** Whoever is suspended gets no tokens, under whatever name. */
-  async #refuseSuspended({ caller }: Call): Promise<void> {
+  async #refuseSuspended({ caller }: Call, about: Caller): Promise<void> {
     const own = await this.#parts.identities.findByUser(caller);
+    about.identityId ??= own?.id ?? null;
     if (own?.status === "SUSPENDED") throw new Refusal("IDENTITY_SUSPENDED", "Your identity is suspended.", ["input"]);
   }
 

@@ -206,7 +206,7 @@ describe("the trail of refusals", () => {
     const ask = () => client.ask(IssueAccessTokenDocument, chat);
     expect(await recordedBy(ask)).toEqual(refused("IDENTITY_SUSPENDED", { identityId }));
     const exchange = () => client.ask(ExchangeTeamsUserTokenDocument, teamsRequest({}));
-    expect(await recordedBy(exchange)).toEqual(refused("IDENTITY_SUSPENDED", { identityId: null }));
+    expect(await recordedBy(exchange)).toEqual(refused("IDENTITY_SUSPENDED", { identityId }));
   });
 
   it("has a Teams token that the service did not accept, after the intent", async () => {

@@ -4,16 +4,19 @@ import { readRows } from "../fixtures/trail.js";
 import {
   DeleteIdentityDocument,
   DeleteMyIdentityDocument,
+  ExchangeTeamsUserTokenDocument,
   IdentityByUserDocument,
   IdentityDocument,
   IssueAccessTokenDocument,
   IssueAccessTokenOnBehalfDocument,
   OperationsDocument,
+  ProvisionIdentityDocument,
 } from "../generated/graphql.js";
 
 /** More than two statements erase. */
 const MANY = 2500;
 const subject = "u-canary";
+const GUID = "11111111-2222-3333-4444-555555555555";
 
 let rig: Rig;
 let admin: Client;
@@ -49,6 +52,9 @@ const statusOf = async (id: string) => (await admin.ask(IdentityDocument, { id }
 const named = async () => (await readRows(rig.ask)).filter((row) => row.actor_subject === subject);
 const saidOf = async (id: string) =>
   (await readRows(rig.ask)).filter((row) => row.identity_id === id && row.reason !== null);
+
+/** The first search is over: only what comes later is left to find. */
+const isSearched = async () => (await rig.ask<object>("select 1 from audit_erasures where is_last = 1")).length === 1;
 
 /** What takes no erasure, until what it answers is called. */
 async function protectTrail(): Promise<() => Promise<unknown>> {
@@ -109,6 +115,33 @@ describe("the erasure of a user from the trail", () => {
     await expect.poll(named).toEqual([]);
   });
 
+  it("reaches what is about no identity, once an operator has made one for who never had any", async () => {
+    const ask = { teamsUserAadToken: "x", clientId: GUID, userObjectId: GUID };
+    expect(await user.ask(ExchangeTeamsUserTokenDocument, ask)).toMatchObject({
+      exchangeTeamsUserToken: { userErrors: [{ code: "TEAMS_TOKEN_REJECTED" }] },
+    });
+    expect((await named()).map((row) => row.identity_id)).toEqual([null, null]);
+    const { provisionIdentity } = await admin.ask(ProvisionIdentityDocument, {
+      user: { issuer: rig.issuer.url, subject },
+    });
+    await admin.ask(DeleteIdentityDocument, { identityId: provisionIdentity.identity?.id ?? expect.fail("none") });
+    await expect.poll(named).toEqual([]);
+  });
+
+  it("reaches a Teams exchange that was under way", async () => {
+    const id = await signIn();
+    await rig.fault({ operation: "exchangeTeamsUserAccessToken", kind: "delay", delayMs: 3000 });
+    const ask = { teamsUserAadToken: "x", clientId: GUID, userObjectId: GUID };
+    const underWay = user.execute(ExchangeTeamsUserTokenDocument, ask);
+    await rig.untilCalled("exchangeTeamsUserAccessToken");
+    await admin.ask(DeleteIdentityDocument, { identityId: id });
+    await expect.poll(isSearched).toBe(true);
+    await underWay;
+    expect((await named()).map((row) => row.identity_id)).toEqual([id]);
+    clockAhead = 2 * 60_000;
+    await expect.poll(named).toEqual([]);
+  });
+
   it("is repeated for what was under way while they were deleted, and spares who has come back", async () => {
     const id = await signIn();
     await rig.takeCalls();
@@ -117,9 +150,7 @@ describe("the erasure of a user from the trail", () => {
     await rig.untilCalled("issueAccessToken");
     await admin.ask(DeleteIdentityDocument, { identityId: id });
     expect(await statusOf(id)).toMatchObject({ status: "DELETED" });
-    // The first search is over: only what comes later is left to find.
-    const searched = async () => (await rig.ask<object>("select 1 from audit_erasures where is_last = 1")).length;
-    await expect.poll(searched).toBe(1);
+    await expect.poll(isSearched).toBe(true);
     await underWay;
     expect((await named()).map((row) => row.identity_id)).toContain(id);
     const back = await signIn();
