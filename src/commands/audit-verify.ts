@@ -50,8 +50,12 @@ async function verify(
   progress.end(verifier.records, from);
   // What somebody has put into the trail would else have a terminal show another result.
   await output.print(printableLine(found ? describeFault(found) : describeWhole(verifier, trust)));
+  if (found === undefined && trust.vouched === undefined) output.report(NO_CHECKPOINTS);
   return found === undefined;
 }
+
+const NO_CHECKPOINTS =
+  "No checkpoints were looked at: a chain that was cut off at its end, or made anew, is whole by itself. Name a file of them with --checkpoints.";
 
 function describeWhole(
   { records, writers, aged, parts, unvouched: { count, first }, erased }: Verifier,

@@ -69,7 +69,7 @@ describe("audit verify", () => {
       code: 0,
       stdout: "2400 records of 2 writers, whole\n",
       stderr: expect.stringMatching(
-        `^(\\d+ records\\n)*2400 records, and now the indexes\\n2400 records of the database ${file}, done\\n$`,
+        `^(\\d+ records\\n)*2400 records, and now the indexes\\n2400 records of the database ${file}, done\\nNo checkpoints were looked at: .+ --checkpoints\\.\\n$`,
       ),
     });
   });
@@ -552,6 +552,15 @@ describe("audit verify with checkpoints", () => {
     expect(await run(args, tamper("delete from audit_events where id = 'aud_one_000000001200'"))).toMatchObject({
       code: 1,
     });
+  });
+
+  it("says without them that it would not see an end that is cut off, and with them nothing of the kind", async () => {
+    const cut = tamper("delete from audit_events where writer = 'one' and sequence > 1000");
+    expect(await run(["verify"], cut)).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining("a chain that was cut off at its end"),
+    });
+    expect((await verify()).stderr).not.toContain("No checkpoints");
   });
 
   it("names where a chain was cut off, and a writer that is missing altogether", async () => {
