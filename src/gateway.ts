@@ -129,17 +129,23 @@ function secondsSince(began: number | undefined, now: number): number {
   return began === undefined ? 0 : Math.max(0, now - began) / 1000;
 }
 
-/** Requests that may wait for issuers' keys; a quarter of `maxRequests` if that is fewer. */
+/** Requests that may wait for a key that issuers may have made since; a quarter of `maxRequests` if that is fewer. */
 const MOST_WAITING_FOR_KEYS = 500;
 
+/** Where none of an issuer's keys serve, all of its callers wait; with other issuers there are places left for theirs. */
+function mostWaiting({ issuers, server: { maxRequests } }: Config) {
+  const forOne = Math.min(MOST_WAITING_FOR_KEYS, Math.ceil(maxRequests / 4));
+  return { forOne, forAny: issuers.length > 1 ? Math.ceil(maxRequests / 2) : maxRequests };
+}
+
 function createAuthenticator({ config, now, elapsed, events, metrics, keys, redis, tracing }: Parts): Authenticator {
-  const { issuers, auth, server } = config;
+  const { issuers, auth } = config;
   const nonces = new DpopNonces(keys.cacheKeys, now);
   const used = redis ? redisSingleUse(redis, "proofs") : memorySingleUse({ maxEntries: auth.rememberedProofs, now });
   const authenticator = new Authenticator({
     issuers,
     settings: auth,
-    mostWaiting: Math.min(MOST_WAITING_FOR_KEYS, Math.ceil(server.maxRequests / 4)),
+    mostWaiting: mostWaiting(config),
     dpop: new Dpop({ used, nonces, now }),
     nonces,
     now,

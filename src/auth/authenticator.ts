@@ -17,8 +17,8 @@ import { type Issuer, TokenMemory, type VerifiedToken } from "./token-memory.js"
 interface AuthenticatorParts {
   readonly issuers: readonly IssuerConfig[];
   readonly settings: Pick<Config["auth"], "rememberedTokens">;
-  /** Who wait for a key that is not at hand, of all issuers. */
-  readonly mostWaiting: number;
+  /** Who wait for a key that is not at hand, of all issuers; and for any of one issuer, where there are none. */
+  readonly mostWaiting: { readonly forOne: number; readonly forAny: number };
   readonly dpop: Dpop;
   readonly nonces: DpopNonces;
   /** ms since 1970 */
@@ -38,7 +38,8 @@ export class Authenticator {
 
   constructor(parts: AuthenticatorParts) {
     const { issuers, elapsed, observeFetch: observe, settings, mostWaiting, tracing } = parts;
-    const common = { elapsed, observe, tracing, waiting: { count: 0, most: mostWaiting } };
+    const waiting = { count: 0, most: mostWaiting.forOne };
+    const common = { elapsed, observe, tracing, waiting, mostForAny: mostWaiting.forAny };
     const makeIssuer = (config: IssuerConfig) => ({ config, keys: new IssuerKeys(config, common) });
     this.#parts = parts;
     this.#issuers = new Map(issuers.map((config) => [config.issuer, makeIssuer(config)]));

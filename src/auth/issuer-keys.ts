@@ -29,7 +29,7 @@ export type ObserveFetch = (issuer: string, outcome: FetchedKeys | Error) => voi
 
 type KeyConfig = Pick<IssuerConfig, "issuer" | "jwksUri" | "keyMaxAgeSeconds" | "keyStaleSeconds">;
 
-/** Who wait for a key that is not at hand, of all issuers. Each has a place that another would have whose key is. */
+/** Who wait. Each has a place that another would have whose key is at hand. */
 interface Waiting {
   count: number;
   readonly most: number;
@@ -39,7 +39,10 @@ interface IssuerKeysParts {
   /** ms by a clock that is never set, since ages must not jump. */
   readonly elapsed: () => number;
   readonly observe: ObserveFetch;
+  /** For a key that is not among those at hand, of all issuers. */
   readonly waiting: Waiting;
+  /** Who may wait for any of this one's, where none serve. */
+  readonly mostForAny: number;
   readonly tracing?: Tracing | undefined;
 }
 
@@ -54,6 +57,7 @@ export class IssuerKeys {
   readonly #elapsed: () => number;
   readonly #observe: ObserveFetch;
   readonly #waiting: Waiting;
+  readonly #waitingForAny: Waiting;
   readonly #tracing: Tracing | undefined;
   #held: KeySet | undefined;
   #jwksUri: { readonly uri: string; readonly at: number } | undefined;
@@ -64,11 +68,12 @@ export class IssuerKeys {
   #lastError: unknown;
   #underWay: Promise<void> | undefined;
 
-  constructor(config: KeyConfig, { elapsed, observe, waiting, tracing }: IssuerKeysParts) {
+  constructor(config: KeyConfig, { elapsed, observe, waiting, mostForAny, tracing }: IssuerKeysParts) {
     this.#config = config;
     this.#elapsed = elapsed;
     this.#observe = observe;
     this.#waiting = waiting;
+    this.#waitingForAny = { count: 0, most: mostForAny };
     this.#tracing = tracing;
   }
 
@@ -79,21 +84,21 @@ export class IssuerKeys {
   async find(alg: string, kid: string | undefined): Promise<PublicKey> {
     const found = select(await this.#current(), alg, kid);
     if (found !== undefined) return found;
-    await this.#waitFor(this.#mayTry() ? this.#fetch() : this.#underWay);
+    await this.#waitFor(this.#mayTry() ? this.#fetch() : this.#underWay, this.#waiting);
     const added = select(await this.#current(), alg, kid);
     if (added !== undefined) return added;
     if (this.#failures > 0) throw this.#unavailable();
     throw new AuthenticationFailure("unknown_key", "the issuer has no such key");
   }
 
-  async #waitFor(fetching: Promise<void> | undefined): Promise<void> {
+  async #waitFor(fetching: Promise<void> | undefined, waiting: Waiting): Promise<void> {
     if (fetching === undefined) return;
-    if (this.#waiting.count >= this.#waiting.most) throw this.#unavailable();
-    this.#waiting.count += 1;
+    if (waiting.count >= waiting.most) throw this.#unavailable();
+    waiting.count += 1;
     try {
       await fetching;
     } finally {
-      this.#waiting.count -= 1;
+      waiting.count -= 1;
     }
   }
 
@@ -112,7 +117,7 @@ export class IssuerKeys {
     if (this.age < greatestAge / 2 && this.#held !== undefined) return this.#held.keys;
     const canServe = this.age < greatestAge || (this.#failures > 0 && this.age < this.#mostStale());
     if (this.#mayTry()) void this.#fetch();
-    if (!canServe) await this.#underWay;
+    if (!canServe) await this.#waitFor(this.#underWay, this.#waitingForAny);
     if (this.#held === undefined || this.age >= this.#mostStale()) throw this.#unavailable();
     return this.#held.keys;
   }

@@ -55,7 +55,7 @@ function authenticatorOf(changes: Partial<IssuerConfig>, rememberedTokens = 100)
       { ...usual, issuer: other.url },
     ],
     settings: { rememberedTokens },
-    mostWaiting: 500,
+    mostWaiting: { forOne: 500, forAny: 500 },
     dpop: new Dpop({ used: memorySingleUse({ maxEntries: 100, now }), nonces, now }),
     nonces,
     now,

@@ -30,12 +30,20 @@ afterEach(async () => {
   await issuer.close();
 });
 
-function keysAt(jwksUri: string | null, observe?: ObserveFetch): IssuerKeys {
+/** As many may wait as any test has. */
+const ALL = 500;
+
+function keysAt(jwksUri: string | null, observe?: ObserveFetch, mostForAny = ALL): IssuerKeys {
   // This test's own: a fetch that hangs may end during the next.
   const ownTold = told;
   const config = { issuer: issuer.url, jwksUri, keyMaxAgeSeconds: 300, keyStaleSeconds: 3600 };
   const tell: ObserveFetch = (...outcome) => ownTold.push(outcome);
-  return new IssuerKeys(config, { elapsed: () => elapsed, observe: observe ?? tell, waiting: { count: 0, most: 500 } });
+  return new IssuerKeys(config, {
+    elapsed: () => elapsed,
+    observe: observe ?? tell,
+    waiting: { count: 0, most: ALL },
+    mostForAny,
+  });
 }
 
 const find = async (kid: string | undefined = "test", alg = "ES256") => await keys.find(alg, kid);
@@ -97,6 +105,13 @@ describe("a key", () => {
 });
 
 describe("keys", () => {
+  it("are waited for by so many while there are none, and by all of them again later", async () => {
+    const crowded = keysAt(`${issuer.url}/jwks`, undefined, 2);
+    const ask = () => Promise.allSettled([1, 2, 3].map(() => crowded.find("ES256", "test")));
+    expect((await ask()).map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected"]);
+    expect((await ask()).map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "fulfilled"]);
+  });
+
   it("are fetched once, however many wait", async () => {
     const found = await Promise.all(Array.from({ length: 20 }, () => find()));
     expect([new Set(found).size, issuer.keyFetches]).toEqual([1, 1]);

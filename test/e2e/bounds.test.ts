@@ -2,6 +2,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Config } from "../../src/config/config.js";
+import { TestIssuer } from "../fixtures/issuer.js";
 import { RawConnection } from "../fixtures/raw.js";
 import { type Client, Rig } from "../fixtures/rig.js";
 import {
@@ -80,6 +81,38 @@ describe("requests that are yet to arrive", () => {
     const told = slow.map(({ received }) => received.slice(0, 12)).filter(Boolean);
     expect(new Set(told)).toEqual(new Set(["HTTP/1.1 503"]));
     for (const connection of slow) connection.close();
+  });
+});
+
+describe("callers of an issuer that hangs, whose keys nobody has", () => {
+  it("leave places for those of another", async () => {
+    const hanging = await TestIssuer.start();
+    hanging.outage = { hangs: true };
+    const { url } = await rig.startAnother({
+      configure: ({ issuers, server, ...shipped }) => ({
+        ...shipped,
+        issuers: [
+          ...issuers,
+          ...issuers.map((issuer) => ({ ...issuer, issuer: hanging.url, jwksUri: `${hanging.url}/jwks` })),
+        ],
+        server: { ...server, maxRequests: 2 * AT_ONCE },
+      }),
+    });
+    const ask = async (token: string) => {
+      const headers = { "content-type": "application/json", authorization: `Bearer ${token}` };
+      return await fetch(`${url}/graphql`, { method: "POST", headers, body: '{"query":"{ __typename }"}' });
+    };
+    const stranger = await hanging.sign("stranger");
+    const all = Array.from({ length: 2 * AT_ONCE }, () => ask(stranger));
+    let told = 0;
+    for (const one of all) void one.finally(() => told++);
+    // Who has no place is told at once, and the others once the time for the keys is up.
+    await expect.poll(() => told).toBe(AT_ONCE);
+    const { token } = await rig.member("another");
+    expect((await ask(token)).status).toBe(200);
+    expect(told).toBe(AT_ONCE);
+    expect((await Promise.all(all)).map(({ status }) => status)).toEqual(all.map(() => 503));
+    await hanging.close();
   });
 });
 
