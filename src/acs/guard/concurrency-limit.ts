@@ -38,6 +38,11 @@ export class ConcurrencyLimit {
     return Math.floor(this.#limit);
   }
 
+  /** That a call of the operation takes when the limit is used up: one in so many ends. 0: nobody knows. */
+  msPerCall(operation: ServiceOperation): number {
+    return (this.#usual.get(operation) ?? 0) / this.current;
+  }
+
   /** `underWay`: calls when this one ended, itself among them. */
   answered(operation: ServiceOperation, milliseconds: number, underWay: number): void {
     const usual = this.#learn(operation, milliseconds);

@@ -1,15 +1,13 @@
 import { SERVICE_OPERATIONS, ServiceFailure, type ServiceOperation } from "../service.js";
 import type { ConcurrencyLimit } from "./concurrency-limit.js";
 import type { Pace } from "./pace.js";
-import { type Priority, WaitingLine } from "./waiting-line.js";
+import { type Waiting, WaitingLine } from "./waiting-line.js";
 
 /** Why a call was not begun. `tooLate`: it would not have had enough of its time left. `left`: its caller's time was up. */
 export const CALL_SHED_REASONS = ["breaker", "full", "tooLate", "left"] as const;
 export type CallShedReason = (typeof CALL_SHED_REASONS)[number];
 
-export interface Entrant {
-  readonly operation: ServiceOperation;
-  readonly priority: Priority;
+export interface Entrant extends Waiting {
   /** When a call must be begun at the latest, by the clock that is never set. */
   readonly beginUntil: number;
   /** Its caller waits no longer once one of them is aborted. */
@@ -68,10 +66,10 @@ export class Gate {
 
   /** Resolves when the call may be made. Rejects with a `ServiceFailure` that has had no effect. */
   async enter(entrant: Entrant): Promise<Free> {
-    if (entrant.signals.some(({ aborted }) => aborted)) throw this.refusal(entrant.operation, "left");
+    if (entrant.signals.some(({ aborted }) => aborted)) throw this.refusal(entrant, "left");
     const waiter: Waiter = { ...entrant, slot: Promise.withResolvers<Free>() };
     const surplus = this.#line.add(waiter);
-    if (surplus) surplus.slot.reject(this.refusal(surplus.operation, "full"));
+    if (surplus) surplus.slot.reject(this.refusal(surplus, "full"));
     const stop = this.#watch(waiter);
     this.#shedLate(entrant.operation);
     this.#letIn();
@@ -90,20 +88,22 @@ export class Gate {
     for (const waiter of hopeless) this.#shed(waiter, "breaker", retryAfterSeconds);
   }
 
-  /** For a call that is not let as far as the line. */
-  refusal(operation: ServiceOperation, reason: CallShedReason, retryAfterSeconds?: number): ServiceFailure {
+  /** For a call that is not let as far as the line, or has to leave it. */
+  refusal(waiting: Waiting, reason: CallShedReason, retryAfterSeconds?: number): ServiceFailure {
     const { random, observe } = this.#parts;
-    observe(operation, reason);
+    observe(waiting.operation, reason);
     return new ServiceFailure("notBegun", MESSAGES[reason], {
-      retryAfterSeconds: (retryAfterSeconds ?? this.#soonest(operation)) + Math.floor(random() * SPREAD_SECONDS),
+      retryAfterSeconds: (retryAfterSeconds ?? this.#soonest(waiting)) + Math.floor(random() * SPREAD_SECONDS),
     });
   }
 
-  /** In seconds, after those who wait. */
-  #soonest(operation: ServiceOperation): number {
-    const { pace } = this.#parts;
-    const before = this.#line.all((waiter) => waiter.operation === operation).length;
-    return Math.max(1, Math.ceil(pace.heldFor(operation) / 1000 + pace.secondsFor(operation, before)));
+  /** In seconds, after those who are ahead. The pace or the slots keep them waiting, whichever is slower. */
+  #soonest(waiting: Waiting): number {
+    const { pace, limit } = this.#parts;
+    const { operation } = waiting;
+    const msPerCall = Math.max(pace.msPerCall(operation), limit.msPerCall(operation));
+    const milliseconds = pace.heldFor(operation) + this.#line.ahead(waiting) * msPerCall;
+    return Math.max(1, Math.ceil(milliseconds / 1000));
   }
 
   #watch(waiter: Waiter): () => void {
@@ -118,7 +118,10 @@ export class Gate {
   }
 
   #shed(waiter: Waiter, reason: CallShedReason, retryAfterSeconds?: number): void {
-    if (this.#line.remove(waiter)) waiter.slot.reject(this.refusal(waiter.operation, reason, retryAfterSeconds));
+    if (!this.#line.has(waiter)) return;
+    // It is told by its place in the line, which it has yet.
+    waiter.slot.reject(this.refusal(waiter, reason, retryAfterSeconds));
+    this.#line.remove(waiter);
   }
 
   /** Those go at once whose operation is held for longer than they can wait. */
@@ -128,7 +131,7 @@ export class Gate {
     if (held === 0) return;
     const free = elapsed() + held;
     const late = this.#line.all((waiter) => waiter.operation === operation && waiter.beginUntil < free);
-    // From behind: each is told of those who wait before it.
+    // From behind: those ahead of each are there yet.
     for (const waiter of late.reverse()) this.#shed(waiter, "tooLate");
   }
 

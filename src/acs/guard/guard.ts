@@ -163,7 +163,7 @@ export class GuardedService implements CommunicationService {
   #refuseWhileOut(call: Entrant): void {
     const { operation } = call;
     const openFor = this.#breakerOf(call).openFor(operation);
-    if (openFor > 0) throw this.#parts.gate.refusal(operation, "breaker", Math.ceil(openFor / 1000));
+    if (openFor > 0) throw this.#parts.gate.refusal(call, "breaker", Math.ceil(openFor / 1000));
   }
 
   /** The attempt itself, in the time that is left. */

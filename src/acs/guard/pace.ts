@@ -43,9 +43,9 @@ export class Pace {
     return Math.max(0, (this.#heldUntil.get(operation) ?? 0) - now);
   }
 
-  /** For so many calls, at least, once what was left of a quiet time is spent. */
-  secondsFor(operation: ServiceOperation, calls: number): number {
-    return (calls * INTERVALS) / this.#parts.limits[operation];
+  /** From one call to the next, on the average, once what was left of a quiet time is spent. */
+  msPerCall(operation: ServiceOperation): number {
+    return (INTERVALS * INTERVAL_MS) / this.#parts.limits[operation];
   }
 
   hold(operation: ServiceOperation, milliseconds: number, reason: HoldReason): void {

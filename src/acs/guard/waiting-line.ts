@@ -4,7 +4,7 @@ import type { ServiceOperation } from "../service.js";
 const PRIORITIES = ["safety", "expiring", "normal", "early"] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
-interface Waiting {
+export interface Waiting {
   readonly operation: ServiceOperation;
   readonly priority: Priority;
 }
@@ -24,9 +24,7 @@ export class WaitingLine<Waiter extends Waiting> {
 
   /** Who has to go when the line is full: the last to come of the lowest priority, which may be the newcomer. */
   add(newcomer: Waiter): Waiter | undefined {
-    const rank = rankOf(newcomer);
-    const before = this.#waiters.findLastIndex((waiter) => rankOf(waiter) <= rank);
-    this.#waiters.splice(before + 1, 0, newcomer);
+    this.#waiters.splice(this.#placeFor(newcomer), 0, newcomer);
     return this.#waiters.length > this.#most ? this.#waiters.pop() : undefined;
   }
 
@@ -39,11 +37,25 @@ export class WaitingLine<Waiter extends Waiting> {
     return this.#waiters.filter(which);
   }
 
-  /** Whether it was there. */
-  remove(waiter: Waiter): boolean {
+  /** How many of its operation are served before it; for one that is not there, would be. */
+  ahead(waiting: Waiting): number {
+    const index = this.#waiters.indexOf(waiting as Waiter);
+    const before = this.#waiters.slice(0, index >= 0 ? index : this.#placeFor(waiting));
+    return before.filter(({ operation }) => operation === waiting.operation).length;
+  }
+
+  has(waiter: Waiter): boolean {
+    return this.#waiters.includes(waiter);
+  }
+
+  remove(waiter: Waiter): void {
     const index = this.#waiters.indexOf(waiter);
     if (index >= 0) this.#waiters.splice(index, 1);
-    return index >= 0;
+  }
+
+  #placeFor(newcomer: Waiting): number {
+    const rank = rankOf(newcomer);
+    return this.#waiters.findLastIndex((waiter) => rankOf(waiter) <= rank) + 1;
   }
 }
 

@@ -58,6 +58,13 @@ describe("the limit on calls under way", () => {
     expect(limit.current).toBe(100);
   });
 
+  it("tells how long a call takes when it is used up, which nobody knows of an operation that was never called", () => {
+    const limit = new ConcurrencyLimit(4);
+    answered(limit, 10, 3000);
+    expect(limit.msPerCall("issueToken")).toBe(750);
+    expect(limit.msPerCall("createIdentity")).toBe(0);
+  });
+
   it("shrinks at each sign of overload, to 4 and no less", () => {
     const limit = new ConcurrencyLimit(100);
     limit.overloaded();

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ConcurrencyLimit } from "../../../src/acs/guard/concurrency-limit.js";
-import { Gate } from "../../../src/acs/guard/gate.js";
+import { type Entrant, Gate } from "../../../src/acs/guard/gate.js";
 import { Pace } from "../../../src/acs/guard/pace.js";
 import { SERVICE_OPERATIONS, type ServiceFailure, type ServiceOperation } from "../../../src/acs/service.js";
 import type { Counter, Take } from "../../../src/limits/counter.js";
@@ -30,12 +30,28 @@ function forEach<Value>(value: Value) {
   >;
 }
 
-function open(clock: Clock, counter?: Counter, { limit = 1000 } = {}): Gate {
+function open(clock: Clock, counter?: Counter, { limit = 1000, slots = new ConcurrencyLimit(10) } = {}): Gate {
   const { elapsed } = clock;
   const counting = counter ?? slidingMemoryCounter({ limit, intervals: 32, intervalMs: 1000, now: elapsed });
   const observe = () => {};
   const pace = new Pace({ counters: forEach(counting), limits: forEach(limit), key: "contoso", elapsed, observe });
-  return new Gate({ limit: new ConcurrencyLimit(10), pace, queueSize: 20, elapsed, random: () => 0, observe });
+  return new Gate({ limit: slots, pace, queueSize: 20, elapsed, random: () => 0, observe });
+}
+
+/** What the gate tells one who has to come back. */
+async function secondsFor(gate: Gate, terms: Partial<Entrant>): Promise<number> {
+  const entrant = { operation: "issueToken", priority: "early", beginUntil: 1000, signals: [], ...terms } as const;
+  const error: unknown = await gate.enter(entrant).catch((reason: unknown) => reason);
+  return (error as ServiceFailure).retryAfterSeconds ?? Number.NaN;
+}
+
+const ALWAYS: Counter = {
+  take: async () => ({ granted: true, limit: 1, remaining: 1, msLeft: 1, giveBack: async () => {} }),
+};
+
+async function fill(gate: Gate, slots: number): Promise<void> {
+  const entrant = { operation: "issueToken", priority: "normal", beginUntil: 1000, signals: [] } as const;
+  await Promise.all(Array.from({ length: slots }, () => gate.enter(entrant)));
 }
 
 describe("the gate", () => {
@@ -76,15 +92,10 @@ describe("the gate", () => {
   it("tells who cannot wait of those of their operation who wait before them, the most urgent of the fewest", async () => {
     const clock = new Clock();
     const gate = open(clock, { take: () => new Promise<Take>(() => {}) }, { limit: 100 });
-    const enter = async (operation: ServiceOperation, priority: "early" | "expiring") => {
-      const entrant = { operation, priority, beginUntil: 1000, signals: [] } as const;
-      const error = await gate.enter(entrant).catch((reason: unknown) => reason);
-      return (error as ServiceFailure).retryAfterSeconds ?? Number.NaN;
-    };
     const waits = [
-      ...Array.from({ length: 10 }, () => enter("issueToken", "early")),
-      enter("exchangeTeamsToken", "early"),
-      enter("issueToken", "expiring"),
+      ...Array.from({ length: 10 }, () => secondsFor(gate, {})),
+      secondsFor(gate, { operation: "exchangeTeamsToken" }),
+      secondsFor(gate, { priority: "expiring" }),
     ];
     for (const operation of ["issueToken", "exchangeTeamsToken"] as const) gate.hold(operation, 10_000);
     const seconds = await Promise.all(waits);
@@ -92,5 +103,36 @@ describe("the gate", () => {
     expect(seconds.at(-1)).toBe(10);
     expect(seconds.at(-2)).toBe(10);
     expect(Math.max(...seconds)).toBe(14);
+  });
+
+  it("tells nobody whose time is up to come before those who were ahead", async () => {
+    const clock = new Clock();
+    // Eight calls in 32 s.
+    const gate = open(clock, ALWAYS, { limit: 8, slots: new ConcurrencyLimit(1) });
+    await fill(gate, 1);
+    const waits = Array.from({ length: 10 }, () => secondsFor(gate, {}));
+    waits.unshift(secondsFor(gate, { priority: "expiring" }));
+    await vi.advanceTimersByTimeAsync(1000);
+    const [expiring, ...early] = await Promise.all(waits);
+    expect(expiring).toBe(1);
+    expect(early[0]).toBe(4);
+    expect(early).toEqual(early.toSorted((one, other) => one - other));
+  });
+
+  it("tells a newcomer that is refused of all who would be ahead, at the speed of the slots where they are slower", async () => {
+    const clock = new Clock();
+    const slots = new ConcurrencyLimit(4);
+    const gate = open(clock, ALWAYS, { slots });
+    slots.answered("issueToken", 3000, 4);
+    await fill(gate, 4);
+    const waits = Array.from({ length: 20 }, () => secondsFor(gate, { priority: "normal" }));
+    const gone = [AbortSignal.abort()];
+    // Four calls in 3 s, and 31 in a second by the pace.
+    expect(await secondsFor(gate, {})).toBe(15);
+    expect(await secondsFor(gate, { signals: gone })).toBe(15);
+    expect(await secondsFor(gate, { signals: gone, priority: "expiring" })).toBe(1);
+    expect(await secondsFor(gate, { signals: gone, operation: "exchangeTeamsToken" })).toBe(1);
+    await vi.advanceTimersByTimeAsync(1000);
+    await Promise.all(waits);
   });
 });

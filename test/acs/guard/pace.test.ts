@@ -112,7 +112,7 @@ describe("calls of one instance", () => {
     );
   });
 
-  it("that cannot be made in time are told when all who wait will have been", async () => {
+  it("that cannot be made in time are told when all who are ahead will have been", async () => {
     // Three of six intervals, in two seconds; then none is left.
     const guarded = await GuardedEmulator.start({ acs: { pace: paceOf(3), timeoutSeconds: 4 } });
     const outcomes = await times(12, () => guarded.issue());
@@ -120,7 +120,7 @@ describe("calls of one instance", () => {
     expect(await guarded.reached("issueAccessToken")).toBe(12 - refused.length);
     expect(refused.length).toBeGreaterThanOrEqual(9);
     const waits = refused.map((outcome) => Number(/^notBegun, effect none, retry after (\d+)$/.exec(outcome)?.[1]));
-    // The first to go tells of the eight behind it, ten seconds each.
+    // The last to come is told of the eight ahead of it, ten seconds each.
     expect(Math.max(...waits)).toBeGreaterThan(80);
     expect(Math.min(...waits)).toBeGreaterThanOrEqual(1);
   });

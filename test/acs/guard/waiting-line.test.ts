@@ -1,7 +1,12 @@
 import { expect, it } from "vitest";
 import { type Priority, WaitingLine } from "../../../src/acs/guard/waiting-line.js";
+import type { ServiceOperation } from "../../../src/acs/service.js";
 
-const waiter = (name: string, priority: Priority, operation = "issueToken" as const) => ({ name, priority, operation });
+const waiter = (name: string, priority: Priority, operation: ServiceOperation = "issueToken") => ({
+  name,
+  priority,
+  operation,
+});
 const namesOf = (line: WaitingLine<ReturnType<typeof waiter>>) => line.all(() => true).map(({ name }) => name);
 
 it("serves by priority, and in the order of arrival within one", () => {
@@ -30,13 +35,24 @@ it("when it is full, sends away the last to come of the lowest priority", () => 
   expect(namesOf(line)).toEqual(["e", "d"]);
 });
 
-it("says who can be served now, and whether someone was still there to leave", () => {
+it("says how many of the same operation are ahead of one, and would be of one that came now", () => {
+  const line = new WaitingLine<ReturnType<typeof waiter>>(5);
+  const [urgent, first, second] = [waiter("a", "expiring"), waiter("b", "early"), waiter("c", "early")];
+  for (const newcomer of [first, waiter("other", "safety", "exchangeTeamsToken"), second, urgent]) line.add(newcomer);
+  expect([urgent, first, second].map((one) => line.ahead(one))).toEqual([0, 1, 2]);
+  const newcomers = ["safety", "expiring", "normal", "early"] as const;
+  expect(newcomers.map((priority) => line.ahead(waiter("d", priority)))).toEqual([0, 1, 1, 3]);
+});
+
+it("says who can be served now, and whether someone is still there to leave", () => {
   const line = new WaitingLine<ReturnType<typeof waiter>>(5);
   const first = waiter("a", "normal");
   line.add(first);
   line.add(waiter("b", "normal"));
   expect(line.first(({ name }) => name !== "a")?.name).toBe("b");
-  expect(line.remove(first)).toBe(true);
-  expect(line.remove(first)).toBe(false);
+  expect(line.has(first)).toBe(true);
+  line.remove(first);
+  expect(line.has(first)).toBe(false);
+  line.remove(first);
   expect(line.length).toBe(1);
 });
