@@ -49,7 +49,7 @@ export async function openService(parts: ServiceParts): Promise<CommunicationSer
       ...clocks,
       observe: (state, pauseMs) => {
         events.serviceOutage(name, state);
-        if (state === "open") gate.giveUp((operation) => breakerOf(operation) === name, Math.ceil(pauseMs / 1000));
+        if (state === "open") gate.giveUp((operation) => breakerOf(operation) === name, pauseMs);
       },
     });
   const breakers = { identities: openBreaker("identities"), teamsExchange: openBreaker("teamsExchange") };

@@ -1,6 +1,7 @@
 import { SERVICE_OPERATIONS, ServiceFailure, type ServiceOperation } from "../service.js";
 import type { ConcurrencyLimit } from "./concurrency-limit.js";
 import type { Pace } from "./pace.js";
+import { VirtualQueue } from "./virtual-queue.js";
 import { type Waiting, WaitingLine } from "./waiting-line.js";
 
 /** Why a call was not begun. `tooLate`: it would not have had enough of its time left. `left`: its caller's time was up. */
@@ -33,7 +34,7 @@ interface GateParts {
   readonly observe: (operation: ServiceOperation, reason: CallShedReason) => void;
 }
 
-/** Who is shed comes back within so many seconds after they could be served, not all at once. */
+/** Who is sent away comes back within so many seconds after its turn: what is known of that is rough. */
 const SPREAD_SECONDS = 3;
 
 /**
@@ -44,6 +45,7 @@ const SPREAD_SECONDS = 3;
 export class Gate {
   readonly #parts: GateParts;
   readonly #line: WaitingLine<Waiter>;
+  readonly #sentAway = new VirtualQueue();
   /** Calls that the pace is being asked for, by operation. */
   readonly #asking = new Map<ServiceOperation, number>();
   /** For them. */
@@ -83,27 +85,26 @@ export class Gate {
   }
 
   /** Calls that wait and are not worth trying any more. */
-  giveUp(isHopeless: (operation: ServiceOperation) => boolean, retryAfterSeconds: number): void {
+  giveUp(isHopeless: (operation: ServiceOperation) => boolean, outMs: number): void {
     const hopeless = this.#line.all(({ operation }) => isHopeless(operation));
-    for (const waiter of hopeless) this.#shed(waiter, "breaker", retryAfterSeconds);
+    for (const waiter of hopeless) this.#shed(waiter, "breaker", outMs);
   }
 
-  /** For a call that is not let as far as the line, or has to leave it. */
-  refusal(waiting: Waiting, reason: CallShedReason, retryAfterSeconds?: number): ServiceFailure {
-    const { random, observe } = this.#parts;
-    observe(waiting.operation, reason);
-    return new ServiceFailure("notBegun", MESSAGES[reason], {
-      retryAfterSeconds: (retryAfterSeconds ?? this.#soonest(waiting)) + Math.floor(random() * SPREAD_SECONDS),
-    });
+  /** For a call that is not let as far as the line, or has to leave it. `outMs`: the service is not to be asked for so long. */
+  refusal(waiting: Waiting, reason: CallShedReason, outMs = 0): ServiceFailure {
+    this.#parts.observe(waiting.operation, reason);
+    return new ServiceFailure("notBegun", MESSAGES[reason], { retryAfterSeconds: this.#retryAfter(waiting, outMs) });
   }
 
-  /** In seconds, after those who are ahead. The pace or the slots keep them waiting, whichever is slower. */
-  #soonest(waiting: Waiting): number {
-    const { pace, limit } = this.#parts;
+  /** In seconds: behind those who are ahead in line, and those who were sent away before. */
+  #retryAfter(waiting: Waiting, outMs: number): number {
+    const { pace, limit, elapsed, random } = this.#parts;
     const { operation } = waiting;
+    // The pace or the slots keep them waiting, whichever is slower.
     const msPerCall = Math.max(pace.msPerCall(operation), limit.msPerCall(operation));
-    const milliseconds = pace.heldFor(operation) + this.#line.ahead(waiting) * msPerCall;
-    return Math.max(1, Math.ceil(milliseconds / 1000));
+    const soonest = Math.max(outMs, pace.heldFor(operation)) + this.#line.ahead(waiting) * msPerCall;
+    const place = this.#sentAway.join(waiting, elapsed() + soonest, msPerCall);
+    return Math.max(1, Math.ceil((soonest + place) / 1000)) + Math.floor(random() * SPREAD_SECONDS);
   }
 
   #watch(waiter: Waiter): () => void {
@@ -117,10 +118,10 @@ export class Gate {
     };
   }
 
-  #shed(waiter: Waiter, reason: CallShedReason, retryAfterSeconds?: number): void {
+  #shed(waiter: Waiter, reason: CallShedReason, outMs?: number): void {
     if (!this.#line.has(waiter)) return;
     // It is told by its place in the line, which it has yet.
-    waiter.slot.reject(this.refusal(waiter, reason, retryAfterSeconds));
+    waiter.slot.reject(this.refusal(waiter, reason, outMs));
     this.#line.remove(waiter);
   }
 
@@ -131,8 +132,7 @@ export class Gate {
     if (held === 0) return;
     const free = elapsed() + held;
     const late = this.#line.all((waiter) => waiter.operation === operation && waiter.beginUntil < free);
-    // From behind: those ahead of each are there yet.
-    for (const waiter of late.reverse()) this.#shed(waiter, "tooLate");
+    for (const waiter of late) this.#shed(waiter, "tooLate");
   }
 
   /**

@@ -161,9 +161,8 @@ export class GuardedService implements CommunicationService {
   }
 
   #refuseWhileOut(call: Entrant): void {
-    const { operation } = call;
-    const openFor = this.#breakerOf(call).openFor(operation);
-    if (openFor > 0) throw this.#parts.gate.refusal(call, "breaker", Math.ceil(openFor / 1000));
+    const openFor = this.#breakerOf(call).openFor(call.operation);
+    if (openFor > 0) throw this.#parts.gate.refusal(call, "breaker", openFor);
   }
 
   /** The attempt itself, in the time that is left. */

@@ -1,7 +1,7 @@
 import type { ServiceOperation } from "../service.js";
 
 /** First come those who revoke and delete: it is what keeps others safe. Then the callers' urgencies. */
-const PRIORITIES = ["safety", "expiring", "normal", "early"] as const;
+export const PRIORITIES = ["safety", "expiring", "normal", "early"] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
 export interface Waiting {
@@ -59,6 +59,6 @@ export class WaitingLine<Waiter extends Waiting> {
   }
 }
 
-function rankOf({ priority }: Waiting): number {
+export function rankOf({ priority }: Waiting): number {
   return PRIORITIES.indexOf(priority);
 }

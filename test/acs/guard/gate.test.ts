@@ -30,12 +30,19 @@ function forEach<Value>(value: Value) {
   >;
 }
 
-function open(clock: Clock, counter?: Counter, { limit = 1000, slots = new ConcurrencyLimit(10) } = {}): Gate {
+interface Options {
+  readonly limit?: number;
+  readonly slots?: ConcurrencyLimit;
+  readonly random?: () => number;
+}
+
+function open(clock: Clock, counter?: Counter, options: Options = {}): Gate {
+  const { limit = 1000, slots = new ConcurrencyLimit(10), random = () => 0 } = options;
   const { elapsed } = clock;
   const counting = counter ?? slidingMemoryCounter({ limit, intervals: 32, intervalMs: 1000, now: elapsed });
   const observe = () => {};
   const pace = new Pace({ counters: forEach(counting), limits: forEach(limit), key: "contoso", elapsed, observe });
-  return new Gate({ limit: slots, pace, queueSize: 20, elapsed, random: () => 0, observe });
+  return new Gate({ limit: slots, pace, queueSize: 20, elapsed, random, observe });
 }
 
 /** What the gate tells one who has to come back. */
@@ -52,6 +59,12 @@ const ALWAYS: Counter = {
 async function fill(gate: Gate, slots: number): Promise<void> {
   const entrant = { operation: "issueToken", priority: "normal", beginUntil: 1000, signals: [] } as const;
   await Promise.all(Array.from({ length: slots }, () => gate.enter(entrant)));
+}
+
+/** Spread evenly, however many are asked for. */
+function evenly(): () => number {
+  let asked = 0;
+  return () => (asked++ * 0.618034) % 1;
 }
 
 describe("the gate", () => {
@@ -129,10 +142,59 @@ describe("the gate", () => {
     const gone = [AbortSignal.abort()];
     // Four calls in 3 s, and 31 in a second by the pace.
     expect(await secondsFor(gate, {})).toBe(15);
-    expect(await secondsFor(gate, { signals: gone })).toBe(15);
+    expect(await secondsFor(gate, { signals: gone })).toBe(16);
     expect(await secondsFor(gate, { signals: gone, priority: "expiring" })).toBe(1);
     expect(await secondsFor(gate, { signals: gone, operation: "exchangeTeamsToken" })).toBe(1);
     await vi.advanceTimersByTimeAsync(1000);
     await Promise.all(waits);
+  });
+
+  describe("when a crowd is sent away", () => {
+    /** How many come back in each second, of so many who come while the operation is held for 30 s. */
+    async function returns(gate: Gate, clock: Clock, count: number): Promise<number[]> {
+      const now = clock.time;
+      gate.hold("issueToken", 30_000);
+      const counts: number[] = [];
+      for (let come = 0; come < count; come++) {
+        clock.time = now;
+        const seconds = await secondsFor(gate, { beginUntil: now + 1000 });
+        counts[seconds] = (counts[seconds] ?? 0) + 1;
+      }
+      return Array.from(counts, (returning = 0) => returning);
+    }
+
+    /** Of a thousand in 32 s. */
+    const PACE = 1000 / 32;
+
+    it("has it come back as fast as it can be served, and a few within three seconds", async () => {
+      const clock = new Clock();
+      const gate = open(clock, ALWAYS, { random: evenly() });
+      const few = await returns(gate, clock, 10);
+      expect(few.findIndex(Boolean)).toBeGreaterThanOrEqual(30);
+      expect(few.length - 1).toBeLessThanOrEqual(33);
+      expect(few.filter(Boolean).length).toBeGreaterThanOrEqual(3);
+      clock.time += 40_000;
+      const crowd = await returns(gate, clock, 1000);
+      expect(Math.max(...crowd)).toBeLessThan(PACE * 1.25);
+      expect(crowd.length).toBeLessThanOrEqual(30 + 32 + 4);
+      clock.time += 70_000;
+      expect(await returns(gate, clock, 10)).toHaveLength(few.length);
+    });
+
+    it("spreads one that cannot be served in a minute evenly over one", async () => {
+      const clock = new Clock();
+      const crowd = await returns(open(clock, ALWAYS, { random: evenly() }), clock, 10_000);
+      expect(crowd.length).toBeLessThanOrEqual(30 + 60 + 4);
+      expect(Math.max(...crowd)).toBeLessThan((10_000 / 60) * 1.25);
+    });
+
+    it("has it come back after an outage in the same way", async () => {
+      const clock = new Clock();
+      const gate = open(clock, undefined, { random: evenly() });
+      const entrant = { operation: "issueToken", priority: "normal" } as const;
+      const seconds = Array.from({ length: 1000 }, () => gate.refusal(entrant, "breaker", 5000).retryAfterSeconds ?? 0);
+      expect(Math.min(...seconds)).toBe(5);
+      expect(Math.max(...seconds)).toBeGreaterThan(5 + 30);
+    });
   });
 });
