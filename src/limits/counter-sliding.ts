@@ -32,7 +32,8 @@ function evenPart({ limit }: SlidingOptions): number {
 /** In this process. For few keys: none is forgotten. */
 export function slidingMemoryCounter(options: MemoryOptions): Counter {
   const { limit, intervals, intervalMs, lendsNothing = false, now } = options;
-  const even = evenPart(options);
+  // Where nothing is lent this is all there is, and half of one would be none.
+  const even = lendsNothing ? Math.max(1, evenPart(options)) : evenPart(options);
   /** Of an interval, whatever is lent; in whole numbers, so that any so many have all of it. */
   const shareOf = (interval: number) => {
     const place = interval % intervals;

@@ -16,7 +16,7 @@ interface Clocked {
   readonly nextInterval: () => Promise<void>;
 }
 
-async function takeAll({ counter }: Clocked, key = "k"): Promise<number> {
+async function takeAll(counter: Counter, key = "k"): Promise<number> {
   let granted = 0;
   while ((await counter.take(key)).granted) granted += 1;
   return granted;
@@ -29,7 +29,7 @@ function conformance(name: string, open: () => Promise<Clocked>): void {
       const granted: number[] = [];
       for (let interval = 0; interval < 20; interval++) {
         await clocked.nextInterval();
-        granted.push(await takeAll(clocked));
+        granted.push(await takeAll(clocked.counter));
       }
       // A quarter of 25, of 18, of 13, of 9, of 6, of 4, of 3 and of 2.
       expect(granted.slice(0, 8)).toEqual([7, 5, 4, 3, 2, 1, 1, 1].map((lent) => EVEN + lent));
@@ -55,12 +55,12 @@ function conformance(name: string, open: () => Promise<Clocked>): void {
       const clocked = await open();
       await clocked.nextInterval();
       const take = await clocked.counter.take("k");
-      await takeAll(clocked);
+      await takeAll(clocked.counter);
       await take.giveBack();
-      expect([await takeAll(clocked), (await clocked.counter.take("k")).granted]).toEqual([1, false]);
+      expect([await takeAll(clocked.counter), (await clocked.counter.take("k")).granted]).toEqual([1, false]);
       for (let interval = 0; interval < 9; interval++) await clocked.nextInterval();
       await take.giveBack();
-      expect(await takeAll(clocked)).toBe(FIRST);
+      expect(await takeAll(clocked.counter)).toBe(FIRST);
     });
   });
 }
@@ -73,6 +73,29 @@ conformance("memory", async () => {
       time += OPTIONS.intervalMs - (time % OPTIONS.intervalMs);
     },
   };
+});
+
+describe("a count that stands in for another, and so lends nothing", () => {
+  it.each([
+    [1, 1],
+    [2, 1],
+    [49, 24],
+  ])(
+    "of a limit of %i grants %i in any so many intervals, if all the time it is asked for more",
+    async (limit, half) => {
+      const { intervals, intervalMs } = OPTIONS;
+      let time = 12_345;
+      const counter = slidingMemoryCounter({ ...OPTIONS, limit, lendsNothing: true, now: () => time });
+      const granted: number[] = [];
+      for (let interval = 0; interval < 4 * intervals; interval++) {
+        granted.push(await takeAll(counter));
+        time += intervalMs;
+      }
+      for (let from = 0; from <= 3 * intervals; from++) {
+        expect(granted.slice(from, from + intervals).reduce((sum, count) => sum + count, 0)).toBe(half);
+      }
+    },
+  );
 });
 
 describe.skipIf(!TEST_REDIS_URL)(`on a server${WHY_SKIPPED}`, () => {

@@ -166,9 +166,10 @@ describe.skipIf(!TEST_REDIS_URL)(`calls of two instances with one Redis${WHY_SKI
     const line = await FaultyLine.open();
     const both = await two(line);
     line.cut();
-    const outcomes = await Promise.all(both.map((guarded) => times(40, () => guarded.issue())));
+    const outcomes = await Promise.all(both.map((guarded) => times(24, () => guarded.issue())));
     expect(outcomes.flat().filter((outcome) => outcome !== "ok")).toEqual([]);
+    // Half of their part: the rest may just have been lent by Redis.
     for (const guarded of both)
-      expect(mostWithin(issuesOf([guarded]), LIMIT_MS - LATE_MS)).toBeLessThanOrEqual(LIMIT / 2);
+      expect(mostWithin(issuesOf([guarded]), LIMIT_MS - LATE_MS)).toBeLessThanOrEqual(LIMIT / 2 / 2);
   });
 });
