@@ -6,7 +6,7 @@ const LIMIT_SECONDS = 30;
 export const INTERVAL_MS = 1000;
 /** As many as 30 s can touch: they begin when they like. And one, for a call that takes as long to get there. */
 const INTERVALS = LIMIT_SECONDS + 2;
-/** No longer, whatever the service asks: after that one call may find out whether it was meant. */
+/** No longer, whatever the service asks: after that calls find out whether it was meant, as many as may be under way. */
 const LONGEST_HOLD_MS = 60_000;
 
 /** How many calls so many intervals may have, so that no 30 s have more than `percent` of the limit. */

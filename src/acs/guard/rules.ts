@@ -18,8 +18,8 @@ const REPEATS: Readonly<Record<ServiceOperation, Repeat>> = {
 };
 
 /**
- * What another try can help with. Not a time-out, which leaves no time for one; and not 429 or 503 that do not say when to
- * come back, for "all requests accrue against your usage limits" (Microsoft): only `askedToWait` makes that worth it.
+ * What another try can help with. Not a time-out, which leaves no time for one; and not a 429 that does not say when to come
+ * back, for "all requests accrue against your usage limits" (Microsoft): only `askedToWait` makes that worth it.
  */
 export function mayRepeat(operation: ServiceOperation, reason: FailureReason, askedToWait: boolean): boolean {
   const repeat = REPEATS[operation];
