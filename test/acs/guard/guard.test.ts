@@ -43,6 +43,15 @@ describe("a call that failed", () => {
     expect(await guarded.reached(operation)).toBe(1);
   });
 
+  it("reaches the service once if it was a create without a token whose answer was lost, though repeats are left", async () => {
+    const guarded = await warm();
+    await guarded.fault({ operation: "createIdentity", kind: "commitThenDrop" });
+    await expect(guarded.service.createIdentity()).rejects.toMatchObject({ reason: "broken", effect: "unknown" });
+    expect(await guarded.reached("createIdentity")).toBe(1);
+    await guarded.fault({ operation: "issueAccessToken", kind: "commitThenDrop" });
+    expect(await guarded.issue()).toBe("ok");
+  });
+
   it("is made three times at the most", async () => {
     const guarded = await warm();
     await guarded.fault({ operation: "issueAccessToken", kind: "status", status: 500, times: 10 });
@@ -127,6 +136,25 @@ describe("when not all calls can be under way", () => {
     // Once in a while.
     expect(guarded.logged("too many service calls")).toBe(1);
     expect(await guarded.reached("issueAccessToken")).toBe(3);
+  });
+
+  const CURRENT = "gateway_service_concurrency_limit";
+
+  it("more may be the more of them come and are answered fast", async () => {
+    const guarded = await GuardedEmulator.start();
+    const first = await guarded.metric(CURRENT);
+    // A time of its own for the service, beside which what this machine adds is little.
+    await guarded.fault({ operation: "issueAccessToken", kind: "delay", delayMs: 100, times: 200 });
+    await times(200, () => guarded.issue());
+    expect(await guarded.metric(CURRENT)).toBeGreaterThan(first ?? Number.NaN);
+  });
+
+  it.each([429, 500, 503])("fewer may be when the service has answered %i", async (status) => {
+    const guarded = await GuardedEmulator.start();
+    const first = await guarded.metric(CURRENT);
+    await guarded.fault({ operation: "issueAccessToken", kind: "status", status });
+    await guarded.issue();
+    expect(await guarded.metric(CURRENT)).toBeLessThan(first ?? Number.NaN);
   });
 
   it("one that would not have half of its time left is not begun", async () => {

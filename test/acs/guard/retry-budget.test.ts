@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { RetryBudget } from "../../../src/acs/guard/retry-budget.js";
 
@@ -36,18 +37,28 @@ describe("the budget of repeats", () => {
     expect(takenOf(used, 10)).toBe(5);
   });
 
-  it("never lets repeats be more than a fifth of the calls of any ten seconds", () => {
-    const used = budget();
-    let [calls, repeats] = [0, 0];
-    for (let round = 0; round < 10_000; round++) {
-      if (round % 3 === 0) {
-        used.countCall();
-        calls += 1;
-      }
-      if (used.take()) repeats += 1;
-      time += 1;
-    }
-    expect(repeats).toBeLessThanOrEqual(calls * 0.2);
+  it("never lets the repeats of any time be more than a fifth of the calls then and in the ten seconds before", () => {
+    const step = fc.record({ pauseMs: fc.nat(4000), calls: fc.nat(20), tries: fc.nat(8) });
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 30, maxLength: 60 }), (schedule) => {
+        time = 0;
+        const used = budget();
+        const steps = schedule.map(({ pauseMs, calls, tries }) => {
+          time += pauseMs;
+          call(used, calls);
+          return { at: time, calls, repeats: takenOf(used, tries) };
+        });
+        for (const [from, { at }] of steps.entries()) {
+          let [calls, repeats] = [0, 0];
+          for (const before of steps.slice(0, from)) if (before.at > at - 10_000) calls += before.calls;
+          for (const next of steps.slice(from)) {
+            calls += next.calls;
+            repeats += next.repeats;
+            expect(repeats * 5).toBeLessThanOrEqual(calls);
+          }
+        }
+      }),
+    );
   });
 
   it("can be none at all", () => {
