@@ -97,5 +97,7 @@ function parseRetryAfter({ response }: SdkError): number | undefined {
   }
   const value = response?.headers.get("retry-after");
   if (value === undefined) return undefined;
-  return /^\d+$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - Date.now()) / 1000);
+  if (/^\d+$/.test(value)) return Number(value);
+  // A date begins with the day's name; of a number JavaScript would make one, too.
+  return /^[A-Z]/i.test(value) ? Math.ceil((Date.parse(value) - Date.now()) / 1000) : undefined;
 }

@@ -1,7 +1,7 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Writable } from "node:stream";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type CommunicationService, ServiceFailure } from "../../src/acs/service.js";
 import { connectAzureService } from "../../src/acs/service-azure.js";
 import { Secret } from "../../src/config/secret.js";
@@ -11,11 +11,11 @@ const CANARY = "eyJ.a-token-that-must-not-be-logged";
 
 let server: Server;
 let service: CommunicationService;
-let reply: { status: number; body: string };
+let reply: { status: number; body: string; headers?: Record<string, string> };
 
 beforeEach(async () => {
   server = createServer((_, response) => {
-    response.writeHead(reply.status, { "content-type": "application/json" });
+    response.writeHead(reply.status, { "content-type": "application/json", ...reply.headers });
     response.end(reply.body);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -73,5 +73,36 @@ describe("an answer that is no good", () => {
     await new Promise((resolve) => server.close(resolve));
     expect(await create()).toMatchObject({ effect: "none", code: "UPSTREAM_UNAVAILABLE" });
     server.listen(0);
+  });
+});
+
+describe("an answer that asks to wait", () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.parse("2030-01-01T00:00:00Z") });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it.each([
+    ["whole seconds", { "retry-after": "7" }, 7],
+    ["no time at all", { "retry-after": "0" }, 1],
+    ["an hour", { "retry-after": "3600" }, 3600],
+    ["more than an hour", { "retry-after": "3601" }, 3600],
+    ["a date", { "retry-after": "Tue, 01 Jan 2030 00:01:30 GMT" }, 90],
+    ["a date that is past", { "retry-after": "Mon, 31 Dec 2029 23:59:00 GMT" }, 1],
+    ["a date that is a day away", { "retry-after": "Wed, 02 Jan 2030 00:00:00 GMT" }, 3600],
+    ["milliseconds", { "retry-after-ms": "1500" }, 2],
+    ["milliseconds in Azure's header", { "x-ms-retry-after-ms": "2001" }, 3],
+    ["milliseconds and, for others, seconds", { "retry-after-ms": "1500", "retry-after": "7" }, 2],
+    ["milliseconds that are none, and seconds", { "retry-after-ms": "soon", "retry-after": "7" }, 7],
+    ["nonsense", { "retry-after": "soon" }, undefined],
+    ["less than nothing", { "retry-after": "-5" }, undefined],
+    ["milliseconds less than nothing", { "retry-after-ms": "-5" }, undefined],
+    ["a part of a second", { "retry-after": "1.5" }, undefined],
+    ["nothing", {}, undefined],
+  ])("is heeded within an hour: %s", async (_, headers, seconds) => {
+    reply = { status: 429, body: "{}", headers };
+    expect(await create()).toMatchObject({ reason: "throttled", askedToWaitSeconds: seconds });
   });
 });

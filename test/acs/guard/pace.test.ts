@@ -45,6 +45,12 @@ function issuesOf(guarded: readonly GuardedEmulator[]): number[] {
     .map(({ at }) => at);
 }
 
+/** Of a thousand calls. */
+function open(now: () => number): Pace {
+  const counters = forEach(() => slidingMemoryCounter({ ...budgetOf(1000, 100), intervalMs: 1000, now }));
+  return new Pace({ counters, limits: forEach(() => 1000), key: "contoso", elapsed: now, observe: () => {} });
+}
+
 describe("the pace", () => {
   it.each([
     [1000, 100, 1000],
@@ -55,12 +61,22 @@ describe("the pace", () => {
     expect(budgetOf(limit, percent).limit).toBe(calls);
   });
 
+  it("is held as long as the service asks, a minute at the most, and not shortened by who asks for less", () => {
+    let time = 0;
+    const paced = open(() => time);
+    paced.hold("issueToken", 7000, "retryAfter");
+    expect(paced.heldFor("issueToken")).toBe(7000);
+    paced.hold("issueToken", 3_600_000, "retryAfter");
+    expect(paced.heldFor("issueToken")).toBe(60_000);
+    time = 10_000;
+    paced.hold("issueToken", 1000, "pace");
+    expect(paced.heldFor("issueToken")).toBe(50_000);
+    expect(paced.heldFor("createIdentity")).toBe(0);
+  });
+
   it("keeps any 30 s below the limit, however calls come", async () => {
     let time = 0;
-    const now = () => time;
-    const counters = forEach(() => slidingMemoryCounter({ ...budgetOf(1000, 100), intervalMs: 1000, now }));
-    const limits = forEach(() => 1000);
-    const paced = new Pace({ counters, limits, key: "contoso", elapsed: now, observe: () => {} });
+    const paced = open(() => time);
     const granted: number[] = [];
     // Now in floods, now in drops.
     for (let step = 0; step < 4000; step++) {
@@ -150,9 +166,9 @@ describe.skipIf(!TEST_REDIS_URL)(`calls of two instances with one Redis${WHY_SKI
       await line.close();
       await removeKeys(first.prefix);
     });
-    const open = (redis: TestRedis) =>
+    const start = (redis: TestRedis) =>
       GuardedEmulator.start({ ...options, emulator, instances: 2, redis: redis.connection });
-    return [await open(first), await open(second)] as const;
+    return [await start(first), await start(second)] as const;
   }
 
   it("keep one pace together", async () => {
