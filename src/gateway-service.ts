@@ -82,10 +82,11 @@ function openPace(parts: ServiceParts, resource: string): Pace {
       Value
     >;
   const budgets = forEach((operation) => budgetOf(limits[operation], percent));
+  const sharers = redis === undefined ? 1 : config.limits.instances;
   const open = (operation: ServiceOperation): Counter => {
     const budget = { ...budgets[operation], intervalMs };
     if (redis === undefined) return slidingMemoryCounter({ ...budget, now: elapsed });
-    const part = Math.max(1, Math.floor(budget.limit / config.limits.instances));
+    const part = Math.max(1, Math.floor(budget.limit / sharers));
     return withFallback(
       slidingRedisCounter(redis, { ...budget, name: `pace:${operation}` }),
       slidingMemoryCounter({ ...budget, limit: part, lendsNothing: true, now: elapsed }),
@@ -94,7 +95,7 @@ function openPace(parts: ServiceParts, resource: string): Pace {
   };
   return new Pace({
     counters: forEach(open),
-    limits: forEach((operation) => budgets[operation].limit),
+    limits: forEach((operation) => budgets[operation].limit / sharers),
     key: resource,
     elapsed,
     observe: (...held) => events.serviceHeld(...held),

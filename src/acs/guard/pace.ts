@@ -19,7 +19,7 @@ export type HoldReason = "pace" | "retryAfter";
 interface PaceParts {
   /** Shared by all instances. Takes that cannot be counted are granted from this instance's part. */
   readonly counters: Readonly<Record<ServiceOperation, Counter>>;
-  /** In 30 s, as they are counted. */
+  /** In 30 s, as they are counted: what this instance can expect of it. */
   readonly limits: Readonly<Record<ServiceOperation, number>>;
   /** What the limits are of: the resource. */
   readonly key: string;

@@ -156,7 +156,7 @@ describe("calls of one instance", () => {
 });
 
 describe.skipIf(!TEST_REDIS_URL)(`calls of two instances with one Redis${WHY_SKIPPED}`, () => {
-  async function two(line: FaultyLine) {
+  async function two(line: FaultyLine, acs: { readonly timeoutSeconds?: number } = {}) {
     const emulator = await startEmulator(EMULATOR);
     onTestFinished(() => emulator.close());
     const first = await new TestRedis(redisUrl(line.port)).ready();
@@ -167,7 +167,13 @@ describe.skipIf(!TEST_REDIS_URL)(`calls of two instances with one Redis${WHY_SKI
       await removeKeys(first.prefix);
     });
     const start = (redis: TestRedis) =>
-      GuardedEmulator.start({ ...options, emulator, instances: 2, redis: redis.connection });
+      GuardedEmulator.start({
+        ...options,
+        acs: { ...options.acs, ...acs },
+        emulator,
+        instances: 2,
+        redis: redis.connection,
+      });
     return [await start(first), await start(second)] as const;
   }
 
@@ -176,6 +182,16 @@ describe.skipIf(!TEST_REDIS_URL)(`calls of two instances with one Redis${WHY_SKI
     const outcomes = await Promise.all(both.map((guarded) => times(40, () => guarded.issue())));
     expect(outcomes.flat().filter((outcome) => outcome !== "ok")).toEqual([]);
     expect(mostWithin(issuesOf(both), LIMIT_MS - LATE_MS)).toBeLessThanOrEqual(LIMIT);
+  });
+
+  it("tell whom they send away when to come back by their part of it", async () => {
+    const [one] = await two(await FaultyLine.open(), { timeoutSeconds: 2 });
+    await one.fault({ operation: "issueAccessToken", kind: "status", status: 429, retryAfterSeconds: 20 });
+    await one.issue();
+    const told = (await times(20, () => one.issue())).map((outcome) => Number(/retry after (\d+)/.exec(outcome)?.[1]));
+    // Of 64 calls in 32 s each has one a second.
+    const spans = [Math.min(...told), Math.max(...told)];
+    expect(spans).toEqual([20, 39]);
   });
 
   it("keep each its part of it while Redis is away", async () => {
