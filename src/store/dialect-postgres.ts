@@ -8,6 +8,7 @@ const CONNECT_TIMEOUT_MS = 3000;
 const STATEMENT_TIMEOUT_MS = 4000;
 /** After the server's own time-out: only a server or a network that says nothing at all gets here. */
 const ANSWER_TIMEOUT_MS = 5000;
+const DURABLE_TIMEOUT_MS = 1000;
 /** Less than the trail itself waits for a write, so that the connection is free again for the next one. */
 const TRAIL_STATEMENT_TIMEOUT_MS = 2000;
 const TRAIL_ANSWER_TIMEOUT_MS = 2500;
@@ -18,6 +19,15 @@ const IDLE_TRANSACTION_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_AFTER_MS = 10_000;
 /** The server leaves out what is longer than 63 bytes. */
 const NAME_LENGTH = 48;
+
+/**
+ * A commit is answered when it is on disk, whatever the database or the role is told, as some are for speed. What waits for stand-bys
+ * stays as it is: so this is a statement, and no parameter of the connection, which would stand in place of that.
+ */
+const DURABLE = {
+  text: "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'",
+  query_timeout: DURABLE_TIMEOUT_MS,
+};
 
 /** How often connections to a server have been lost, as far as those who share this know. */
 interface Losses {
@@ -97,6 +107,11 @@ function numbersForInt8(): TypeOverrides {
   return overrides;
 }
 
+/** A connection is given to nobody before. */
+function makeDurable(client: PoolClient, done: (error?: Error) => void): void {
+  client.query(DURABLE, (error: Error | null) => done(error ?? undefined));
+}
+
 /** Of its text, as a pooler may mix up the sessions of two versions. */
 function nameOf(text: string): string {
   return `acs_token_gateway_${hash("sha256", text)}`.slice(0, NAME_LENGTH);
@@ -123,7 +138,7 @@ class Sessions implements PostgresPool {
   constructor(options: SessionsOptions, config: PoolConfig) {
     this.#names = new Map(options.prepared.map((text) => [text, nameOf(text)]));
     this.#options = options;
-    this.#pool = new Pool(config);
+    this.#pool = new Pool({ ...config, verify: makeDurable });
     this.#pool.on("connect", (client) => {
       const session = new Session({
         client,

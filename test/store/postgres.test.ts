@@ -354,13 +354,15 @@ function onServer(server: string): void {
 
     const read = () => store.identities.findByIds(["idn_any"]);
 
-    async function recordSomething(writer: string): Promise<void> {
+    async function recordSomething(writer: string, { audit } = store): Promise<void> {
       const one = new TestWriter(writer);
       one.add(1);
-      await one.appendTo(store.audit);
+      await one.appendTo(audit);
     }
 
     it("notes a writer and adds its records by one statement, which is prepared", async () => {
+      // Has its connection made.
+      await store.check();
       const queries = vi.spyOn(Client.prototype, "query");
       await recordSomething("noted");
       const asked = queries.mock.calls.map(([query]) => query as unknown);
@@ -389,16 +391,43 @@ function onServer(server: string): void {
       const { id } = await store.identities.claim(who, "idn_minted", 1);
       const binding = { communicationUserId: "8:acs:1", resource: "r", revocations: 0, tokenIssuedAt: null };
       await store.identities.bind(id, binding, 1);
-      await database.ask(
-        `create table synced (how text);
-        create function note() returns trigger language plpgsql as $$
-          begin insert into synced values (current_setting('synchronous_commit')); return new; end $$;
-        create constraint trigger noted after update on identities deferrable initially deferred for each row execute function note()`,
-      );
+      await noteCommits(database, "update on identities");
       expect(await store.identities.recordIssue(id, 0, 2)).toMatchObject({ lastTokenIssuedAt: 2 });
       expect(await store.identities.revoke(id, ["ACTIVE"], 3)).toMatchObject({ tokensValidAfter: 3 });
       expect(await database.ask("select how from synced")).toEqual([{ how: "off" }, { how: "on" }]);
       await database.ask("drop trigger noted on identities");
+    });
+
+    it.each([
+      ["off", "on"],
+      ["local", "local"],
+      ["remote_apply", "remote_apply"],
+    ])("waits for the disk with each commit, and for no less than the database says: %s", async (said, kept) => {
+      const other = await TestDatabase.create(server);
+      await other.ask(`alter database ${other.name} set synchronous_commit = ${said}`);
+      const opened = await open(other.url);
+      await noteCommits(other, "insert on audit_events");
+      await noteCommits(other, "insert on identities");
+      await recordSomething("first", opened);
+      await opened.identities.claim({ issuer: "https://i.example.com", subject: "sam" }, "idn_sam", 1);
+      await other.terminateConnections();
+      await setTimeout(50);
+      await recordSomething("by a new connection", opened);
+      expect(await other.ask("select how from synced")).toEqual(Array(3).fill({ how: kept }));
+      await opened.close();
+      await other.drop();
+    });
+
+    it("is not written over a connection that cannot be told to wait for the disk", async () => {
+      const opened = await open(database.url);
+      const fails = (...args: unknown[]) => (args.at(-1) as (error: Error) => void)(new Error("no"));
+      const queries = vi.spyOn(Client.prototype, "query").mockImplementationOnce(fails);
+      await expectUnavailable(recordSomething("untold", opened));
+      expect(queries).toHaveBeenCalledOnce();
+      queries.mockRestore();
+      await recordSomething("told", opened);
+      await opened.close();
+      expect(await database.ask("delete from audit_events returning writer")).toEqual([{ writer: "told" }]);
     });
 
     it("writes the trail while reads hold all other connections and more of them wait", async () => {
@@ -472,6 +501,16 @@ async function expectUnavailable(call: Promise<unknown>): Promise<void> {
   expect(error).toBeInstanceOf(GatewayError);
   expect(error).toMatchObject({ code: "STORE_UNAVAILABLE", retryAfterSeconds: expect.any(Number) });
   expect(performance.now() - started).toBeLessThan(LONGEST_CALL_MS);
+}
+
+/** What a commit with such a change waits for is then in the table `synced`. */
+async function noteCommits(database: TestDatabase, change: string): Promise<void> {
+  await database.ask(
+    `create table if not exists synced (how text);
+    create or replace function note() returns trigger language plpgsql as $$
+      begin insert into synced values (current_setting('synchronous_commit')); return new; end $$;
+    create constraint trigger noted after ${change} deferrable initially deferred for each row execute function note()`,
+  );
 }
 
 /** Locks a table against everybody else, as a schema change does, until released or ended. */

@@ -267,7 +267,7 @@ if (server === undefined) {
       await release();
       const queries = vi.spyOn(Client.prototype, "query");
       expect(await write(one)).toBeDefined();
-      expect(queries.mock.calls[0]?.[0]).toMatchObject({ name: expect.any(String) });
+      expect(queries.mock.lastCall?.[0]).toMatchObject({ name: expect.any(String) });
       queries.mockRestore();
       await other.close();
     });
