@@ -86,7 +86,7 @@ async function openSqliteStore(file: string, { tracing, onHeld }: StoreOptions):
     await sql`pragma synchronous = normal`.execute(database);
     const schema = await bringUpToDate(database, file, { isHeld, onHeld });
     await sql`pragma synchronous = full`.execute(database);
-    const wal = await openWalSync(file);
+    const wal = await openWalSync(file, database);
     // Its own, whose syncs do not hold up the process. What is listed over it is on disk with the next records.
     const trail = wal && open(openSqlite(file, "trail"));
     // Without a log a reader would be in the way of who writes.

@@ -1,12 +1,15 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { copyFileSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout } from "node:timers/promises";
+import type { Kysely } from "kysely";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { verifyTrail } from "../../src/commands/audit-verify.js";
 import type { Identity } from "../../src/identities/identity.js";
 import { openStore, type Store } from "../../src/store/store.js";
+import type { Tables } from "../../src/store/tables.js";
 import { openWalSync } from "../../src/store/wal-sync.js";
 import { TestWriter } from "../fixtures/audit.js";
 
@@ -31,8 +34,8 @@ async function spyOnSync() {
   return spy;
 }
 
-function oneRecord() {
-  const writer = new TestWriter("one");
+function recordOf(name: string) {
+  const writer = new TestWriter(name);
   writer.add(1);
   return writer;
 }
@@ -40,7 +43,7 @@ function oneRecord() {
 describe("records in SQLite", () => {
   it("are on disk before they are told as written: the log is synced after each commit, and once for many", async () => {
     const sync = await spyOnSync();
-    await oneRecord().appendTo(store.audit);
+    await recordOf("one").appendTo(store.audit);
     expect(sync).toHaveBeenCalledTimes(1);
     const many = new TestWriter("two");
     for (let number = 0; number < 200; number++) many.add(number);
@@ -51,14 +54,82 @@ describe("records in SQLite", () => {
   it("are not told as written when the log cannot be synced", async () => {
     const sync = await spyOnSync();
     sync.mockRejectedValueOnce(Object.assign(new Error("EIO"), { code: "EIO" }));
-    await expect(oneRecord().appendTo(store.audit)).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+    await expect(recordOf("one").appendTo(store.audit)).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+  });
+
+  describe("after a sync of the log that failed", () => {
+    /** In the file alone, as it is on the disk whatever became of the log. */
+    function inFile(): number {
+      const copy = join(folder, "copy.db");
+      copyFileSync(file, copy);
+      const database = new DatabaseSync(copy);
+      const { count } = database.prepare("select count(*) as count from audit_events").get() as { count: number };
+      database.close();
+      return count;
+    }
+    const append = (name: string) => store.audit.append(recordOf(name).records);
+    const unavailable = { code: "STORE_UNAVAILABLE" };
+    async function failingOnce() {
+      const sync = await spyOnSync();
+      return sync.mockRejectedValueOnce(Object.assign(new Error("EIO"), { code: "EIO" }));
+    }
+
+    it("are in the database's file before the next one is told as written, and then in a new log", async () => {
+      const sync = await failingOnce();
+      await expect(append("one")).rejects.toMatchObject(unavailable);
+      await append("two");
+      expect(inFile()).toBe(2);
+      expect(statSync(`${file}-wal`).size).toBe(0);
+      expect(sync).toHaveBeenCalledTimes(1);
+      await append("three");
+      expect(sync).toHaveBeenCalledTimes(2);
+      expect(inFile()).toBe(2);
+    });
+
+    it("are not told as written while somebody reads the log, and once nobody does the trail is whole", async () => {
+      await failingOnce();
+      await expect(append("one")).rejects.toMatchObject(unavailable);
+      const reader = new DatabaseSync(file);
+      reader.exec("begin; select * from audit_events");
+      for (const name of ["two", "three"]) await expect(append(name)).rejects.toMatchObject(unavailable);
+      reader.close();
+      await append("four");
+      expect(inFile()).toBe(4);
+      const output = { print: async () => {}, report: () => {}, now: () => 0 };
+      expect(await verifyTrail({ store: { kind: "sqlite", file } }, {}, output)).toBe(true);
+    });
+
+    it("are not told as written by another sync at the same time, which may know nothing of it", async () => {
+      const sync = await spyOnSync();
+      const syncs = ["one", "two"].map(() => {
+        const { promise, ...end } = Promise.withResolvers<void>();
+        sync.mockReturnValueOnce(promise);
+        return end;
+      });
+      const first = expect(append("one")).rejects.toMatchObject(unavailable);
+      const second = append("two");
+      await expect.poll(() => sync.mock.calls.length).toBe(2);
+      syncs[0]?.reject(new Error("EIO"));
+      syncs[1]?.resolve();
+      await Promise.all([first, second]);
+      expect(inFile()).toBe(2);
+    });
+
+    it("are not told as written before it is on the disk that the log is empty", async () => {
+      const sync = await failingOnce();
+      await expect(append("one")).rejects.toMatchObject(unavailable);
+      const whole = vi.spyOn(sync.mock.contexts[0] as FileHandle, "sync").mockRejectedValueOnce(new Error("EIO"));
+      await expect(append("two")).rejects.toMatchObject(unavailable);
+      await append("three");
+      expect(whole).toHaveBeenCalledTimes(2);
+    });
   });
 
   it("hold up nothing else while the log is synced", async () => {
     const sync = await spyOnSync();
     const { promise, resolve } = Promise.withResolvers<void>();
     sync.mockReturnValueOnce(promise);
-    const appended = oneRecord().appendTo(store.audit);
+    const appended = recordOf("one").appendTo(store.audit);
     await expect.poll(() => sync.mock.calls.length).toBe(1);
     await store.identities.claim({ issuer: "i", subject: "s" }, "idn_1", 1);
     expect(await store.auditReader.count({}, 10)).toBe(1);
@@ -80,7 +151,7 @@ describe("what is asked behind records in SQLite", () => {
     const behind = () => {
       seen = store.identities.findBehindRecord("idn_1");
     };
-    const appended = store.audit.append(oneRecord().records, { behind });
+    const appended = store.audit.append(recordOf("one").records, { behind });
     await setTimeout(50);
     other.exec("update identities set revocations = 7; commit");
     other.close();
@@ -93,6 +164,7 @@ describe("what is asked behind records in SQLite", () => {
 
 describe("a database without a log", () => {
   it("is none whose log could be synced", async () => {
-    expect(await openWalSync(join(folder, "other.db"))).toBeUndefined();
+    const unopened = {} as Kysely<Tables>;
+    expect(await openWalSync(join(folder, "other.db"), unopened)).toBeUndefined();
   });
 });
