@@ -56,6 +56,8 @@ export interface AuditOptions {
   readonly trail?: Pick<Trail, "record">;
   /** Where checkpoints and records of the audit trail go that are to be printed. */
   readonly standardOutput?: NodeJS.WritableStream;
+  /** How long nothing is dropped for its age after a start, ms; a minute unless a test is in a hurry. */
+  readonly retentionDelayMs?: number | undefined;
 }
 
 interface Audit {
@@ -214,7 +216,15 @@ function openTrail(
 
 /** Drops what is old; for a gateway alone, and not for a command that has come for something else. */
 export function startRetention(
-  { config, now, events, store, keys }: Pick<AuditBase, "config" | "now" | "events" | "store" | "keys">,
+  {
+    config,
+    now,
+    elapsed,
+    events,
+    store,
+    keys,
+  }: Pick<AuditBase, "config" | "now" | "elapsed" | "events" | "store" | "keys">,
+  { retentionDelayMs }: Pick<AuditOptions, "retentionDelayMs">,
   closers: Closers,
 ): void {
   const maxAgeMs = auditAgeMs(config);
@@ -226,6 +236,7 @@ export function startRetention(
     key: keys.checkpointKey,
     earlierKeys: keys.earlierCheckpointKeys,
     now,
+    elapsed,
     observe: {
       dropped: (count) => events.auditDropped(count),
       kept: (fault) => events.auditKept(fault),
@@ -233,7 +244,7 @@ export function startRetention(
       works: () => events.backgroundWorks("retention"),
     },
   });
-  retention.start();
+  retention.start(retentionDelayMs);
   closers.push(() => retention.stop());
 }
 

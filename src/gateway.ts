@@ -117,7 +117,7 @@ async function openParts(config: Config, options: GatewayOptions, closers: Close
   metrics.observe("gateway_service_work_pending", () => work.count());
   metrics.observe("gateway_service_work_oldest_seconds", async () => secondsSince(await work.oldest(), now()));
   metrics.observe("gateway_audit_unlisted", () => listing.count());
-  startRetention(records, closers);
+  startRetention(records, options, closers);
   const connected = await connect(records, options.redisPrefix, closers);
   const observe = (error: unknown) => events.limitCountedHere(error);
   const limits = new Limits({ config: config.limits, key: keys.auditKey, redis: connected.redis, now, observe });

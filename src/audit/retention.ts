@@ -4,7 +4,7 @@
  * else can have records look as if they had been dropped for their age.
  */
 import { createPublicKey, type KeyObject } from "node:crypto";
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import { runLoop } from "../loop.js";
 import type { AuditReader } from "../store/audit-reader.js";
 import type { AuditStore } from "../store/audit-store.js";
@@ -15,6 +15,8 @@ import { type Fault, Verifier } from "./verifier.js";
 
 /** How often it looks for what is old enough. */
 const LOOK_MS = 10 * 60_000;
+/** A machine may start with a wrong time, which is set right soon after. */
+const FIRST_LOOK_MS = 60_000;
 /** Most records of one segment: some ms, in which a process on SQLite does nothing else. */
 const SEGMENT = 250;
 
@@ -35,7 +37,15 @@ interface RetentionParts {
   /** Those that have signed before it. */
   readonly earlierKeys: readonly KeyObject[];
   readonly now: () => number;
+  /** ms by a clock that is never set. */
+  readonly elapsed: () => number;
   readonly observe: RetentionObserver;
+}
+
+/** The same instant by both clocks. */
+interface Instant {
+  readonly now: number;
+  readonly elapsed: number;
 }
 
 export class Retention {
@@ -43,14 +53,22 @@ export class Retention {
   readonly #keys: readonly KeyObject[];
   readonly #stopped = new AbortController();
   #loop: Promise<void> | undefined;
+  /** Of the last look, or of the beginning. */
+  #last: Instant;
 
   constructor(parts: RetentionParts) {
     this.#parts = parts;
     this.#keys = [createPublicKey(parts.key), ...parts.earlierKeys];
+    this.#last = this.#instant();
   }
 
-  start(): void {
-    this.#loop = runLoop({
+  start(delayMs = FIRST_LOOK_MS): void {
+    this.#loop = this.#run(delayMs);
+  }
+
+  async #run(delayMs: number): Promise<void> {
+    await setTimeout(delayMs, undefined, { signal: this.#stopped.signal, ref: false }).catch(() => {});
+    await runLoop({
       next: () => this.dropAged().then(() => false),
       restMs: LOOK_MS,
       signal: this.#stopped.signal,
@@ -67,8 +85,8 @@ export class Retention {
 
   /** Looks at every chain's beginning. */
   async dropAged(): Promise<void> {
-    const { reader, now, maxAgeMs } = this.#parts;
-    const before = now() - maxAgeMs;
+    const { reader, maxAgeMs } = this.#parts;
+    const before = this.#timeByTwoLooks() - maxAgeMs;
     // In SQLite an id may be none: null comes before all text, and bytes come after it.
     let position = "";
     while (!this.#stopped.signal.aborted) {
@@ -80,6 +98,18 @@ export class Retention {
       position = dropped ?? behind(first.id);
       await setImmediate();
     }
+  }
+
+  /** What is dropped is gone for good: a clock that has gone ahead since the last look is not believed before the next one. */
+  #timeByTwoLooks(): number {
+    const last = this.#last;
+    this.#last = this.#instant();
+    const { now, elapsed } = this.#last;
+    return Math.min(now, Math.floor(last.now + elapsed - last.elapsed));
+  }
+
+  #instant(): Instant {
+    return { now: this.#parts.now(), elapsed: this.#parts.elapsed() };
   }
 
   /** The next one after this position; answers its last id. Undefined when nothing of it can be dropped. */

@@ -686,6 +686,7 @@ describe("the audit trail of which records were dropped for their age", () => {
       key: privateKey,
       earlierKeys: [],
       now: () => START + COUNT * 1000,
+      elapsed: () => 0,
       observe: { dropped: () => {}, kept: unexpected, failed: unexpected, works: () => {} },
     }).dropAged();
     await store.close();

@@ -1,8 +1,9 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ChainEnd } from "../../src/audit/chain.js";
 import { Retention } from "../../src/audit/retention.js";
-import { signEnd } from "../../src/audit/signed-end.js";
+import { readEnd, signEnd } from "../../src/audit/signed-end.js";
 import { type Fault, Verifier } from "../../src/audit/verifier.js";
 import type { Store } from "../../src/store/store.js";
 import { TestWriter } from "../fixtures/audit.js";
@@ -42,7 +43,8 @@ export function retentionConformance(name: string, open: () => Promise<OpenedTra
       readonly store?: Store;
       readonly signsWith?: KeyObject;
       readonly earlierKeys?: readonly KeyObject[];
-      readonly now?: number;
+      readonly now?: number | (() => number);
+      readonly elapsed?: () => number;
     }
 
     function retention({
@@ -50,6 +52,7 @@ export function retentionConformance(name: string, open: () => Promise<OpenedTra
       signsWith = key,
       earlierKeys = [],
       now = NOW,
+      elapsed = () => 0,
     }: Options = {}): Retention {
       return new Retention({
         reader: store.auditReader,
@@ -57,7 +60,8 @@ export function retentionConformance(name: string, open: () => Promise<OpenedTra
         maxAgeMs: MAX_AGE_MS,
         key: signsWith,
         earlierKeys,
-        now: () => now,
+        now: typeof now === "number" ? () => now : now,
+        elapsed,
         observe: {
           dropped: (count) => {
             dropped += count;
@@ -94,6 +98,51 @@ export function retentionConformance(name: string, open: () => Promise<OpenedTra
       expect(await left()).toEqual([`one ${MANY + 1}`, `one ${MANY + 2}`, "two 2", "two 3"]);
       expect({ dropped, kept }).toEqual({ dropped: MANY + 1, kept: [] });
       expect(await verify()).toBeUndefined();
+    });
+
+    describe("by a clock that is set", () => {
+      let now: number;
+      let elapsed: number;
+      let looks: Retention;
+      const YEAR_MS = 365 * 86_400_000;
+      const begin = (at: number) => {
+        [now, elapsed] = [at, 0];
+        looks = retention({ now: () => now, elapsed: () => elapsed });
+      };
+      const lookAfter = async (milliseconds: number) => {
+        now += milliseconds;
+        elapsed += milliseconds;
+        await looks.dropAged();
+      };
+
+      beforeEach(() => append(one, [OLD, NOW - MAX_AGE_MS, NOW - MAX_AGE_MS + 100, NOW]));
+
+      it("drops nothing for having begun a year ahead, once it is right", async () => {
+        begin(NOW + YEAR_MS);
+        now = NOW;
+        await lookAfter(0);
+        expect(await left()).toEqual(["one 2", "one 3", "one 4"]);
+      });
+
+      it("drops what has aged meanwhile where it goes ahead between two looks, and the rest when it is so at the next", async () => {
+        begin(NOW);
+        now += YEAR_MS;
+        await lookAfter(50.5);
+        expect(await left()).toEqual(["one 3", "one 4"]);
+        const [said] = await opened.ask<{ line: string }>("select line from audit_dropped");
+        expect(readEnd("dropped", said?.line ?? "", [publicKey])).toMatchObject({ at: NOW + 50 - MAX_AGE_MS });
+        await lookAfter(50);
+        expect(await left()).toEqual([]);
+        expect(await verify()).toBeUndefined();
+      });
+
+      it("drops nothing as soon as it begins", async () => {
+        const begun = retention();
+        begun.start();
+        await setTimeout(50);
+        await begun.stop();
+        expect(dropped).toBe(0);
+      });
     });
 
     it("leaves one signed end of a chain of which nothing is left, and goes on from it", async () => {

@@ -23,7 +23,7 @@ const withRetention = (config: Config): Config => ({
 });
 
 beforeEach(async () => {
-  rig = await Rig.start({ configure: withRetention });
+  rig = await Rig.start({ configure: withRetention, retentionDelayMs: 1 });
   admin = await rig.admin();
 });
 afterEach(() => rig.close());
