@@ -24,7 +24,7 @@ export interface Dropped {
 
 /** What a walk comes upon, as of one instant. */
 export interface WalkedBatch {
-  /** Of the writers in the batch, and of those before them that have no record left. */
+  /** Of the writers of the records, and of the one to go on from; in a batch without records, of writers that have none left. */
   readonly dropped: readonly Dropped[];
   /** In the order of ids, which is each writer's chain from its beginning, one writer after the other; none after the last. */
   readonly records: readonly WalkedRecord[];

@@ -1,4 +1,7 @@
-/** `audit verify`: the trail is streamed, from the database or from an export, so that its length does not matter. */
+/**
+ * `audit verify`: the trail is streamed, from the database or from an export, so that its length does not matter. What is kept of it is
+ * an end for each writer, of which there is one more with each start of a gateway.
+ */
 import type { KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { ChainEnd } from "../audit/chain.js";

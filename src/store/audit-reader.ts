@@ -6,6 +6,7 @@ import {
   type AuditPageQuery,
   type AuditPosition,
   BUCKET_MS,
+  type Dropped,
   type StoredRecord,
   type WalkedBatch,
   type WalkedRecord,
@@ -118,6 +119,7 @@ export class AuditReader {
     for (let last = after; ; ) {
       const batch = await this.batch(last, WALK_BATCH);
       yield batch;
+      yield* this.#droppedBetween(last, batch.records);
       const end = batch.records.at(-1);
       if (end === undefined) return;
       last = end.id;
@@ -128,12 +130,27 @@ export class AuditReader {
   async batch(after: string | undefined, limit: number): Promise<WalkedBatch> {
     return await atOneInstant(this.database, async (database) => {
       const records = [...(await this.#twinsOf(database, after)), ...(await this.#records(database, after, limit))];
-      const last = records.at(-1);
-      let dropped = database.selectFrom("audit_dropped").selectAll().orderBy("writer");
-      if (after !== undefined) dropped = dropped.where("writer", ">=", writerAt(after));
-      if (last) dropped = dropped.where("writer", "<=", writerAt(last.id));
-      return { records, dropped: await dropped.execute() };
+      const writers = writersOf(records).add(writerAt(after));
+      const dropped = database
+        .selectFrom("audit_dropped")
+        .selectAll()
+        .where("writer", "in", [...writers]);
+      return { records, dropped: await dropped.orderBy("writer").execute() };
     });
+  }
+
+  /** Of writers behind this id and before the last of the records, but for those of the records: they had none left when these were read. */
+  async *#droppedBetween(after: string | undefined, records: readonly WalkedRecord[]): AsyncGenerator<WalkedBatch> {
+    const told = writersOf(records);
+    const end = records.at(-1);
+    for (let last: string | undefined = writerAt(after); last !== undefined; ) {
+      let select = this.database.selectFrom("audit_dropped").selectAll().where("writer", ">", last);
+      if (end) select = select.where("writer", "<", writerAt(end.id));
+      const lines: Dropped[] = await select.orderBy("writer").limit(WALK_BATCH).execute();
+      const dropped = lines.filter(({ writer }) => !told.has(writer));
+      if (dropped.length > 0) yield { records: [], dropped };
+      last = lines[WALK_BATCH - 1]?.writer;
+    }
   }
 
   /** Of the record after which to go on, which no other has an id in common with unless the table was made anew. */
@@ -291,8 +308,12 @@ function toWalked(row: AuditRow): WalkedRecord {
   return { id, record: isWhole ? record : undefined };
 }
 
-/** Of the record with this id, or of any other position in their order. */
-function writerAt(id: string): string {
+function writersOf(records: readonly WalkedRecord[]): Set<string> {
+  return new Set(records.map(({ id }) => writerAt(id)));
+}
+
+/** Of the record with this id, or of any other position in their order; before all others without one. */
+function writerAt(id = ""): string {
   return id.slice("aud_".length, id.lastIndexOf("_"));
 }
 

@@ -292,6 +292,28 @@ export function retentionConformance(name: string, open: () => Promise<OpenedTra
       expect(await left()).toEqual([]);
     });
 
+    it("leaves ends, however many, that a walk comes upon in bounded batches, each once, and before what is left", async () => {
+      const writers = Array.from({ length: 2500 }, (_, number) => `w${1000 + number}`);
+      const values = writers.map((writer) => `('${writer}', 'line')`).join(", ");
+      await opened.ask(`insert into audit_dropped (writer, line) values ${values}`);
+      const left = [1200, 1300, 1301].map((number) => writers[number] ?? expect.fail("none"));
+      for (const [index, count] of [1, 1500, 1].entries())
+        await append(new TestWriter(left[index] ?? ""), times(count, NOW));
+      const [said, found]: [string[], string[]] = [[], []];
+      for await (const { dropped, records } of opened.store.auditReader.walk()) {
+        expect(Math.max(dropped.length, records.length)).toBeLessThanOrEqual(1000);
+        said.push(...dropped.map(({ writer }) => writer));
+        found.push(...records.map(({ record }) => record?.writer ?? expect.fail("not ours")));
+        expect(said).toEqual(expect.arrayContaining(found));
+      }
+      expect(found).toHaveLength(1502);
+      const alone = (writer: string) => !left.includes(writer);
+      expect(said.filter(alone)).toEqual(writers.filter(alone));
+      // Again of whom a batch goes on from.
+      expect(said.filter((writer) => !alone(writer)).sort()).toEqual([...left, left[1], left[2]].sort());
+      expect((await opened.store.auditReader.batch("", 1)).dropped).toMatchObject([{ writer: left[0] }]);
+    });
+
     describe("is told by verification from", () => {
       beforeEach(async () => {
         await append(one, [OLD, OLD, NOW, NOW, NOW]);
