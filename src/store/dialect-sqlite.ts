@@ -23,9 +23,12 @@ const MAX_PREPARED_STATEMENTS = 200;
 /** `trail`: commits are not on disk before somebody syncs the log. */
 type Purpose = "writing" | "trail" | "reading";
 
+/** What is erased is overwritten, in pages that become free as well: `fast` leaves those, and indexes of names are full of them. */
+const ERASE = "PRAGMA secure_delete = ON;";
+
 const PRAGMAS: Readonly<Record<Purpose, string>> = {
-  writing: "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
-  trail: "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
+  writing: `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; ${ERASE}`,
+  trail: `PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; ${ERASE}`,
   reading: "PRAGMA query_only = ON;",
 };
 

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Client, IS_ON_SQLITE, Rig } from "../fixtures/rig.js";
 import { readRows } from "../fixtures/trail.js";
@@ -11,6 +13,7 @@ import {
   IssueAccessTokenOnBehalfDocument,
   OperationsDocument,
   ProvisionIdentityDocument,
+  SuspendIdentityDocument,
 } from "../generated/graphql.js";
 
 /** More than two statements erase. */
@@ -80,6 +83,18 @@ describe("the erasure of a user from the trail", () => {
     expect((await named()).filter(({ writer }) => writer === "old")).toEqual([]);
     expect(await saidOf(id)).toEqual([]);
     await expect.poll(named).toEqual([]);
+  });
+
+  it.runIf(IS_ON_SQLITE)("leaves nothing of them in the database's file once its log is empty", async () => {
+    const reason = "said-of-canary";
+    const id = await signIn();
+    await admin.ask(SuspendIdentityDocument, { identityId: id, reason });
+    await admin.ask(DeleteIdentityDocument, { identityId: id, reason });
+    await expect.poll(() => statusOf(id), { timeout: 15_000 }).toMatchObject({ status: "DELETED" });
+    await expect.poll(async () => [...(await named()), ...(await saidOf(id))]).toEqual([]);
+    await expect.poll(() => rig.ask("pragma wal_checkpoint(truncate)")).toMatchObject([{ busy: 0 }]);
+    const files = ["gateway.db", "gateway.db-wal"].map((name) => readFileSync(join(rig.folder, name)));
+    for (const text of [subject, reason]) expect(files.map((bytes) => bytes.includes(text))).toEqual([false, false]);
   });
 
   it("leaves by whose order something was done to somebody else", async () => {
