@@ -12,7 +12,7 @@ import { type Fault, foreign, type Trust, torn, Verifier } from "../audit/verifi
 import type { StoreConfig } from "../config/config.js";
 import { readPublicKey } from "../config/signing-keys.js";
 import { StartError } from "../errors.js";
-import { type AuditArchive, brokenOff, openAuditArchive } from "../store/audit-archive.js";
+import { type AuditArchive, brokenOff, openAuditArchive, secondsForIndexes } from "../store/audit-archive.js";
 import { printableLine } from "../text.js";
 import { type Line, linesOf, unusable } from "./lines.js";
 import { type Output, Progress } from "./output.js";
@@ -136,7 +136,8 @@ async function* faultsInStore(
 ): AsyncGenerator<Fault | undefined> {
   for await (const batch of reader.walk()) yield* verifier.addBatch(batch);
   if (faultOfIndexes === undefined) return;
-  output.report(`${verifier.records} records, and now the indexes`);
+  const { records } = verifier;
+  output.report(`${records} records, and now the indexes, in about ${secondsForIndexes(records)} s`);
   const found = await faultOfIndexes();
   if (found !== undefined)
     yield { writer: null, sequence: null, id: "in the database file", reason: `SQLite finds: ${found}` };

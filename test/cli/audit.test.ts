@@ -69,7 +69,7 @@ describe("audit verify", () => {
       code: 0,
       stdout: "2400 records of 2 writers, whole\n",
       stderr: expect.stringMatching(
-        `^(\\d+ records\\n)*2400 records, and now the indexes\\n2400 records of the database ${file}, done\\nNo checkpoints were looked at: .+ --checkpoints\\.\\n$`,
+        `^(\\d+ records\\n)*2400 records, and now the indexes, in about 1 s\\n2400 records of the database ${file}, done\\nNo checkpoints were looked at: .+ --checkpoints\\.\\n$`,
       ),
     });
   });
@@ -435,7 +435,7 @@ describe.skipIf(!existsSync("/dev/full"))("a result that cannot be written", () 
     code: 2,
     stderr: expect.stringMatching(
       new RegExp(
-        `^(\\d+ records(, and now the indexes| of the database .+, done)?\n)*${name} cannot be written \\(${code}\\): [^\n]+\\.\n$`,
+        `^(\\d+ records(, and now the indexes, in about 1 s| of the database .+, done)?\n)*${name} cannot be written \\(${code}\\): [^\n]+\\.\n$`,
       ),
     ),
   });

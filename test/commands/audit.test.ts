@@ -7,6 +7,7 @@ import { verifyTrail } from "../../src/commands/audit-verify.js";
 import type { StoreConfig } from "../../src/config/config.js";
 import { Secret } from "../../src/config/secret.js";
 import { StartError } from "../../src/errors.js";
+import { secondsForIndexes } from "../../src/store/audit-archive.js";
 import { openStore } from "../../src/store/store.js";
 import { TestWriter } from "../fixtures/audit.js";
 import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
@@ -56,7 +57,7 @@ function onStore(name: string, open: () => Promise<{ store: StoreConfig; drop: (
       expect(await verifyTrail({ store: opened.store }, {}, said)).toBe(true);
       expect(said.printed).toEqual([`${COUNT} records of 1 writers, whole`]);
       // A look at the clock for each record: a hundred of them to the second.
-      const indexes = name === "SQLite" ? [`${COUNT} records, and now the indexes`] : [];
+      const indexes = name === "SQLite" ? [`${COUNT} records, and now the indexes, in about 1 s`] : [];
       expect(said.reported.slice(COUNT / 100, -2)).toEqual(indexes);
       expect(said.reported.slice(0, 2)).toEqual(["100 records", "200 records"]);
       expect(said.reported.at(-2)).toMatch(new RegExp(`^${COUNT} records of the database .+, done$`));
@@ -84,6 +85,12 @@ function onStore(name: string, open: () => Promise<{ store: StoreConfig; drop: (
     });
   });
 }
+
+describe("a look at the indexes of a SQLite database", () => {
+  it("is said to take the longer the more records there are", () => {
+    expect([1, 1_000_000, 10_000_000].map(secondsForIndexes)).toEqual([1, 20, 200]);
+  });
+});
 
 onStore("SQLite", async () => {
   const folder = mkdtempSync(join(tmpdir(), "gateway-commands-"));
