@@ -41,7 +41,7 @@ type Method = (this: unknown, ...given: unknown[]) => unknown;
 /** What computes or draws; the rest of the module are classes, constants and lists. */
 const CRYPTO =
   /^(hash$|sign|verify|create|random|timingSafe|hkdf|pbkdf2|scrypt|argon2|generate|diffie|(en|de)capsulate|(public|private)(En|De))/;
-const WRITING = /^(insert|update|delete)/i;
+const WRITING = /^(insert|update|delete)|^with\b.*\binsert into\b/is;
 
 export class Operations {
   readonly #undo: (() => void)[] = [];
@@ -119,7 +119,12 @@ export class Operations {
   /** An interval is not made for one request. */
   #installTimers(): void {
     for (const name of ["setTimeout", "setImmediate"]) {
-      for (const owner of [globalThis, timers]) this.#wrap(owner, name, () => this.#addCall("timer", name));
+      for (const owner of [globalThis, timers]) {
+        this.#wrap(owner, name, (given) => {
+          const delay = given.find((each) => typeof each === "number");
+          this.#addCall("timer", name, delay === undefined ? undefined : `${delay} ms`);
+        });
+      }
     }
     for (const name of ["timeout", "any"]) {
       this.#wrap(AbortSignal, name, () => this.#addCall("signal", `AbortSignal.${name}`));
