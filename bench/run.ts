@@ -5,12 +5,10 @@
  * the databases of the last and of identities for the next run, and `--fresh` makes them anew. Each suite's `about` says how
  * long it takes; all of them together about an hour and a half.
  */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { describeMachine } from "./machine.js";
-import { findPostgres, versionOf } from "./postgres.js";
-import { mergeSections, renderSection } from "./results.js";
+import { findPostgres } from "./postgres.js";
+import { record } from "./record.js";
 import type { BenchOptions, Suite } from "./suite.js";
 import { audit } from "./suites/audit.js";
 import { cold } from "./suites/cold.js";
@@ -64,21 +62,9 @@ const options: BenchOptions = {
   say: (line) => process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`),
 };
 if (postgres === undefined) options.say("No Postgres answers; TEST_POSTGRES_URL names one.");
-const machine = describeMachine(postgres && (await versionOf(postgres)));
 const command = ["npm run bench --", ...process.argv.slice(2)].join(" ");
-
-for (const name of names) {
-  const suite = SUITES[name];
-  if (suite === undefined) continue;
-  const say = (line: string) => options.say(`${name}: ${line}`);
-  const measured = await suite.measure({ ...options, say });
-  const circumstances = `Measured on ${new Date().toISOString().slice(0, 10)} by \`${command}\`. ${machine}.`;
-  const section = renderSection({ name, suite, measured, circumstances });
-  // At once, so that a suite that fails takes nothing from those before it.
-  const previous = existsSync(RESULTS) ? readFileSync(RESULTS, "utf8") : "";
-  writeFileSync(RESULTS, mergeSections(previous, new Map([[name, section]]), Object.keys(SUITES)));
-  process.stdout.write(`${section}\n\n`);
-}
+const print = (section: string) => process.stdout.write(`${section}\n\n`);
+await record({ suites: SUITES, names, options, command, file: RESULTS, now: Date.now, print });
 
 function positive(name: Exclude<keyof typeof values, "fresh" | "keep">): number {
   const value = Number(values[name]);

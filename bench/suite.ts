@@ -1,6 +1,7 @@
 /**
  * A suite measures one thing and returns tables. Whatever it measures it measures beside its peer, in turns (`alternate`), so
- * that a figure is worth something on any machine: as a ratio. `run.ts` picks suites and writes what they return to RESULTS.md.
+ * that a figure is worth something on any machine: as a ratio. `run.ts` picks suites, and `record.ts` writes what they return to
+ * RESULTS.md.
  */
 export interface Suite {
   /** What is measured and how; Markdown. */

@@ -36,7 +36,7 @@ export async function turn(
   const before = await server.usage();
   const done = await load({ ...options, url: server.url, requests, check: checkIssued() });
   const after = await server.usage();
-  const settled = await settle(server);
+  const settled = await settle(server, Math.min(LOOK_MS, options.seconds * 1000));
   return {
     perSecond: done.requests / done.seconds,
     cpuMicroseconds: (after.cpuMicroseconds - before.cpuMicroseconds) / done.requests,
@@ -47,6 +47,7 @@ export async function turn(
   };
 }
 
+/** No longer than the load was, as what takes so little time is there to be seen to work. */
 const LOOK_MS = 500;
 const LONGEST_LOOKS = 240;
 /** Of a core, in what is idle: on a slow machine that watches its event loop for some 4 %, and what is listing works half of the time. */
@@ -55,13 +56,13 @@ const IDLE = 0.1;
 const IDLE_LOOKS = 3;
 
 /** Waits until the server has nothing left to do, so that it does not do it in another's turn. Its use of the processor by then. */
-async function settle(server: ServerProcess): Promise<number> {
+async function settle(server: ServerProcess, lookMs: number): Promise<number> {
   let { cpuMicroseconds: used } = await server.usage();
   let idleLooks = 0;
   for (let looks = 0; looks < LONGEST_LOOKS && idleLooks < IDLE_LOOKS; looks++) {
-    await setTimeout(LOOK_MS);
+    await setTimeout(lookMs);
     const { cpuMicroseconds } = await server.usage();
-    idleLooks = (cpuMicroseconds - used) / 1000 / LOOK_MS < IDLE ? idleLooks + 1 : 0;
+    idleLooks = (cpuMicroseconds - used) / 1000 / lookMs < IDLE ? idleLooks + 1 : 0;
     used = cpuMicroseconds;
   }
   return used;

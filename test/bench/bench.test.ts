@@ -1,10 +1,12 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { parseAnswer } from "../../bench/connection.js";
 import { median, spread } from "../../bench/figures.js";
 import { verdict } from "../../bench/goals.js";
+import { describeMachine } from "../../bench/machine.js";
+import { record } from "../../bench/record.js";
 import { mergeSections, renderSection } from "../../bench/results.js";
 import type { BenchOptions, Measured, Suite } from "../../bench/suite.js";
 import { audit } from "../../bench/suites/audit.js";
@@ -12,14 +14,21 @@ import { cold } from "../../bench/suites/cold.js";
 import { identities } from "../../bench/suites/identities.js";
 import { memory } from "../../bench/suites/memory.js";
 import { overload } from "../../bench/suites/overload.js";
+import { PEERS, peers } from "../../bench/suites/peers.js";
+import { start } from "../../bench/suites/start.js";
 import { trail } from "../../bench/suites/trail.js";
 
 let folder: string;
+/** Of what is under way. */
+const said: string[] = [];
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "gateway-bench-test-"));
 });
 afterAll(() => {
   rmSync(folder, { recursive: true });
+});
+beforeEach(() => {
+  said.length = 0;
 });
 
 const options = (): BenchOptions => ({
@@ -35,7 +44,7 @@ const options = (): BenchOptions => ({
   keep: false,
   postgres: undefined,
   folder,
-  say: () => {},
+  say: (line) => said.push(line),
 });
 
 /** A table has something in each cell that the machine can tell. */
@@ -48,10 +57,72 @@ function expectTables({ tables }: Measured, titles: readonly string[]): void {
   }
 }
 
+/** Each of these has had its turn in the only round, and whoever waits was told so. */
+function expectRounds(names: readonly string[]): void {
+  for (const name of names)
+    expect(
+      said.filter((line) => line.includes("round 1 of 1") && line.includes(name)),
+      name,
+    ).toHaveLength(1);
+}
+
 /** It waits for servers to be built, to start and to settle: half a minute, and several times that on a slow machine. */
 const PATIENCE_MS = 240_000;
 
 describe("the benchmark", () => {
+  it(
+    "compares the gateway with every peer",
+    async () => {
+      const measured = await peers.measure(options());
+      expectTables(measured, ["Servers", "This gateway ÷ its peers"]);
+      const [servers, ratios] = measured.tables;
+      const names = Object.values(PEERS).flatMap((peer) =>
+        ["jose on each request", "verification remembered"].map((verification) => `${peer}, ${verification}`),
+      );
+      const gateways = ["this gateway, SQLite", "this gateway, SQLite, no trail"];
+      expect(servers?.rows.map(([name]) => name)).toEqual([...gateways, ...names]);
+      expectRounds([...gateways.map((name) => `${name}:`), ...names]);
+      const goals = ratios?.rows.flatMap(([name, , goal, verdict]) => (goal === "–" ? [] : [[name, verdict]]));
+      expect(goals).toEqual([
+        ["SQLite ÷ Mercurius with JIT, jose on each request", expect.stringMatching(/^(not )?met$/)],
+        ["SQLite ÷ Apollo on Express, jose on each request", expect.stringMatching(/^(not )?met$/)],
+      ]);
+      expect(measured.notes).toContain("Postgres is left out, as none answered.");
+    },
+    PATIENCE_MS,
+  );
+
+  it(
+    "starts programs for their first token, and writes when, by which command and on what",
+    async () => {
+      const file = join(folder, "RESULTS.md");
+      writeFileSync(file, mergeSections("", new Map([["trail", "## trail\n\nAs it was."]]), ["trail"]));
+      const printed: string[] = [];
+      await record({
+        suites: { trail, start },
+        names: ["start"],
+        options: options(),
+        command: "npm run bench -- start --rounds 1",
+        file,
+        now: () => Date.parse("2026-01-02T23:59:59Z"),
+        print: (section) => printed.push(section),
+      });
+      const programs = ["`dev`", "`serve`", "Apollo on Express", "`node:http` alone"];
+      expectRounds(programs);
+      for (const line of said) expect(line).toMatch(/^start: /);
+      const [section = ""] = printed;
+      for (const program of programs) {
+        for (const which of ["first", "later"])
+          expect(section).toMatch(new RegExp(`^\\| .*${program}.*, ${which} start \\| [\\d.,]+ \\(`, "m"));
+      }
+      const circumstances = `Measured on 2026-01-02 by \`npm run bench -- start --rounds 1\`. ${describeMachine(undefined)}.`;
+      expect(section.split("\n").at(-1)).toBe(circumstances);
+      expect(readFileSync(file, "utf8")).toMatch(/^# Results of npm run bench\n/);
+      expect(readFileSync(file, "utf8").endsWith(`\n\n## trail\n\nAs it was.\n\n${section}\n`)).toBe(true);
+    },
+    PATIENCE_MS,
+  );
+
   it(
     "measures what the trail costs, and lets no answer without a token pass",
     async () => {
