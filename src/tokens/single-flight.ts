@@ -5,7 +5,7 @@ import { GatewayError } from "../errors.js";
  * nothing is remembered once it is over, with what comes after it.
  *
  * The work belongs to nobody: it must not stop at one caller's deadline, and has to end by a time-out of its own. A caller
- * who cannot wait leaves (`waitFor` in identities/deadline.ts) without a trace on the others.
+ * who cannot wait leaves (`waitFor` in identities/waiting.ts) without a trace on the others.
  */
 export class SingleFlight<Result> {
   readonly #shared = new Map<string, Promise<Result>>();
