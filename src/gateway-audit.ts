@@ -80,6 +80,7 @@ export async function openAudit(base: AuditBase, options: AuditOptions, closers:
     elapsed: base.elapsed,
     observe: (event) => base.events.recorded(event),
   });
+  closers.push(() => audit.close(AUDIT_CLOSE_MS));
   return { audit, sinks };
 }
 

@@ -9,6 +9,7 @@ import { GatewayError, Refusal } from "../errors.js";
 import type { ApplicationUser, Identity } from "../identities/identity.js";
 import type { Call } from "../policy/call.js";
 import type { Fingerprint } from "./fingerprint.js";
+import { Owed } from "./owed.js";
 import type { AuditAction, AuditEvent, AuditPhase, Premise } from "./record.js";
 import type { FoundRow, RecordOptions, Trail } from "./trail.js";
 
@@ -36,7 +37,6 @@ const LOOK_MS = 100;
 
 /** Where the trail is away when something has been done, that is told again for so long. */
 export const TOLD_AGAIN_MS = 60_000;
-const PAUSE_MS = 1000;
 
 /** A token of which the trail has a record, and the look to be awaited before it is handed out. */
 export interface TokenAndLook<Token> {
@@ -71,7 +71,7 @@ interface Asked extends Pick<Call, "requestId" | "client"> {
 }
 
 /** A token that is kept is one object, and its fingerprint is made once. */
-type CallAuditParts = AuditLogParts & { readonly fingerprintOf: (token: TokenLike) => string };
+type CallAuditParts = AuditLogParts & { readonly fingerprintOf: (token: TokenLike) => string; readonly owed: Owed };
 
 export class AuditLog {
   readonly #parts: CallAuditParts;
@@ -84,7 +84,12 @@ export class AuditLog {
       known.set(token, made);
       return made;
     };
-    this.#parts = { ...parts, fingerprintOf };
+    this.#parts = { ...parts, fingerprintOf, owed: new Owed() };
+  }
+
+  /** What waits to be told again is told to the trail, which is to be open for so long. */
+  async close(milliseconds: number): Promise<void> {
+    await this.#parts.owed.close(milliseconds);
   }
 
   /** For what is done in the call's own time. */
@@ -121,28 +126,33 @@ export class CallAudit {
 
   /**
    * The outcome of what stays done whether it is recorded or not: when the trail is away, whoever asked is told that, and the trail again
-   * once it is back.
+   * once it is back. Unless it is no longer so by then: it would stand behind what has undone it.
    */
-  async done(action: AuditAction, about: About): Promise<void> {
-    const { elapsed } = this.parts;
+  async done(action: AuditAction, about: About, isStillSo: () => Promise<boolean> = async () => true): Promise<void> {
+    const { elapsed, owed } = this.parts;
     const until = elapsed() + TOLD_AGAIN_MS;
     const lost = () => {
-      if (elapsed() < until) setTimeout(again, PAUSE_MS).unref();
+      if (elapsed() < until) owed.later(again);
     };
     const later = new CallAudit(this.parts, this.asked, () => new Deadline(TOLD_AGAIN_MS));
-    const again = () => void later.#record("OUTCOME", action, about, undefined, { lost }).catch(() => {});
+    const again = async () => {
+      const isSo = await isStillSo().catch(lost);
+      // Whoever asked has been told; `lost` goes on.
+      if (isSo) await later.#record("OUTCOME", action, about, undefined, { lost }).catch(() => {});
+    };
     await this.#record("OUTCOME", action, about, undefined, { lost });
   }
 
-  /** Intent, work, outcome. Work that answers undefined has changed nothing, and has no outcome. */
+  /** Intent, work, outcome. Work that answers undefined has changed nothing, and has no outcome. `isStillSo`: see `done`. */
   async change<Result>(
     action: AuditAction,
     about: About,
     work: () => Promise<Result | undefined>,
+    isStillSo?: () => Promise<boolean>,
   ): Promise<Result | undefined> {
     await this.intent(action, about);
     const result = await work();
-    if (result !== undefined) await this.done(action, about);
+    if (result !== undefined) await this.done(action, about, isStillSo);
     return result;
   }
 

@@ -56,9 +56,12 @@ export class IdentityLifecycle {
     if (target.status === "SUSPENDED") return target.revocationPending ? await this.#settle(call, target) : target;
     if (!SUSPENDABLE.includes(target.status)) throw goneRefusal(target);
     const about = { ...input, identityId: target.id };
-    const suspended = await audit
-      .of(call)
-      .change("IDENTITY_SUSPENDED", about, () => identities.revoke(target.id, SUSPENDABLE, now(), "SUSPENDED"));
+    const suspended = await audit.of(call).change(
+      "IDENTITY_SUSPENDED",
+      about,
+      () => identities.revoke(target.id, SUSPENDABLE, now(), "SUSPENDED"),
+      () => this.#isStill(target, ["SUSPENDED"]),
+    );
     // Another call was faster, as when a client repeats itself: what is there now decides.
     if (suspended === undefined) return await this.suspend(call, input);
     events.identitySuspended({ requestId: call.requestId, identity: suspended, reason: input.reason });
@@ -72,13 +75,23 @@ export class IdentityLifecycle {
     return (await identities.findById(identity.id)) ?? identity;
   }
 
+  async #isStill({ id }: Identity, statuses: readonly IdentityStatus[]): Promise<boolean> {
+    const current = await this.#parts.identities.findById(id);
+    return current !== undefined && statuses.includes(current.status);
+  }
+
   async reinstate(call: Call, input: ManagedInput): Promise<Identity> {
     const { identities, audit, events } = this.#parts;
     const target = await findTarget(identities, call, input.identityId, MANAGED);
     if (SUSPENDABLE.includes(target.status)) return target;
     if (target.status !== "SUSPENDED") throw goneRefusal(target);
     const about = { ...input, identityId: target.id };
-    const reinstated = await audit.of(call).change("IDENTITY_REINSTATED", about, () => identities.reinstate(target.id));
+    const reinstated = await audit.of(call).change(
+      "IDENTITY_REINSTATED",
+      about,
+      () => identities.reinstate(target.id),
+      () => this.#isStill(target, SUSPENDABLE),
+    );
     // As above.
     if (reinstated === undefined) return await this.reinstate(call, input);
     events.identityReinstated({ requestId: call.requestId, identity: reinstated, reason: input.reason });

@@ -31,7 +31,7 @@ const RECORDS_A_SECOND = 50_000;
 
 /** About how long it takes to look at the indexes of so many records. */
 export function secondsForIndexes(records: number): number {
-  return Math.ceil(records / RECORDS_A_SECOND);
+  return Math.max(1, Math.ceil(records / RECORDS_A_SECOND));
 }
 
 /** The gateway has never been started on it. */

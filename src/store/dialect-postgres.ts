@@ -8,7 +8,6 @@ const CONNECT_TIMEOUT_MS = 3000;
 const STATEMENT_TIMEOUT_MS = 4000;
 /** After the server's own time-out: only a server or a network that says nothing at all gets here. */
 const ANSWER_TIMEOUT_MS = 5000;
-const DURABLE_TIMEOUT_MS = 1000;
 /** Less than the trail itself waits for a write, so that the connection is free again for the next one. */
 const TRAIL_STATEMENT_TIMEOUT_MS = 2000;
 const TRAIL_ANSWER_TIMEOUT_MS = 2500;
@@ -26,7 +25,8 @@ const NAME_LENGTH = 48;
  */
 const DURABLE = {
   text: "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'",
-  query_timeout: DURABLE_TIMEOUT_MS,
+  // Behind a pooler it is this that waits for a connection to the server.
+  query_timeout: CONNECT_TIMEOUT_MS,
 };
 
 /** How often connections to a server have been lost, as far as those who share this know. */

@@ -1,7 +1,10 @@
+import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createFingerprint } from "../../src/audit/fingerprint.js";
 import type { AuditRecord } from "../../src/audit/record.js";
+import type { Trail } from "../../src/audit/trail.js";
 import type { Config } from "../../src/config/config.js";
+import { GatewayError } from "../../src/errors.js";
 import { openKeys } from "../../src/keys.js";
 import { Canaries } from "../fixtures/canaries.js";
 import { type Client, IS_ON_SQLITE, Rig } from "../fixtures/rig.js";
@@ -215,6 +218,30 @@ describe("the trail of refusals", () => {
     expect(shapes(found)).toEqual(["INTENT TEAMS_TOKEN_EXCHANGED", "OUTCOME TOKEN_REFUSED"]);
     expect(found[1]?.reason).toBe("TEAMS_TOKEN_REJECTED");
   });
+});
+
+it("a gateway that stops tells the trail once more what that could not take just now, and nothing after that", async () => {
+  let [isAway, tells] = [false, 0];
+  const trail: Pick<Trail, "record"> = {
+    record: async ({ phase }, _deadline, { lost } = {}) => {
+      if (!isAway || phase === "INTENT") return true;
+      tells += 1;
+      lost?.();
+      throw new GatewayError("AUDIT_UNAVAILABLE", "away");
+    },
+  };
+  const own = await Rig.start({ trail });
+  const operator = await own.admin();
+  const user = { issuer: own.issuer.url, subject: "bob" };
+  const { provisionIdentity } = await operator.ask(ProvisionIdentityDocument, { user });
+  const identityId = provisionIdentity.identity?.id ?? expect.fail("none");
+  isAway = true;
+  expect(await operator.execute(RevokeAccessTokensDocument, { identityId })).toMatchObject({ status: 503 });
+  await own.close();
+  const toldByThen = tells;
+  expect(toldByThen).toBeGreaterThanOrEqual(2);
+  await setTimeout(1500);
+  expect(tells).toBe(toldByThen);
 });
 
 describe("the trail of identities", () => {

@@ -33,6 +33,7 @@ const asAdmin: Call = {
 let folder: string;
 let store: Store;
 let lifecycle: IdentityLifecycle;
+let audit: AuditLog;
 let append: TrailStore["append"];
 /** What becomes of who is provisioned. */
 let provisioned: Identity | undefined;
@@ -51,17 +52,18 @@ beforeEach(async () => {
     writeTimeoutMs: 1000,
     observe: { written: told, failed: told },
   });
+  audit = new AuditLog({
+    trail,
+    fingerprint: (token) => token,
+    redact: (text) => text,
+    timeoutMs: 1000,
+    elapsed: () => performance.now(),
+  });
   lifecycle = new IdentityLifecycle({
     identities: store.identities,
     provisioning: { ensure: async () => ({ identity: provisioned ?? expect.fail("nobody") }) } as never,
     worker: { settle: async () => {} } as never,
-    audit: new AuditLog({
-      trail,
-      fingerprint: (token) => token,
-      redact: (text) => text,
-      timeoutMs: 1000,
-      elapsed: () => performance.now(),
-    }),
+    audit,
     eraser: { erase: async () => true } as never,
     events: { identityDeleted: told, identitySuspended: told, identityReinstated: told } as never,
     now,
@@ -105,7 +107,10 @@ describe("who deletes their identity", () => {
 
 describe("a change whose outcome the trail cannot take", () => {
   const suspend = () => lifecycle.suspend(asAdmin, { identityId: "idn_1", reason: null });
-  const away = new GatewayError("STORE_UNAVAILABLE", "away");
+  const reinstate = () => lifecycle.reinstate(asAdmin, { identityId: "idn_1", reason: null });
+  const fails = async () => {
+    throw new GatewayError("STORE_UNAVAILABLE", "away");
+  };
   let written: string[];
 
   beforeEach(async () => {
@@ -126,9 +131,6 @@ describe("a change whose outcome the trail cannot take", () => {
   }
 
   it("is told to whoever asked, and to the trail again until that has it, once", async () => {
-    const fails = async () => {
-      throw away;
-    };
     atOutcome(fails, fails);
     await expect(suspend()).rejects.toMatchObject({ code: "AUDIT_UNAVAILABLE" });
     expect(await suspend()).toMatchObject({ status: "SUSPENDED" });
@@ -136,6 +138,22 @@ describe("a change whose outcome the trail cannot take", () => {
     await expect.poll(() => written, { timeout: 5000 }).toContain("IDENTITY_SUSPENDED OUTCOME");
     await setTimeout(1500);
     expect(written).toEqual(["IDENTITY_SUSPENDED INTENT", "IDENTITY_SUSPENDED OUTCOME"]);
+  });
+
+  it("is told at once when the process is to end", async () => {
+    atOutcome(fails);
+    await expect(suspend()).rejects.toMatchObject({ code: "AUDIT_UNAVAILABLE" });
+    await audit.close(1000);
+    expect(written).toEqual(["IDENTITY_SUSPENDED INTENT", "IDENTITY_SUSPENDED OUTCOME"]);
+  });
+
+  it("is not told behind what has undone it since", async () => {
+    await suspend();
+    atOutcome(fails);
+    await expect(reinstate()).rejects.toMatchObject({ code: "AUDIT_UNAVAILABLE" });
+    await suspend();
+    await audit.close(1000);
+    expect(written).toEqual(["IDENTITY_REINSTATED INTENT", "IDENTITY_SUSPENDED INTENT", "IDENTITY_SUSPENDED OUTCOME"]);
   });
 
   it("is there once where it is only late for whoever asked", async () => {

@@ -1,7 +1,7 @@
 import { SERVICE_OPERATIONS, ServiceFailure, type ServiceOperation } from "../service.js";
 import type { ConcurrencyLimit } from "./concurrency-limit.js";
 import type { Pace } from "./pace.js";
-import { VirtualQueue } from "./virtual-queue.js";
+import { LONGEST_MS, VirtualQueue } from "./virtual-queue.js";
 import { type Waiting, WaitingLine } from "./waiting-line.js";
 
 /** Why a call was not begun. `tooLate`: it would not have had enough of its time left. `left`: its caller's time was up. */
@@ -93,17 +93,21 @@ export class Gate {
   /** For a call that is not let as far as the line, or has to leave it. `outMs`: the service is not to be asked for so long. */
   refusal(waiting: Waiting, reason: CallShedReason, outMs = 0): ServiceFailure {
     this.#parts.observe(waiting.operation, reason);
-    return new ServiceFailure("notBegun", MESSAGES[reason], { retryAfterSeconds: this.#retryAfter(waiting, outMs) });
+    // Who has left does not come back for a place.
+    const queue = reason === "left" ? undefined : this.#sentAway;
+    const retryAfterSeconds = this.#retryAfter(waiting, outMs, queue);
+    return new ServiceFailure("notBegun", MESSAGES[reason], { retryAfterSeconds });
   }
 
   /** In seconds: behind those who are ahead in line, and those who were sent away before. */
-  #retryAfter(waiting: Waiting, outMs: number): number {
+  #retryAfter(waiting: Waiting, outMs: number, queue: VirtualQueue | undefined): number {
     const { pace, limit, elapsed, random } = this.#parts;
     const { operation } = waiting;
     // The pace or the slots keep them waiting, whichever is slower.
     const msPerCall = Math.max(pace.msPerCall(operation), limit.msPerCall(operation));
-    const soonest = Math.max(outMs, pace.heldFor(operation)) + this.#line.ahead(waiting) * msPerCall;
-    const place = this.#sentAway.join(waiting, elapsed() + soonest, msPerCall);
+    const ahead = Math.min(LONGEST_MS, this.#line.ahead(waiting) * msPerCall);
+    const soonest = Math.max(outMs, pace.heldFor(operation)) + ahead;
+    const place = queue?.join(waiting, elapsed() + soonest, msPerCall) ?? 0;
     return Math.max(1, Math.ceil((soonest + place) / 1000)) + Math.floor(random() * SPREAD_SECONDS);
   }
 

@@ -2,7 +2,7 @@ import type { ServiceOperation } from "../service.js";
 import { PRIORITIES, rankOf, type Waiting } from "./waiting-line.js";
 
 /** What will be in more than a minute nobody knows: who would have a place beyond it shares the minute from its beginning on. */
-const LONGEST_MS = 60_000;
+export const LONGEST_MS = 60_000;
 
 /**
  * Those who were sent away, as if they waited: each has its place behind those of its operation who were sent away before it and

@@ -142,11 +142,24 @@ describe("the gate", () => {
     const gone = [AbortSignal.abort()];
     // Four calls in 3 s, and 31 in a second by the pace.
     expect(await secondsFor(gate, {})).toBe(15);
-    expect(await secondsFor(gate, { signals: gone })).toBe(16);
+    expect(await secondsFor(gate, { signals: gone })).toBe(15);
     expect(await secondsFor(gate, { signals: gone, priority: "expiring" })).toBe(1);
     expect(await secondsFor(gate, { signals: gone, operation: "exchangeTeamsToken" })).toBe(1);
     await vi.advanceTimersByTimeAsync(1000);
     await Promise.all(waits);
+  });
+
+  it("tells of no more than a minute in line, and takes no place for who has left", async () => {
+    const clock = new Clock();
+    const gate = open(clock, ALWAYS, { limit: 4, slots: new ConcurrencyLimit(1) });
+    await fill(gate, 1);
+    const entrant = { operation: "issueToken", priority: "normal", beginUntil: 1000, signals: [] } as const;
+    const waiting = Array.from({ length: 20 }, () => gate.enter(entrant));
+    for (const call of waiting) call.catch(() => {});
+    // A call in eight seconds.
+    for (const _ of [1, 2, 3]) expect(gate.refusal(entrant, "left").retryAfterSeconds).toBe(60);
+    expect(gate.refusal(entrant, "tooLate").retryAfterSeconds).toBe(60);
+    expect(gate.refusal(entrant, "tooLate").retryAfterSeconds).toBe(68);
   });
 
   describe("when a crowd is sent away", () => {
