@@ -134,11 +134,11 @@ export class CallAudit {
     const lost = () => {
       if (elapsed() < until) owed.later(again);
     };
-    const later = new CallAudit(this.parts, this.asked, () => new Deadline(TOLD_AGAIN_MS));
     const again = async () => {
-      const isSo = await isStillSo().catch(lost);
+      if (!(await isStillSo().catch(lost))) return;
+      const later = new CallAudit(this.parts, this.asked, () => new Deadline(TOLD_AGAIN_MS));
       // Whoever asked has been told; `lost` goes on.
-      if (isSo) await later.#record("OUTCOME", action, about, undefined, { lost }).catch(() => {});
+      await later.#record("OUTCOME", action, about, undefined, { lost }).catch(() => {});
     };
     await this.#record("OUTCOME", action, about, undefined, { lost });
   }

@@ -35,7 +35,7 @@ interface ExchangeParts {
 }
 
 /** Whom records are about: with the identity that they have here, if any, the name in them is found to be erased. */
-interface Caller {
+interface AboutCaller {
   identityId: string | null;
 }
 
@@ -48,11 +48,11 @@ export class TeamsExchange {
   }
 
   async exchange(call: Call, request: TeamsTokenRequest): Promise<ExchangedToken> {
-    const about: Caller = { identityId: null };
+    const about: AboutCaller = { identityId: null };
     return await this.#parts.audit.of(call).orRefused(about, () => this.#exchange(call, request, about));
   }
 
-  async #exchange(call: Call, request: TeamsTokenRequest, about: Caller): Promise<ExchangedToken> {
+  async #exchange(call: Call, request: TeamsTokenRequest, about: AboutCaller): Promise<ExchangedToken> {
     requirePermission(call.entitlements, "TOKEN_ISSUE");
     checkRequest(request);
     await this.#refuseSuspended(call, about);
@@ -63,7 +63,7 @@ export class TeamsExchange {
     return { ...token, refreshAfter: refreshAfter(now(), token.expiresOn, random()) };
   }
 
-  async #exchangeRecorded(call: Call, request: TeamsTokenRequest, about: Caller): Promise<Recorded<ServiceToken>> {
+  async #exchangeRecorded(call: Call, request: TeamsTokenRequest, about: AboutCaller): Promise<Recorded<ServiceToken>> {
     const audit = this.#parts.audit.of(call);
     await audit.intent("TEAMS_TOKEN_EXCHANGED", about);
     const token = await this.#askService(request, call);
@@ -73,7 +73,7 @@ export class TeamsExchange {
   }
 
   /** Whoever is suspended gets no tokens, under whatever name. */
-  async #refuseSuspended({ caller }: Call, about: Caller): Promise<void> {
+  async #refuseSuspended({ caller }: Call, about: AboutCaller): Promise<void> {
     const own = await this.#parts.identities.findByUser(caller);
     about.identityId ??= own?.id ?? null;
     if (own?.status === "SUSPENDED") throw new Refusal("IDENTITY_SUSPENDED", "Your identity is suspended.", ["input"]);
