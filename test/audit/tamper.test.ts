@@ -14,7 +14,8 @@ import { Secret } from "../../src/config/secret.js";
 import { toRow } from "../../src/store/audit-store.js";
 import { openStore, type Store } from "../../src/store/store.js";
 import { TestWriter } from "../fixtures/audit.js";
-import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
+import { onPostgres } from "../fixtures/on-postgres.js";
+import { TestDatabase } from "../fixtures/postgres.js";
 
 const COUNT = 6;
 /** Of the last writer, dropped before anybody tampers with anything. */
@@ -112,14 +113,7 @@ const anyValue = fc.oneof(
 
 tampering("SQLite", openOnDisk);
 
-const server = POSTGRES_URL;
-if (server === undefined) {
-  describe("a trail in a database on a Postgres server", () => {
-    it.skip("left out: TEST_POSTGRES_URL is not set");
-  });
-} else {
-  tampering("a Postgres server", () => openOnServer(server));
-}
+onPostgres("a trail in a database", (server) => tampering("a Postgres server", () => openOnServer(server)));
 
 function tampering(name: string, open: () => Promise<Opened>): void {
   describe(`a trail in a database on ${name}`, () => {

@@ -1,12 +1,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, it } from "vitest";
 import { Secret } from "../../src/config/secret.js";
 import { openStore } from "../../src/store/store.js";
 import { retentionConformance } from "../conformance/retention.js";
 import { type OpenedTrail, trailConformance } from "../conformance/trail.js";
-import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
+import { onPostgres } from "../fixtures/on-postgres.js";
+import { TestDatabase } from "../fixtures/postgres.js";
 import { askFile } from "../fixtures/trail.js";
 
 async function openOnDisk(): Promise<OpenedTrail> {
@@ -44,12 +44,7 @@ async function openOnServer(server: string): Promise<OpenedTrail> {
 trailConformance("SQLite", openOnDisk);
 retentionConformance("SQLite", openOnDisk);
 
-const server = POSTGRES_URL;
-if (server === undefined) {
-  describe("a trail on a Postgres server", () => {
-    it.skip("left out: TEST_POSTGRES_URL is not set");
-  });
-} else {
+onPostgres("a trail", (server) => {
   trailConformance("a Postgres server", () => openOnServer(server), true);
   retentionConformance("a Postgres server", () => openOnServer(server));
-}
+});

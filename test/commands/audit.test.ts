@@ -10,7 +10,8 @@ import { StartError } from "../../src/errors.js";
 import { secondsForIndexes } from "../../src/store/audit-archive.js";
 import { openStore } from "../../src/store/store.js";
 import { TestWriter } from "../fixtures/audit.js";
-import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
+import { onPostgres } from "../fixtures/on-postgres.js";
+import { TestDatabase } from "../fixtures/postgres.js";
 
 const COUNT = 1100;
 
@@ -100,12 +101,7 @@ onStore("SQLite", async () => {
   };
 });
 
-const server = POSTGRES_URL;
-if (server === undefined) {
-  describe("the trail on a Postgres server", () => {
-    it.skip("left out: TEST_POSTGRES_URL is not set");
-  });
-} else {
+onPostgres("the trail", (server) => {
   const configOf = ({ url }: TestDatabase) =>
     ({ kind: "postgres", url: new Secret(url), maxConnections: 2, queueSize: 500 }) as const;
 
@@ -228,4 +224,4 @@ if (server === undefined) {
     );
     expect(printed).toBe(1000);
   });
-}
+});

@@ -12,7 +12,8 @@ import { IdentityStore } from "../../src/store/identity-store.js";
 import { migrate } from "../../src/store/migrations.js";
 import { openStore } from "../../src/store/store.js";
 import type { Tables } from "../../src/store/tables.js";
-import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
+import { onPostgres } from "../fixtures/on-postgres.js";
+import { TestDatabase } from "../fixtures/postgres.js";
 
 const USERS = 150;
 const userOf = (index: number) => ({ issuer: `https://issuer-${index % 2}.test`, subject: `user-${index}` });
@@ -95,18 +96,13 @@ async function openOn(dialect: Dialect, drop: () => Promise<void> = async () => 
 identityRowsConformance("SQLite", () => openOnDisk());
 identityRowsConformance("Postgres in process (PGlite)", () => openOn(new PGliteDialect({ pglite: new PGlite() })));
 
-const server = POSTGRES_URL;
-if (server === undefined) {
-  describe("rows that are read together on a Postgres server", () => {
-    it.skip("left out: TEST_POSTGRES_URL is not set");
-  });
-} else {
+onPostgres("rows that are read together", (server) => {
   identityRowsConformance("a Postgres server", async () => {
     const database = await TestDatabase.create(server);
     const options = { url: database.url, maxConnections: 5, queueSize: 500, purpose: "requests" } as const;
     return await openOn(openPostgres(options), () => database.drop());
   });
-}
+});
 
 describe("rows that are read together on SQLite alone", () => {
   /** How many were read at a time. */

@@ -3,14 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { PGliteDialect } from "kysely";
-import { describe, it } from "vitest";
 import { Secret } from "../../src/config/secret.js";
 import { openStore, openStoreOn } from "../../src/store/store.js";
 import { auditFeedConformance } from "../conformance/audit-feed.js";
 import { auditReaderConformance } from "../conformance/audit-reader.js";
 import { identityStoreConformance, type OpenedStore } from "../conformance/identity-store.js";
 import { serviceWorkConformance } from "../conformance/service-work.js";
-import { POSTGRES_URL, TestDatabase } from "../fixtures/postgres.js";
+import { onPostgres } from "../fixtures/on-postgres.js";
+import { TestDatabase } from "../fixtures/postgres.js";
 
 async function openOnDisk(): Promise<OpenedStore> {
   const folder = mkdtempSync(join(tmpdir(), "gateway-store-"));
@@ -39,17 +39,12 @@ serviceWorkConformance(IN_PROCESS, openInProcess);
 auditReaderConformance(IN_PROCESS, openInProcess);
 auditFeedConformance(IN_PROCESS, openInProcess);
 
-const server = POSTGRES_URL;
-if (server === undefined) {
-  describe("store on a Postgres server", () => {
-    it.skip("left out: TEST_POSTGRES_URL is not set");
-  });
-} else {
+onPostgres("store", (server) => {
   identityStoreConformance("a Postgres server", () => openOnServer(server));
   serviceWorkConformance("a Postgres server", () => openOnServer(server));
   auditReaderConformance("a Postgres server", () => openOnServer(server));
   auditFeedConformance("a Postgres server", () => openOnServer(server));
-}
+});
 
 async function openOnServer(server: string): Promise<OpenedStore> {
   const database = await TestDatabase.create(server);
